@@ -1,0 +1,1 @@
+"""Classic convolutional networks as exact, fast, repeatable experiments."""

@@ -1,0 +1,71 @@
+"""The command line: `python -m cnn_experiments [OVERRIDES]`."""
+
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_method
+from omegaconf import DictConfig
+
+from cnn_experiments.gate import CONF, refusing
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Runs what the command line says.
+
+    Exit status: 0 for success, 1 for a run that failed, 2 for bad input, 130 and 143 for Ctrl-C and SIGTERM.
+    """
+    failed = False
+
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+    def run(config: DictConfig) -> None:
+        nonlocal failed
+        failed |= not _succeeds(config)
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come out of Hydra as they are; refusing() puts them in one line
+    with refusing():
+        run()
+    sys.exit(1 if failed else 0)
+
+
+def _succeeds(config: DictConfig) -> bool:
+    """Runs one job; a failure is told and logged, and a sweep goes on behind it."""
+    # Only now: torch takes seconds to import.
+    from cnn_experiments.errors import RunFailedError
+    from cnn_experiments.run_folder import RunFolder
+
+    _log_warnings()
+    job = HydraConfig.get()
+    names = {
+        "model": job.runtime.choices["model"],
+        "data": job.runtime.choices["data"],
+        "overrides": list(job.overrides.task),
+    }
+    folder = RunFolder(Path(os.path.relpath(job.runtime.output_dir)))
+    try:
+        get_method(config.task._target_)(config, folder, names)
+    except RunFailedError as error:
+        log.error("failed: %s", error)  # noqa: TRY400
+    except Exception:
+        log.exception("failed; the log is %s", folder.path / "run.log")
+    else:
+        return True
+    return False
+
+
+def _log_warnings() -> None:
+    """Warnings take one line each, and those that no user can mend none."""
+    logging.captureWarnings(capture=True)
+    warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}"
+    # lightning 2.6.6 asks torch from 2.13 on in a way that torch calls deprecated
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec", category=FutureWarning)
+
+
+if __name__ == "__main__":
+    main()

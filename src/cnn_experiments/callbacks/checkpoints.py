@@ -1,0 +1,52 @@
+"""The two checkpoints of a run's folder."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
+
+
+class BestAndLast(Checkpoint):
+    """Writes `last.ckpt` after every epoch and keeps it as `best.ckpt` where `monitor` is above all epochs before.
+
+    Without a `monitor` the last epoch is the best. Each epoch is serialised once, and both files change in one step, so
+    that a reader never meets half a checkpoint. A run resumed into another folder goes on from the best score so far if
+    the best checkpoint has been put there.
+    """
+
+    def __init__(self, folder: Path, monitor: str | None) -> None:
+        self.best = folder / "best.ckpt"
+        self.last = folder / "last.ckpt"
+        self.monitor = monitor
+        self.best_score = float("-inf")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        improved = True
+        if self.monitor is not None:
+            score = float(trainer.callback_metrics[self.monitor])
+            improved = score > self.best_score
+            self.best_score = max(score, self.best_score)
+        fresh = self.last.with_suffix(".writing")
+        trainer.save_checkpoint(fresh)
+        if trainer.is_global_zero:
+            fresh.replace(self.last)
+            if improved:
+                _link(self.last, fresh)
+                fresh.replace(self.best)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_score": self.best_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self.best.exists():
+            self.best_score = state_dict["best_score"]
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)

@@ -1,0 +1,38 @@
+"""Stops a run whose loss is no number any more."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from cnn_experiments.errors import RunFailedError
+
+_LOOK_EVERY = 50  # steps; a look waits for the device
+
+
+class DivergenceGuard(pl.Callback):
+    """Notes on the device the first step whose loss is NaN or infinite, and raises before anything is saved of it.
+
+    Raises:
+        RunFailedError: names the step and what to try.
+    """
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._first = torch.full((), -1, device=pl_module.device)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loss: Tensor = outputs["loss"]
+        self._first = torch.where(torch.isfinite(loss) | (self._first >= 0), self._first, trainer.global_step)
+        if trainer.global_step % _LOOK_EVERY == 0 or trainer.is_last_batch:
+            self._look(trainer)
+
+    def _look(self, trainer: pl.Trainer) -> None:
+        step = int(self._first)
+        if step >= 0:
+            raise RunFailedError(
+                f"the loss is not finite since step {step} (epoch {trainer.current_epoch + 1}); "
+                "try a smaller optimizer.lr, trainer.gradient_clip_val=1 or trainer.precision=32-true"
+            )

@@ -1,0 +1,87 @@
+"""The history of a run: metrics.csv, results.json and one line an epoch."""
+
+import csv
+import logging
+import time
+from datetime import timedelta
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from cnn_experiments.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+_METRICS = ("train/loss", "train/acc", "val/loss", "val/acc", "val/f1")
+
+
+class Recorder(Checkpoint):
+    """Writes down every epoch as it ends. The history is in every checkpoint, so a resumed run has all of it.
+
+    A `Checkpoint`, because Lightning calls these last, when the epoch's metrics are complete.
+    """
+
+    def __init__(self, folder: RunFolder, monitor: str | None) -> None:
+        self.epochs: list[dict[str, float]] = []
+        self._folder = folder
+        self._monitor = monitor
+
+    @property
+    def tested_epoch(self) -> int:
+        """The epoch of the best checkpoint, counted from 1: the first with the highest `monitor`, or the last of all."""
+        return int(self._tested_row["epoch"])
+
+    @property
+    def tested_metrics(self) -> dict[str, float]:
+        """Training and validation figures of that epoch."""
+        return {name: value for name, value in self._tested_row.items() if name in _METRICS}
+
+    @property
+    def _tested_row(self) -> dict[str, float]:
+        if self._monitor is None:
+            return self.epochs[-1]
+        monitor = self._monitor
+        return max(self.epochs, key=lambda row: row[monitor])
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started = time.monotonic()
+        self._epochs_before = len(self.epochs)
+        self._write()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+        self.epochs.append({"epoch": trainer.current_epoch + 1, "step": trainer.global_step} | metrics)
+        self._write()
+        if trainer.is_global_zero:
+            log.info(self._line(trainer))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs = state_dict["epochs"]
+
+    @rank_zero_only
+    def _write(self) -> None:
+        if not self.epochs:
+            return
+        with self._folder.rewritten("metrics.csv") as file:
+            writer = csv.DictWriter(file, list(self.epochs[-1]))
+            writer.writeheader()
+            writer.writerows(self.epochs)
+        self._folder.record(epochs=len(self.epochs), metrics=self.tested_metrics)
+
+    def _line(self, trainer: pl.Trainer) -> str:
+        row = self.epochs[-1]
+        done = len(self.epochs) - self._epochs_before
+        left = (time.monotonic() - self._started) / done * ((trainer.max_epochs or 0) - len(self.epochs))
+        shown = "  ".join(
+            f"{name} {row[name]:.4f}"
+            for name in _METRICS
+            if name in row
+        )
+        speed = f"{row['train/images_per_second']:,.0f} images/s"
+        return f"epoch {row['epoch']}/{trainer.max_epochs}  {shown}  {speed}  {timedelta(seconds=round(left))} left"
+

@@ -1,0 +1,161 @@
+"""What happens between a command and its runs: settings are checked, then a folder is claimed.
+
+Hydra calls this when the configuration is composed and before it writes anything.
+"""
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+from cnn_experiments.errors import Refusal
+from cnn_experiments.settings import check, flat, near, unknown_key
+
+_PACKAGE = Path(__file__).parent
+CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if path.is_dir())
+"""The configuration: inside an installed package, at the top level of a checkout."""
+
+
+class Gate(Callback):
+    """Lets a run or a sweep through, or ends the program with one line and status 2."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Checks one run and claims its folder."""
+        if _follower():
+            return
+        with refusing():
+            _check_all([config])
+            _claim(config, "run")
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Checks every combination of a sweep before the first starts, and claims the sweep's folder."""
+        if _follower():
+            return
+        with refusing():
+            loader = GlobalHydra.instance().config_loader()
+            overrides = OverridesParser.create(config_loader=loader).parse_overrides(config.hydra.overrides.task)
+            batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+            _check_all(loader.load_sweep_config(config, job) for batch in batches for job in batch)
+            _claim(config, "sweep")
+
+
+def _follower() -> bool:
+    """Whether another process of the same run has been here before."""
+    return any(os.environ.get(name, "0") != "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Ends the program with one line where input is bad. Hydra would make any other exception a warning."""
+    try:
+        yield
+    except (Refusal, HydraException, OmegaConfBaseException) as error:
+        print(explain(error), file=sys.stderr)
+        sys.exit(2)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def _check_all(configs: Iterable[DictConfig]) -> None:
+    loader = GlobalHydra.instance().config_loader()
+    checked = [config for config in configs if not check(_settings(config), _settings(_defaults(config, loader)))]
+
+    # Only now: torch takes seconds to import.
+    from cnn_experiments.experiment import check_parts
+
+    for config in checked:
+        check_parts(config)
+
+
+def _settings(config: DictConfig) -> dict[str, Any]:
+    job = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    container = OmegaConf.to_container(job, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def _defaults(config: DictConfig, loader: ConfigLoader) -> DictConfig:
+    """The chosen options as they are without a single value overridden, on the command line or in an experiment."""
+    added = {override[1:].partition("=")[0] for override in config.hydra.overrides.task if override.startswith("+")}
+    choices = [
+        f"{'+' if group in added else ''}{group}={choice}"
+        for group, choice in config.hydra.runtime.choices.items()
+        if group.partition("/")[0] in config and choice is not None
+    ]
+    return loader.load_configuration(config.hydra.job.config_name, choices, run_mode=RunMode.RUN)
+
+
+def _claim(config: DictConfig, kind: str) -> None:
+    """Makes the folder of a run or sweep; of two processes that want it, one gets it."""
+    HydraConfig.instance().set_config(config)  # the folder's name refers to it
+    key = f"hydra.{kind}.dir"
+    wanted = Path(config.hydra[kind].dir)
+    chosen = any(override.startswith(f"{key}=") for override in config.hydra.overrides.hydra)
+    for number in count(1):
+        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            if chosen:
+                raise Refusal(f"{key}={wanted}: must be a new folder; this one is there already") from None
+    with read_write(config.hydra):
+        config.hydra[kind].dir = str(folder)
+        # The jobs of a sweep are composed afresh, from the overrides.
+        config.hydra.overrides.hydra.append(f"{key}={folder}")
+
+
+def explain(error: Exception) -> str:
+    """One line for what Hydra and OmegaConf say in many."""
+    if isinstance(error, Refusal):
+        return str(error)
+    said = str(error)
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        return f"{group}={option}: there is no such option; allowed: {', '.join(error.options)}{near(option, error.options)}"
+    if unknown := re.search(r"^Could not override .*use \+([^=]+)=(.*)$", said, re.DOTALL):
+        key, value = unknown.groups()
+        return str(unknown_key(key, value, _known_keys(besides=key)))
+    if sweep := re.search(r"^(?:Ambiguous value for argument|Sweep parameters) '(.*?)'", said):
+        return f"{sweep[1]}: several values make a sweep, which needs -m"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: can't be read as KEY=VALUE ({said.splitlines()[0]})"
+    parts = [said, str(error.__cause__ or "")]
+    return ": ".join(" ".join(part.split()) for part in parts if part)
+
+
+def _known_keys(besides: str) -> list[str]:
+    """All settings under the options chosen on the command line, Hydra's own among them."""
+    arguments, _ = get_args_parser().parse_known_args()
+    simple = re.compile(r"\+?(?P<group>[\w/]+)=\w+")
+    chosen = [given for given in arguments.overrides if (is_ := simple.fullmatch(given)) and is_["group"] != besides]
+    if arguments.config_dir:
+        chosen.append(f"hydra.searchpath=[file://{Path(arguments.config_dir).absolute()}]")
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        try:
+            config = compose("config", chosen, return_hydra_config=True)
+        except HydraException:  # another slip; that one is answered when this is mended
+            config = compose("config", return_hydra_config=True)
+    container = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(container, dict)
+    return list(flat({str(key): value for key, value in container.items()}))

@@ -1,0 +1,1 @@
+"""What a command does: one function each, given the configuration and the folder to write into."""

@@ -1,0 +1,141 @@
+"""Trains a network, tests its best checkpoint once and records both in the run's folder."""
+
+import logging
+import os
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import RichProgressBar
+from omegaconf import DictConfig, OmegaConf
+
+from cnn_experiments import provenance
+from cnn_experiments.allocator import keep_freed_memory
+from cnn_experiments.callbacks import BestAndLast, DivergenceGuard, RandomState, Recorder, Throughput
+from cnn_experiments.complexity import multiply_adds, parameters
+from cnn_experiments.dashboard import Dashboard
+from cnn_experiments.experiment import build_classifier, build_data, build_trainer
+from cnn_experiments.interruption import Interrupted, interruptible
+from cnn_experiments.run_folder import RunFolder, checkpoint_of
+from cnn_experiments.settings import flat
+
+log = logging.getLogger(__name__)
+
+
+def train(config: DictConfig, folder: RunFolder, names: dict[str, Any]) -> None:
+    """Runs an experiment from its first step, or from a checkpoint's, to the test.
+
+    Args:
+        config: all settings.
+        folder: where everything about the run is written.
+        names: what results.json calls the run: its model, data and overrides.
+
+    Raises:
+        RunFailedError: the loss became NaN or infinite, or the data can't be had.
+        Interrupted: the program was asked to end.
+    """
+    keep_freed_memory()
+    pl.seed_everything(config.seed, verbose=False)
+    data = build_data(config)
+    classifier = build_classifier(config, data)
+    monitor = "val/acc" if data.val_size else None
+    recorder = Recorder(folder, monitor)
+    throughput = Throughput()
+    dashboard = Dashboard(folder.path)
+    on_terminal = sys.stdout.isatty()
+    trainer = build_trainer(
+        config,
+        logger=dashboard,
+        enable_progress_bar=on_terminal,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,  # nothing is logged by step; Lightning warns of runs shorter than this
+        callbacks=[
+            RandomState(),
+            DivergenceGuard(),
+            throughput,
+            *([RichProgressBar()] if on_terminal else []),
+            recorder,  # before the checkpoints, which hold its history
+            BestAndLast(folder.checkpoints, monitor),
+        ],
+    )
+
+    settings = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(settings, dict)
+    plain = {str(key): value for key, value in settings.items()}
+    device = trainer.strategy.root_device
+    folder.record(
+        status="running",
+        **names,
+        protocol="holdout" if monitor else "last_epoch",
+        seed=config.seed,
+        metrics={},
+        epochs=0,
+        parameters=parameters(classifier.model),
+        multiply_adds=multiply_adds(classifier.model, data.channels, data.size),
+        seconds={},
+        images_per_second={},
+        peak_memory_bytes=None,
+        device=provenance.device_name(device),
+        precision=trainer.precision,
+        identity=provenance.identity(plain),
+        git_commit=provenance.git_commit(),
+        versions=provenance.versions(),
+        error=None,
+    )
+    folder.write_config(OmegaConf.to_yaml(config, resolve=True))
+    dashboard.begin(flat(plain))
+    provenance.restart_peak_memory(device)
+
+    if trainer.is_global_zero:
+        log.info("%s on %s, %s, seed %d", names["model"], names["data"], provenance.device_name(device), config.seed)
+    with _standing(folder, dashboard), interruptible():
+        resumed = checkpoint_of(Path(config.ckpt_path)) if config.ckpt_path else None
+        if resumed is not None:
+            folder.adopt_best(resumed)
+        started = time.perf_counter()
+        trainer.fit(classifier, datamodule=data, ckpt_path=resumed)
+        fitted = time.perf_counter()
+        # Now, because testing a checkpoint takes the callbacks back to its epoch.
+        epochs, epoch, validated = len(recorder.epochs), recorder.tested_epoch, recorder.tested_metrics
+        speed = statistics.median(throughput.train[1:] or throughput.train)
+        (tested,) = trainer.test(classifier, datamodule=data, ckpt_path=folder.best, verbose=False)
+        folder.record(
+            metrics=tested | validated,
+            tested_epoch=epoch,
+            seconds={"fit": fitted - started, "test": time.perf_counter() - fitted},
+            images_per_second={"train": speed, "test": throughput.test},
+            peak_memory_bytes=provenance.peak_memory(device),
+        )
+    if trainer.is_global_zero:
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in (tested | validated).items() if name.count("/") == 1)
+        log.info("tested epoch %d of %d: %s", epoch, epochs, shown)
+        log.info("folder: %s", folder.path)
+        log.info("curves: %s --logdir %s", _tensorboard(), folder.path.parts[0] if folder.path.parts else ".")
+
+
+@contextmanager
+def _standing(folder: RunFolder, dashboard: Dashboard) -> Iterator[None]:
+    """Writes down how the run ended, whichever way it does."""
+    try:
+        yield
+    except BaseException as error:
+        status = "interrupted" if isinstance(error, Interrupted) else "failed"
+        folder.record(status=status, error=error.signal if isinstance(error, Interrupted) else _one_line(error))
+        dashboard.end(status)
+        raise
+    folder.record(status="completed")
+    dashboard.end("completed")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _tensorboard() -> str:
+    return "tensorboard" if shutil.which("tensorboard") else os.path.relpath(Path(sys.executable).parent / "tensorboard")
