@@ -11,7 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
+from cnn_experiments.errors import RunFailedError
 from cnn_experiments.gate import CONF, refusing
+from cnn_experiments.interruption import Interrupted
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,6 @@ def main() -> None:
 def _succeeds(config: DictConfig) -> bool:
     """Runs one job; a failure is told and logged, and a sweep goes on behind it."""
     # Only now: torch takes seconds to import.
-    from cnn_experiments.errors import RunFailedError
     from cnn_experiments.run_folder import RunFolder
 
     _log_warnings()
@@ -52,6 +53,10 @@ def _succeeds(config: DictConfig) -> bool:
         get_method(config.task._target_)(config, folder, names)
     except RunFailedError as error:
         log.error("failed: %s", error)  # noqa: TRY400
+    except Interrupted as interruption:
+        goes_on = f"; to go on: ckpt_path={folder.path}" if folder.last.exists() else ""
+        log.warning("interrupted by %s%s", interruption.signal, goes_on)
+        raise
     except Exception:
         log.exception("failed; the log is %s", folder.path / "run.log")
     else:

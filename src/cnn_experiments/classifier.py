@@ -108,7 +108,7 @@ class Classifier(pl.LightningModule):
         return loss
 
     def on_train_epoch_end(self) -> None:
-        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"], sync_dist=True)
         self._log_metrics("train")
 
     def on_validation_epoch_end(self) -> None:

@@ -52,15 +52,15 @@ def check_parts(config: DictConfig) -> None:
     Raises:
         Refusal: a part does not take its settings, the images are too small for the network, or `ckpt_path` leads nowhere.
     """
-    with _refusing("data"):
+    with _refusing("data", config):
         data = build_data(config)
-    with _refusing("model"), torch.device("meta"):
+    with _refusing("model", config), torch.device("meta"):
         model: torch.nn.Module = instantiate(config.model, _convert_="all")
-    with _refusing("optimizer"):
+    with _refusing("optimizer", config):
         optimizer = instantiate(config.optimizer, _convert_="all")(model.parameters())
-    with _refusing("scheduler"):
+    with _refusing("scheduler", config):
         instantiate(config.scheduler, _convert_="all")(optimizer, 1000)
-    with _refusing("trainer"), _quiet():
+    with _refusing("trainer", config), _quiet():
         build_trainer(config, logger=False, enable_checkpointing=False, enable_progress_bar=False)
 
     smallest = smallest_size(model, data.channels, largest=max(512, data.size))
@@ -74,15 +74,21 @@ def check_parts(config: DictConfig) -> None:
 
 
 @contextmanager
-def _refusing(group: str) -> Iterator[None]:
-    """Names the group in what its constructor says of a value."""
+def _refusing(group: str, config: DictConfig) -> Iterator[None]:
+    """Puts the setting in front of what a constructor says of its value."""
     try:
         yield
     except (InstantiationException, MisconfigurationException, ValueError, TypeError) as error:
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         said = " ".join(str(cause).split())
-        separator = "." if re.match(r"\w+=", said) else ": "
-        raise Refusal(f"{group}{separator}{said}") from error
+        if re.match(r"\w+=", said):
+            raise Refusal(f"{group}.{said}") from error
+        named = [
+            f"{group}.{key}={value}"
+            for key, value in config[group].items()
+            if isinstance(value, str) and re.search(rf"\b{re.escape(value)}\b", said)
+        ]
+        raise Refusal(f"{named[0] if len(named) == 1 else group}: {said}") from error
 
 
 @contextmanager

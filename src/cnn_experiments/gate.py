@@ -76,14 +76,30 @@ def refusing() -> Iterator[None]:
 
 
 def _check_all(configs: Iterable[DictConfig]) -> None:
+    """What needs no torch first: that takes seconds to import."""
     loader = GlobalHydra.instance().config_loader()
-    checked = [config for config in configs if not check(_settings(config), _settings(_defaults(config, loader)))]
+    checked = []
+    for config in configs:
+        with _naming(config):
+            check(_settings(config), _settings(_defaults(config, loader)))
+        checked.append(config)
 
-    # Only now: torch takes seconds to import.
     from cnn_experiments.experiment import check_parts
 
     for config in checked:
-        check_parts(config)
+        with _naming(config):
+            check_parts(config)
+
+
+@contextmanager
+def _naming(config: DictConfig) -> Iterator[None]:
+    """In a sweep, a refusal says which combination it is about."""
+    try:
+        yield
+    except Refusal as refusal:
+        if config.hydra.mode == RunMode.RUN:
+            raise
+        raise Refusal(f"{refusal} (in {' '.join(config.hydra.overrides.task)})") from refusal
 
 
 def _settings(config: DictConfig) -> dict[str, Any]:

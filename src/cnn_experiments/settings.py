@@ -91,25 +91,26 @@ def _rule_of(default: Any) -> Rule | None:
     return None
 
 
-def near(word: str, words: Iterable[str]) -> str:
+def near(word: str, words: Iterable[str], cutoff: float = 0.5) -> str:
     """What `word` may have been meant to be, as the end of a refusal."""
-    nearest = get_close_matches(word, list(words), n=1, cutoff=0.5)
+    nearest = get_close_matches(word, list(words), n=1, cutoff=cutoff)
     return f"; the nearest is {nearest[0]}" if nearest else ""
 
 
 def unknown_key(key: str, value: Any, known: Iterable[str]) -> Refusal:
     """The refusal of a setting that is not there."""
-    leaves = [leaf for leaf in known if "._" not in leaf]
+    leaves = list(known)
     groups = {leaf.rpartition(".")[0] for leaf in leaves} - {""}
     parent = key.rpartition(".")[0]
     while parent and parent not in groups:
         parent = parent.rpartition(".")[0]
     start = f"{parent}." if parent else ""
     siblings = sorted({leaf.removeprefix(start).partition(".")[0] for leaf in leaves if leaf.startswith(start)})
+    allowed = ", ".join(name for name in siblings if not name.startswith("_"))
     same_name = [leaf for leaf in leaves if leaf.rpartition(".")[2] == key.rpartition(".")[2]]
-    nearest = near(key, same_name) or near(key, [*leaves, *groups])
+    nearest = near(key, [*leaves, *groups], cutoff=0.6) or near(key, same_name, cutoff=0.0)
     place = f"in {parent}" if parent else "at the top"
-    return Refusal(f"{key}={text(value)}: there is no such setting; allowed {place}: {', '.join(siblings)}{nearest}")
+    return Refusal(f"{key}={text(value)}: there is no such setting; allowed {place}: {allowed}{nearest}")
 
 
 def text(value: Any) -> str:
@@ -126,7 +127,8 @@ def check(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         Refusal: a setting is unknown, gone, of the wrong type or out of range.
     """
     chosen, known = flat(settings), flat(defaults)
-    for key, value in chosen.items():
+    # Those at the top first: others refer to them.
+    for key, value in sorted(chosen.items(), key=lambda item: item[0].count(".")):
         if key not in known:
             raise unknown_key(key, value, known)
         if key in _FACTS and value != known[key]:

@@ -30,7 +30,7 @@ class BestAndLast(Checkpoint):
             improved = score > self.best_score
             self.best_score = max(score, self.best_score)
         fresh = self.last.with_suffix(".writing")
-        trainer.save_checkpoint(fresh)
+        trainer.save_checkpoint(fresh, weights_only=False)
         if trainer.is_global_zero:
             fresh.replace(self.last)
             if improved:

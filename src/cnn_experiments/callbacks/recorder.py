@@ -78,7 +78,7 @@ class Recorder(Checkpoint):
         done = len(self.epochs) - self._epochs_before
         left = (time.monotonic() - self._started) / done * ((trainer.max_epochs or 0) - len(self.epochs))
         shown = "  ".join(
-            f"{name} {row[name]:.4f}"
+            f"{name} {row[name]:.4g}"
             for name in _METRICS
             if name in row
         )

@@ -55,12 +55,11 @@ class Throughput(pl.Callback):
         self._images += len(batch[1])
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.training or trainer.state.fn == "fit":
-            self._clock.stop()
+        self._clock.stop()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.train.append(self._end(trainer))
-        pl_module.log("train/images_per_second", self.train[-1], rank_zero_only=True)
+        pl_module.log("train/images_per_second", self.train[-1], sync_dist=True)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begin()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,9 +23,8 @@ class EpochOrder:
         """The current epoch's order: int64 (images,)."""
         if self.seed is None:
             return torch.arange(self.images)
-        # manual_seed mixes all 64 bits; the epoch stands in the upper half, the seed in the lower
-        generator = torch.Generator().manual_seed(self.seed + (self.epoch << 32))
-        return torch.randperm(self.images, generator=generator)
+        mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1).item()
+        return torch.randperm(self.images, generator=torch.Generator().manual_seed(mixed))
 
 
 class Batches:

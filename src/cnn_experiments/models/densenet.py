@@ -53,7 +53,8 @@ class DenseNet(nn.Module):
         channels = stem_channels
         for i, depth in enumerate(depths):
             if i > 0:  # a transition halves channels and resolution; ceil_mode admits images under 29 pixels
-                layers += [conv_block(channels, channels // 2, kernel_size=1), nn.AvgPool2d(2, ceil_mode=True)]
+                transition = conv_block(channels, channels // 2, kernel_size=1)
+                layers.append(transition.append(nn.AvgPool2d(2, ceil_mode=True)))
                 channels //= 2
             layers.append(DenseBlock(channels, growth_rate, depth))
             channels += depth * growth_rate

@@ -20,6 +20,7 @@ from cnn_experiments.allocator import keep_freed_memory
 from cnn_experiments.callbacks import BestAndLast, DivergenceGuard, RandomState, Recorder, Throughput
 from cnn_experiments.complexity import multiply_adds, parameters
 from cnn_experiments.dashboard import Dashboard
+from cnn_experiments.errors import RunFailedError
 from cnn_experiments.experiment import build_classifier, build_data, build_trainer
 from cnn_experiments.interruption import Interrupted, interruptible
 from cnn_experiments.run_folder import RunFolder, checkpoint_of
@@ -51,6 +52,7 @@ def train(config: DictConfig, folder: RunFolder, names: dict[str, Any]) -> None:
     on_terminal = sys.stdout.isatty()
     trainer = build_trainer(
         config,
+        **({} if monitor else {"limit_val_batches": 0}),
         logger=dashboard,
         enable_progress_bar=on_terminal,
         num_sanity_val_steps=0,
@@ -113,7 +115,7 @@ def train(config: DictConfig, folder: RunFolder, names: dict[str, Any]) -> None:
             peak_memory_bytes=provenance.peak_memory(device),
         )
     if trainer.is_global_zero:
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in (tested | validated).items() if name.count("/") == 1)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in (tested | validated).items() if name.count("/") == 1)
         log.info("tested epoch %d of %d: %s", epoch, epochs, shown)
         log.info("folder: %s", folder.path)
         log.info("curves: %s --logdir %s", _tensorboard(), folder.path.parts[0] if folder.path.parts else ".")
@@ -126,7 +128,7 @@ def _standing(folder: RunFolder, dashboard: Dashboard) -> Iterator[None]:
         yield
     except BaseException as error:
         status = "interrupted" if isinstance(error, Interrupted) else "failed"
-        folder.record(status=status, error=error.signal if isinstance(error, Interrupted) else _one_line(error))
+        folder.record(status=status, error=_one_line(error))
         dashboard.end(status)
         raise
     folder.record(status="completed")
@@ -134,7 +136,10 @@ def _standing(folder: RunFolder, dashboard: Dashboard) -> Iterator[None]:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    if isinstance(error, Interrupted):
+        return error.signal
+    said = str(error) if isinstance(error, RunFailedError) else f"{type(error).__name__}: {error}"
+    return " ".join(said.split())
 
 
 def _tensorboard() -> str:
