@@ -14,7 +14,7 @@ import torch
 
 from cnn_experiments.settings import flat
 
-_PACKAGES = ("cnn_experiments", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf")
+_PACKAGES = ("cnn_experiments", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf")
 
 _NO_EFFECT = ("ckpt_path", "data.root", "trainer.accelerator", "trainer.profiler")
 """Settings that leave the result as it is."""
@@ -28,7 +28,8 @@ def identity(settings: Mapping[str, Any]) -> str:
 
 def versions() -> dict[str, str]:
     """Python's and the packages' versions."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES}
+    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), "torch": str(torch.__version__)} | packages  # torch names its build
 
 
 def git_commit() -> str | None:

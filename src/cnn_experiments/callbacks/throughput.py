@@ -41,6 +41,9 @@ class Throughput(pl.Callback):
         """One figure for each epoch."""
         self.test: float | None = None
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._begin()  # a run resumed within an epoch sees no start of it
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begin()
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import torch
@@ -70,6 +70,8 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.seed = seed
         self._augment = pixels.AUGMENTATIONS[augment]
         self._normalize = normalize
+        self._training: Batches | None = None
+        self._resumed: dict[str, int] | None = None
 
     @abstractmethod
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
@@ -91,7 +93,10 @@ class ImageDataModule(pl.LightningDataModule, ABC):
 
     def train_dataloader(self) -> Batches:
         """Training images in an order made of (seed, epoch)."""
-        return self._batches(self._train, seed=self.seed)
+        self._training = self._batches(self._train, seed=self.seed)
+        if self._resumed is not None:
+            self._training.load_state_dict(self._resumed)
+        return self._training
 
     def val_dataloader(self) -> Batches | list[Batches]:
         """The held-out images; none with a `val_size` of 0."""
@@ -100,6 +105,18 @@ class ImageDataModule(pl.LightningDataModule, ABC):
     def test_dataloader(self) -> Batches:
         """The test images as they are stored."""
         return self._batches(self._test)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far training is in its epoch.
+
+        Lightning saves that of the loader too, but does not restore it where the loader is made early to count the steps
+        of the run, as it is for a schedule.
+        """
+        return {"training": self._training.state_dict()} if self._training else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Training goes on there."""
+        self._resumed = state_dict.get("training")
 
     def _batches(self, data: tuple[Tensor, Tensor], seed: int | None = None) -> Batches:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

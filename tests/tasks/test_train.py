@@ -1,0 +1,235 @@
+"""Whole runs on the digits, in this process."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from cnn_experiments.callbacks import BestAndLast, Recorder
+from cnn_experiments.errors import RunFailedError
+from cnn_experiments.interruption import Interrupted
+from tests.conftest import epochs_of, results_of
+
+Train = Callable[..., Path]
+
+QUICK = ("optimizer.lr=0.01", "trainer.max_epochs=3", "trainer.limit_train_batches=20", "model.batch_norm=true")
+AUGMENTED = (*QUICK, "data.augment=crop_flip")
+
+
+def checkpoint(path: Path) -> dict[str, Any]:
+    """Loads as anybody may: tensors and plain values alone."""
+    loaded: dict[str, Any] = torch.load(path, weights_only=True)
+    return loaded
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    first, second = checkpoint(one)["state_dict"], checkpoint(other)["state_dict"]
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def figures(folder: Path) -> list[dict[str, str]]:
+    """metrics.csv without the speed."""
+    return [{key: value for key, value in row.items() if "second" not in key} for row in epochs_of(folder)]
+
+
+def events(folder: Path) -> EventAccumulator:
+    return EventAccumulator(str(folder)).Reload()
+
+
+def test_folder_of_a_run(train: Train) -> None:
+    folder = train("run", *QUICK)
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if "events" not in path.name} == {
+        "checkpoints",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "config.yaml",
+        "metrics.csv",
+        "results.json",
+    }
+    results = results_of(folder)
+    assert results["status"] == "completed"
+    assert results["protocol"] == "holdout"
+    assert (results["model"], results["data"], results["seed"]) == ("lenet", "digits", 0)
+    assert results["overrides"] == list(QUICK)
+    assert results["epochs"] == 3
+    assert (results["parameters"], results["multiply_adds"]) == (44_878, 281_640)
+    assert results["precision"] == "32-true"
+    assert results["device"].startswith("cpu (")
+    assert results["error"] is None
+    assert results["versions"]["torch"] == torch.__version__
+    assert len(results["identity"]) == 16
+    assert results["seconds"]["fit"] > 0 < results["seconds"]["test"]
+    assert results["images_per_second"]["train"] > 0 < results["images_per_second"]["test"]
+    assert 50e6 < results["peak_memory_bytes"] < 24e9
+    metrics = results["metrics"]
+    assert {"test/acc", "test/f1", "test/loss", "val/acc", "val/f1", "val/loss", "train/acc", "train/loss"} < set(metrics)
+    assert sum(metrics[f"test/acc/{digit}"] > 0 for digit in range(10)) >= 5
+    assert round(metrics["test/acc"] * 360, 3).is_integer()
+    rows = epochs_of(folder)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert [row["step"] for row in rows] == ["20", "40", "60"]
+
+
+def test_the_best_epoch_is_the_one_that_is_kept_and_tested(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    tested = []
+    original = pl.Trainer.test
+
+    def spy(trainer: pl.Trainer, *arguments: Any, **settings: Any) -> Any:
+        tested.append(Path(settings["ckpt_path"]))
+        return original(trainer, *arguments, **settings)
+
+    monkeypatch.setattr(pl.Trainer, "test", spy)
+    folder = train("run", *QUICK, "trainer.max_epochs=8", "optimizer.lr=0.05")
+    rows = epochs_of(folder)
+    accuracies = [float(row["val/acc"]) for row in rows]
+    best = accuracies.index(max(accuracies))
+    assert best != len(rows) - 1, "the last epoch is the best: this run can't tell the two apart"
+    assert tested == [folder / "checkpoints" / "best.ckpt"]
+    results = results_of(folder)
+    assert results["tested_epoch"] == best + 1
+    assert results["metrics"]["val/acc"] == accuracies[best]
+    assert results["metrics"]["train/loss"] == float(rows[best]["train/loss"])
+    assert checkpoint(folder / "checkpoints" / "best.ckpt")["global_step"] == (best + 1) * 20
+    assert checkpoint(folder / "checkpoints" / "last.ckpt")["global_step"] == len(rows) * 20
+
+
+def test_with_nothing_held_out_the_last_epoch_is_tested(train: Train) -> None:
+    folder = train("run", *QUICK, "data.val_size=0")
+    results = results_of(folder)
+    assert results["protocol"] == "last_epoch"
+    assert results["tested_epoch"] == 3
+    assert not any(name.startswith("val/") for name in results["metrics"])
+    assert_same_weights(folder / "checkpoints" / "best.ckpt", folder / "checkpoints" / "last.ckpt")
+
+
+def test_the_same_command_gives_the_same_weights_and_figures(train: Train) -> None:
+    first, second = train("first", *AUGMENTED), train("second", *AUGMENTED)
+    assert_same_weights(first / "checkpoints" / "last.ckpt", second / "checkpoints" / "last.ckpt")
+    assert figures(first) == figures(second)
+    assert results_of(first)["metrics"] == results_of(second)["metrics"]
+    assert results_of(first)["identity"] == results_of(second)["identity"]
+
+
+def test_another_seed_gives_another_result(train: Train) -> None:
+    first, second = train("first", *QUICK), train("second", *QUICK, "seed=1")
+    assert figures(first) != figures(second)
+    assert results_of(first)["identity"] != results_of(second)["identity"]
+
+
+def test_a_resumed_run_ends_as_an_undisturbed_one(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = (*AUGMENTED, "trainer.max_epochs=6", "scheduler=cosine", "optimizer.lr=0.05")
+    undisturbed = train("undisturbed", *long)
+
+    written = BestAndLast.on_train_epoch_end
+
+    def stop_after_four(self: BestAndLast, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        written(self, trainer, module)
+        if trainer.current_epoch == 3:
+            raise Interrupted(signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BestAndLast, "on_train_epoch_end", stop_after_four)
+        with pytest.raises(Interrupted):
+            train("interrupted", *long)
+    interrupted = undisturbed.with_name("interrupted")
+    assert results_of(interrupted)["status"] == "interrupted"
+    assert results_of(interrupted)["error"] == "SIGTERM"
+    assert results_of(interrupted)["epochs"] == 4
+
+    resumed = train("resumed", *long, f"ckpt_path={interrupted}")
+    for name in ("best.ckpt", "last.ckpt"):
+        assert_same_weights(undisturbed / "checkpoints" / name, resumed / "checkpoints" / name)
+    assert figures(resumed) == figures(undisturbed)
+    assert results_of(resumed)["metrics"] == results_of(undisturbed)["metrics"]
+    assert results_of(resumed)["tested_epoch"] == results_of(undisturbed)["tested_epoch"]
+
+
+def test_resumes_exactly_in_the_middle_of_an_epoch(train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    undisturbed = train("undisturbed", *AUGMENTED)
+    middle = tmp_path / "middle.ckpt"
+
+    def save_in_the_middle(
+        self: Recorder, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step == 27:
+            trainer.save_checkpoint(middle, weights_only=False)
+            raise Interrupted(signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Recorder, "on_train_batch_end", save_in_the_middle)
+        with pytest.raises(Interrupted):
+            train("interrupted", *AUGMENTED)
+    resumed = train("resumed", *AUGMENTED, f"ckpt_path={middle}")
+    assert_same_weights(undisturbed / "checkpoints" / "last.ckpt", resumed / "checkpoints" / "last.ckpt")
+
+
+@pytest.mark.parametrize("batches", [20, 60])
+def test_a_loss_that_is_not_finite_ends_the_run(train: Train, tmp_path: Path, batches: int) -> None:
+    with pytest.raises(RunFailedError, match=r"not finite since step 2 \(epoch 1\); try a smaller optimizer.lr") as failure:
+        train("run", "optimizer=sgd", "optimizer.lr=1e38", "trainer.max_epochs=2", f"trainer.limit_train_batches={batches}")
+    results = results_of(tmp_path / "run")
+    assert results["status"] == "failed"
+    assert results["error"] == str(failure.value)
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+
+
+def test_an_unforeseen_error_is_recorded(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("no memory\nleft")
+
+    monkeypatch.setattr(Recorder, "on_train_epoch_end", fail)
+    with pytest.raises(MemoryError):
+        train("run", *QUICK)
+    results = results_of(tmp_path / "run")
+    assert (results["status"], results["error"]) == ("failed", "MemoryError: no memory left")
+
+
+def test_signals_are_handed_back(train: Train) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    train("run", *QUICK, "trainer.max_epochs=1")
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_dashboard_has_scalars_and_the_runs_row(train: Train) -> None:
+    folder = train("run", *QUICK)
+    shown = events(folder)
+    scalars = set(shown.Tags()["scalars"])
+    assert {"train/loss", "train/acc", "val/loss", "val/acc", "test/acc", "test/loss", "lr"} <= scalars
+    assert "hp_metric" not in scalars
+    assert [round(event.value, 6) for event in shown.Scalars("val/acc")] == [
+        round(float(row["val/acc"]), 6) for row in epochs_of(folder)
+    ]
+    data = shown.SummaryMetadata
+    content = {
+        tag: HParamsPluginData.FromString(data(tag).plugin_data.content)
+        for tag in shown.PluginTagToContent("hparams")
+    }
+    experiment = content["_hparams_/experiment"].experiment
+    assert {metric.name.tag for metric in experiment.metric_infos} == {"test/acc", "val/acc"}
+    start = content["_hparams_/session_start_info"].session_start_info.hparams
+    assert start["optimizer.lr"].number_value == 0.01
+    assert "ckpt_path" not in start
+    assert content["_hparams_/session_end_info"].session_end_info.status == 1  # success
+
+
+def test_a_failed_run_has_its_row_too(train: Train, tmp_path: Path) -> None:
+    with pytest.raises(RunFailedError):
+        train("run", "optimizer=sgd", "optimizer.lr=1e38", "trainer.max_epochs=1")
+    shown = events(tmp_path / "run")
+    metadata = shown.SummaryMetadata("_hparams_/session_end_info")
+    assert HParamsPluginData.FromString(metadata.plugin_data.content).session_end_info.status == 2  # failure
+
+
+def test_densenet_trains_on_enlarged_digits(train: Train) -> None:
+    folder = train(
+        "run", "model=densenet", "data.resize=32", "trainer=smoke", "optimizer=adamw", "scheduler=onecycle", "label_smoothing=0.1"
+    )
+    assert results_of(folder)["parameters"] == 758_226
+    assert results_of(folder)["status"] == "completed"
