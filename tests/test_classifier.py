@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.functional import f1_score
 
@@ -55,7 +55,9 @@ def test_figures_are_those_of_all_images_together() -> None:
     ((tested),) = trainer().test(module, loader(), verbose=False)
     assert tested["test/loss"] == pytest.approx(F.cross_entropy(scores, LABELS).item(), abs=1e-6)
     assert tested["test/acc"] == pytest.approx(right.float().mean().item())
-    assert tested["test/f1"] == pytest.approx(f1_score(scores, LABELS, "multiclass", num_classes=3, average="macro").item())
+    assert tested["test/f1"] == pytest.approx(
+        f1_score(scores, LABELS, "multiclass", num_classes=3, average="macro").item()
+    )
     for label, name in enumerate(NAMES):
         assert tested[f"test/acc/{name}"] == pytest.approx(right[label == LABELS].float().mean().item())
 

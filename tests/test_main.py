@@ -119,7 +119,14 @@ def test_a_run_says_how_it_goes_and_leaves_its_folder(command: Command, tmp_path
 
 
 def test_a_sweep_goes_on_behind_a_run_that_fails(command: Command, tmp_path: Path) -> None:
-    done = command("-m", *SMOKE, "trainer.limit_train_batches=5", "optimizer=sgd", "optimizer.lr=1e38,0.1", "hydra.sweep.dir=sweep")
+    done = command(
+        "-m",
+        *SMOKE,
+        "trainer.limit_train_batches=5",
+        "optimizer=sgd",
+        "optimizer.lr=1e38,0.1",
+        "hydra.sweep.dir=sweep",
+    )
     assert done.returncode == 1, done.stderr
     assert {folder.name: results_of(folder)["status"] for folder in (tmp_path / "sweep").glob("*-lenet")} == {
         "0-lenet": "failed",
@@ -141,7 +148,12 @@ def test_of_two_processes_one_gets_the_folder(tmp_path: Path) -> None:
 
 def test_two_processes_share_an_epoch_and_one_folder(command: Command, tmp_path: Path) -> None:
     done = command(
-        "data=digits", "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=2", "model.batch_norm=true", "optimizer.lr=0.01"
+        "data=digits",
+        "trainer=ddp",
+        "trainer.accelerator=cpu",
+        "trainer.max_epochs=2",
+        "model.batch_norm=true",
+        "optimizer.lr=0.01",
     )
     assert done.returncode == 0, done.stderr
     (folder,) = tmp_path.glob("outputs/*/*")
@@ -159,7 +171,14 @@ def test_two_processes_share_an_epoch_and_one_folder(command: Command, tmp_path:
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals, status: int) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "cnn_experiments", "data=digits", "trainer.max_epochs=1000", "hydra.run.dir=run"],
+        [
+            sys.executable,
+            "-m",
+            "cnn_experiments",
+            "data=digits",
+            "trainer.max_epochs=1000",
+            "hydra.run.dir=run",
+        ],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         text=True,
@@ -183,7 +202,9 @@ def test_missing_data_is_told_within_half_a_minute(command: Command, tmp_path: P
     assert time.monotonic() - started < 30
     assert done.returncode == 1
     last = done.stdout.splitlines()[-1]
-    assert last.startswith("failed: Fashion-MNIST can't be had: no mirror delivers it. Put train-images-idx3-ubyte.gz, ")
+    assert last.startswith(
+        "failed: Fashion-MNIST can't be had: no mirror delivers it. Put train-images-idx3-ubyte.gz, "
+    )
     assert last.endswith("python -m cnn_experiments data=digits")
     assert "Traceback" not in done.stdout + done.stderr
     assert [path.name for path in (tmp_path / "images").rglob("*")] == [".fashion_mnist.lock"]
@@ -223,7 +244,11 @@ def test_a_network_of_ones_own_needs_a_class_and_a_file(tmp_path: Path) -> None:
     )
     arguments = [sys.executable, "-m", "cnn_experiments", "--config-dir", "options", "model=mine"]
     done = subprocess.run(
-        [*arguments, *SMOKE, "model.width=5", "hydra.run.dir=run"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [*arguments, *SMOKE, "model.width=5", "hydra.run.dir=run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "run" / "results.json").read_text())
@@ -237,6 +262,8 @@ def test_a_network_of_ones_own_needs_a_class_and_a_file(tmp_path: Path) -> None:
 
 def test_installed_script_is_the_same_program(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("cnn-experiments")
-    done = subprocess.run([script, "model=lenett"], cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [script, "model=lenett"], cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("model=lenett: there is no such option")

@@ -43,14 +43,20 @@ def test_onecycle() -> None:
 
 
 def test_step() -> None:
-    assert rates(schedules.step, 8, milestones=[0.5, 0.75], gamma=0.1) == pytest.approx([0.1] * 4 + [0.01] * 2 + [0.001] * 2)
+    assert rates(schedules.step, 8, milestones=[0.5, 0.75], gamma=0.1) == pytest.approx(
+        [0.1] * 4 + [0.01] * 2 + [0.001] * 2
+    )
 
 
 @pytest.mark.parametrize(
     ("schedule", "settings", "message"),
     [
         (schedules.onecycle, {"warmup": 1.5}, r"warmup=1\.5: must be a share of the steps, from 0 to 1"),
-        (schedules.step, {"milestones": [0.5, 30], "gamma": 0.1}, r"milestones=\[0\.5, 30\]: must be shares of the steps"),
+        (
+            schedules.step,
+            {"milestones": [0.5, 30], "gamma": 0.1},
+            r"milestones=\[0\.5, 30\]: must be shares of the steps",
+        ),
         (schedules.step, {"milestones": [0.5], "gamma": 0.0}, r"gamma=0\.0: must be above 0"),
     ],
 )

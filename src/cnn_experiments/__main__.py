@@ -52,7 +52,7 @@ def _succeeds(config: DictConfig) -> bool:
     try:
         get_method(config.task._target_)(config, folder, names)
     except RunFailedError as error:
-        log.error("failed: %s", error)  # noqa: TRY400
+        log.error("failed: %s", error)
     except Interrupted as interruption:
         goes_on = f"; to go on: ckpt_path={folder.path}" if folder.last.exists() else ""
         log.warning("interrupted by %s%s", interruption.signal, goes_on)

@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric, MetricCollection
@@ -55,8 +55,8 @@ def stage_metrics(stage: Stage, classes: int) -> MetricCollection:
 class Classifier(pl.LightningModule):
     """Trains and measures a network that maps float images (N, C, H, W) to scores (N, len(class_names)).
 
-    Cross-entropy, smoothed in training alone; accuracy over all images (micro), F1 averaged over classes (macro), and on
-    the test set the accuracy of every class. Every figure is logged once an epoch, as `train/loss`, `val/acc`,
+    Cross-entropy, smoothed in training alone; accuracy over all images (micro), F1 averaged over classes (macro), and
+    on the test set the accuracy of every class. Every figure is logged once an epoch, as `train/loss`, `val/acc`,
     `test/f1`, `test/acc/Sandal`.
 
     Args:

@@ -11,7 +11,7 @@ import lightning.pytorch as pl
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
 from cnn_experiments.classifier import Classifier
@@ -50,7 +50,8 @@ def check_parts(config: DictConfig) -> None:
     """Builds every part without memory for its tensors, to find what can't work before anything is touched.
 
     Raises:
-        Refusal: a part does not take its settings, the images are too small for the network, or `ckpt_path` leads nowhere.
+        Refusal: a part does not take its settings, the images are too small for the network, or `ckpt_path` leads
+            nowhere.
     """
     with _refusing("data", config):
         data = build_data(config)
@@ -70,7 +71,9 @@ def check_parts(config: DictConfig) -> None:
             f"or more, these have {data.size}; the nearest is data.resize={smallest}"
         )
     if config.ckpt_path is not None and not checkpoint_of(Path(config.ckpt_path)).is_file():
-        raise Refusal(f"ckpt_path={config.ckpt_path}: must be a checkpoint, or a run's folder with checkpoints/last.ckpt")
+        raise Refusal(
+            f"ckpt_path={config.ckpt_path}: must be a checkpoint, or a run's folder with checkpoints/last.ckpt"
+        )
 
 
 @contextmanager

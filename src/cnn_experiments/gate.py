@@ -37,7 +37,7 @@ CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") i
 class Gate(Callback):
     """Lets a run or a sweep through, or ends the program with one line and status 2."""
 
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Checks one run and claims its folder."""
         if _follower():
             return
@@ -45,7 +45,7 @@ class Gate(Callback):
             _check_all([config])
             _claim(config, "run")
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Checks every combination of a sweep before the first starts, and claims the sweep's folder."""
         if _follower():
             return
@@ -147,7 +147,8 @@ def explain(error: Exception) -> str:
     said = str(error)
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
-        return f"{group}={option}: there is no such option; allowed: {', '.join(error.options)}{near(option, error.options)}"
+        allowed = ", ".join(error.options)
+        return f"{group}={option}: there is no such option; allowed: {allowed}{near(option, error.options)}"
     if unknown := re.search(r"^Could not override .*use \+([^=]+)=(.*)$", said, re.DOTALL):
         key, value = unknown.groups()
         return str(unknown_key(key, value, _known_keys(besides=key)))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Interrupted(SystemExit):  # noqa: N818
+class Interrupted(SystemExit):
     """A signal asked the program to end; the exit status is the shell's, 128 and the signal's number."""
 
     def __init__(self, signum: int) -> None:

@@ -29,7 +29,10 @@ def identity(settings: Mapping[str, Any]) -> str:
 def versions() -> dict[str, str]:
     """Python's and the packages' versions."""
     packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {"python": platform.python_version(), "torch": str(torch.__version__)} | packages  # torch names its build
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+    } | packages  # torch names its build
 
 
 def git_commit() -> str | None:

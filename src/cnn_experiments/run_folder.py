@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only
 
 
 class RunFolder:
@@ -27,7 +27,7 @@ class RunFolder:
         """Puts facts into results.json, which is whole at every moment; a float that JSON can't hold becomes null."""
         self._results |= facts
         with self.rewritten("results.json") as file:
-            json.dump(_finite(self._results), file, indent=1, allow_nan=False)
+            json.dump(_plain(self._results), file, indent=1, allow_nan=False)
 
     @rank_zero_only
     def write_config(self, text: str) -> None:
@@ -51,10 +51,17 @@ class RunFolder:
         fresh.replace(self.path / name)
 
 
-def _finite(value: Any) -> Any:
+def rounded(value: float) -> float:
+    """The seven digits that a float32 has: 0.7669, where Python would write 0.7669000029563904."""
+    return float(f"{value:.7g}")
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, float):
+        return rounded(value) if math.isfinite(value) else None
+    return value
 
 
 def checkpoint_of(path: Path) -> Path:

@@ -9,7 +9,6 @@ from typing import Any
 from cnn_experiments.errors import Refusal
 
 
-
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings with dotted keys: {"optimizer": {"lr": 0.1}} to {"optimizer.lr": 0.1}."""
     leaves: dict[str, Any] = {}

@@ -37,9 +37,9 @@ def test_without_a_seed_images_come_as_they_are_stored() -> None:
 
 
 def test_every_image_comes_once_and_the_last_batch_is_what_remains() -> None:
-    sizes = [len(batch) for batch in numbers_of(batches(600, 256))]
-    assert sizes == [256, 256, 88]
-    assert sorted(sum(numbers_of(batches(600, 256)), [])) == list(range(600))
+    made = numbers_of(batches(600, 256))
+    assert [len(batch) for batch in made] == [256, 256, 88]
+    assert sorted(number for batch in made for number in batch) == list(range(600))
 
 
 def test_a_single_remaining_image_joins_the_batch_before() -> None:

@@ -98,7 +98,9 @@ def test_whole_archives_need_no_place_to_write(tmp_path: Path, mirror: Server) -
     assert not (root / ".fashion_mnist.lock").exists()
 
 
-def test_a_mirror_with_other_bytes_is_left_for_the_next(tmp_path: Path, mirror: Server, archives: dict[str, bytes]) -> None:
+def test_a_mirror_with_other_bytes_is_left_for_the_next(
+    tmp_path: Path, mirror: Server, archives: dict[str, bytes]
+) -> None:
     folder = tmp_path / "wrong"
     folder.mkdir()
     for name, content in archives.items():
@@ -123,13 +125,17 @@ def test_several_at_once_download_once(tmp_path: Path, mirror: Server) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b damaged"])
 def test_a_damaged_archive_is_named_and_replaced(
-    tmp_path: Path, mirror: Server, archives: dict[str, bytes], caplog: pytest.LogCaptureFixture, content: bytes
+    tmp_path: Path,
+    mirror: Server,
+    archives: dict[str, bytes],
+    caplog: pytest.LogCaptureFixture,
+    content: bytes,
 ) -> None:
     root = tmp_path / "data"
     fashion_mnist.fetch(root, [mirror.url])
     damaged = root / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
     damaged.write_bytes(content)
-    with pytest.raises(RunFailedError, match="t10k-labels-idx1-ubyte.gz damaged"):
+    with pytest.raises(RunFailedError, match=r"t10k-labels-idx1-ubyte\.gz damaged"):
         fashion_mnist.fetch(root, [])
     assert damaged.read_bytes() == content
     fashion_mnist.fetch(root, [mirror.url])

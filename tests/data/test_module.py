@@ -95,7 +95,7 @@ def test_normalised_training_images_have_mean_zero_and_deviation_one() -> None:
     ],
 )
 def test_impossible_values_are_refused(override: str, message: str) -> None:
-    with pytest.raises(Exception, match="Error in call") as refused:  # noqa: PT011
+    with pytest.raises(Exception, match="Error in call") as refused:
         digits(override)
     assert isinstance(refused.value.__cause__, ValueError)
     assert str(refused.value.__cause__) == message

@@ -71,7 +71,7 @@ def test_smallest_input(overrides: tuple[str, ...], name: str, cost: int, smalle
     assert smallest_size(network, 1, largest=256) == smallest
     assert network(torch.zeros(2, 1, smallest, smallest)).shape == (2, 10)
     if smallest > 1:
-        with pytest.raises(RuntimeError, match="[Kk]ernel size|[Oo]utput size"):
+        with pytest.raises(RuntimeError, match=r"[Kk]ernel size|[Oo]utput size"):
             network(torch.zeros(2, 1, smallest - 1, smallest - 1))
 
 
@@ -81,7 +81,9 @@ def test_gradients_reach_every_parameter(overrides: tuple[str, ...], name: str, 
     scores = network(torch.randn(4, 3, 48, 48))
     assert scores.shape == (4, 7)
     torch.nn.functional.cross_entropy(scores, torch.tensor([0, 1, 2, 6])).backward()
-    without = [key for key, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    without = [
+        key for key, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.any()
+    ]
     # A bias in front of a batch norm has no effect, and its gradient is zero but for rounding.
     assert without == []
 

@@ -18,7 +18,12 @@ from tests.conftest import epochs_of, results_of
 
 Train = Callable[..., Path]
 
-QUICK = ("optimizer.lr=0.01", "trainer.max_epochs=3", "trainer.limit_train_batches=20", "model.batch_norm=true")
+QUICK = (
+    "optimizer.lr=0.01",
+    "trainer.max_epochs=3",
+    "trainer.limit_train_batches=20",
+    "model.batch_norm=true",
+)
 AUGMENTED = (*QUICK, "data.augment=crop_flip")
 
 
@@ -69,7 +74,16 @@ def test_folder_of_a_run(train: Train) -> None:
     assert results["images_per_second"]["train"] > 0 < results["images_per_second"]["test"]
     assert 50e6 < results["peak_memory_bytes"] < 24e9
     metrics = results["metrics"]
-    assert {"test/acc", "test/f1", "test/loss", "val/acc", "val/f1", "val/loss", "train/acc", "train/loss"} < set(metrics)
+    assert {
+        "test/acc",
+        "test/f1",
+        "test/loss",
+        "val/acc",
+        "val/f1",
+        "val/loss",
+        "train/acc",
+        "train/loss",
+    } < set(metrics)
     assert sum(metrics[f"test/acc/{digit}"] > 0 for digit in range(10)) >= 5
     assert round(metrics["test/acc"] * 360, 3).is_integer()
     rows = epochs_of(folder)
@@ -151,12 +165,19 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(train: Train, monkeypatch: pyt
     assert results_of(resumed)["tested_epoch"] == results_of(undisturbed)["tested_epoch"]
 
 
-def test_resumes_exactly_in_the_middle_of_an_epoch(train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_resumes_exactly_in_the_middle_of_an_epoch(
+    train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     undisturbed = train("undisturbed", *AUGMENTED)
     middle = tmp_path / "middle.ckpt"
 
     def save_in_the_middle(
-        self: Recorder, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self: Recorder,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         if trainer.global_step == 27:
             trainer.save_checkpoint(middle, weights_only=False)
@@ -172,8 +193,16 @@ def test_resumes_exactly_in_the_middle_of_an_epoch(train: Train, monkeypatch: py
 
 @pytest.mark.parametrize("batches", [20, 60])
 def test_a_loss_that_is_not_finite_ends_the_run(train: Train, tmp_path: Path, batches: int) -> None:
-    with pytest.raises(RunFailedError, match=r"not finite since step 2 \(epoch 1\); try a smaller optimizer.lr") as failure:
-        train("run", "optimizer=sgd", "optimizer.lr=1e38", "trainer.max_epochs=2", f"trainer.limit_train_batches={batches}")
+    with pytest.raises(
+        RunFailedError, match=r"not finite since step 2 \(epoch 1\); try a smaller optimizer.lr"
+    ) as failure:
+        train(
+            "run",
+            "optimizer=sgd",
+            "optimizer.lr=1e38",
+            "trainer.max_epochs=2",
+            f"trainer.limit_train_batches={batches}",
+        )
     results = results_of(tmp_path / "run")
     assert results["status"] == "failed"
     assert results["error"] == str(failure.value)
@@ -208,8 +237,7 @@ def test_dashboard_has_scalars_and_the_runs_row(train: Train) -> None:
     ]
     data = shown.SummaryMetadata
     content = {
-        tag: HParamsPluginData.FromString(data(tag).plugin_data.content)
-        for tag in shown.PluginTagToContent("hparams")
+        tag: HParamsPluginData.FromString(data(tag).plugin_data.content) for tag in shown.PluginTagToContent("hparams")
     }
     experiment = content["_hparams_/experiment"].experiment
     assert {metric.name.tag for metric in experiment.metric_infos} == {"test/acc", "val/acc"}
@@ -229,7 +257,13 @@ def test_a_failed_run_has_its_row_too(train: Train, tmp_path: Path) -> None:
 
 def test_densenet_trains_on_enlarged_digits(train: Train) -> None:
     folder = train(
-        "run", "model=densenet", "data.resize=32", "trainer=smoke", "optimizer=adamw", "scheduler=onecycle", "label_smoothing=0.1"
+        "run",
+        "model=densenet",
+        "data.resize=32",
+        "trainer=smoke",
+        "optimizer=adamw",
+        "scheduler=onecycle",
+        "label_smoothing=0.1",
     )
     assert results_of(folder)["parameters"] == 758_226
     assert results_of(folder)["status"] == "completed"

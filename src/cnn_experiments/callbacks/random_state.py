@@ -11,7 +11,7 @@ import torch
 class RandomState(pl.Callback):
     """Saves and restores the state of torch (CPU and CUDA), NumPy and Python: dropout and augmentation resume exactly.
 
-    Lightning saves none of it. Checkpoints are loaded with `weights_only`, so everything here is tensors and plain values.
+    Lightning saves none of it. Checkpoints are loaded with `weights_only`: all of this is tensors and plain values.
     """
 
     def __init__(self) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only
 
-from cnn_experiments.run_folder import RunFolder
+from cnn_experiments.run_folder import RunFolder, rounded
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Recorder(Checkpoint):
 
     @property
     def tested_epoch(self) -> int:
-        """The epoch of the best checkpoint, counted from 1: the first with the highest `monitor`, or the last of all."""
+        """The epoch of the best checkpoint, from 1 on: the first with the highest `monitor`, or the last of all."""
         return int(self._tested_row["epoch"])
 
     @property
@@ -51,7 +51,7 @@ class Recorder(Checkpoint):
         self._write()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+        metrics = {name: rounded(value.item()) for name, value in trainer.callback_metrics.items()}
         self.epochs.append({"epoch": trainer.current_epoch + 1, "step": trainer.global_step} | metrics)
         self._write()
         if trainer.is_global_zero:
@@ -77,11 +77,6 @@ class Recorder(Checkpoint):
         row = self.epochs[-1]
         done = len(self.epochs) - self._epochs_before
         left = (time.monotonic() - self._started) / done * ((trainer.max_epochs or 0) - len(self.epochs))
-        shown = "  ".join(
-            f"{name} {row[name]:.4g}"
-            for name in _METRICS
-            if name in row
-        )
+        shown = "  ".join(f"{name} {row[name]:.4g}" for name in _METRICS if name in row)
         speed = f"{row['train/images_per_second']:,.0f} images/s"
         return f"epoch {row['epoch']}/{trainer.max_epochs}  {shown}  {speed}  {timedelta(seconds=round(left))} left"
-

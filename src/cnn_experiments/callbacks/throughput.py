@@ -1,5 +1,6 @@
 """How fast a run trains and tests."""
 
+import statistics
 import time
 from typing import Any
 
@@ -40,6 +41,11 @@ class Throughput(pl.Callback):
         self.train: list[float] = []
         """One figure for each epoch."""
         self.test: float | None = None
+
+    @property
+    def median_train(self) -> float | None:
+        """Of all epochs but the first, which warms up, where there are several; None where none was trained."""
+        return statistics.median(self.train[1:] or self.train) if self.train else None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begin()  # a run resumed within an epoch sees no start of it

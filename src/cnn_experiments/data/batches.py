@@ -32,8 +32,8 @@ class Batches:
 
     Among `world_size` processes, each batch is the share of process `rank` in a common batch of
     batch_size * world_size images. Every image is in exactly one batch of one process, and all processes have the same
-    number of batches. A remainder too small to give every process two images, which batch normalisation needs, joins the
-    batch before it.
+    number of batches. A remainder too small to give every process two images, which batch normalisation needs, joins
+    the batch before it.
     """
 
     batch_sampler = None  # Lightning takes what has a sampler for a torch DataLoader and asks for this too

@@ -109,8 +109,8 @@ class ImageDataModule(pl.LightningDataModule, ABC):
     def state_dict(self) -> dict[str, Any]:
         """How far training is in its epoch.
 
-        Lightning saves that of the loader too, but does not restore it where the loader is made early to count the steps
-        of the run, as it is for a schedule.
+        Lightning saves that of the loader too, but does not restore it where the loader is made early to count the
+        steps of the run, as it is for a schedule.
         """
         return {"training": self._training.state_dict()} if self._training else {}
 

@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -42,13 +41,19 @@ def train(config: DictConfig, folder: RunFolder, names: dict[str, Any]) -> None:
         Interrupted: the program was asked to end.
     """
     keep_freed_memory()
+    dashboard = Dashboard(folder.path)
+    with _standing(folder, dashboard), interruptible():
+        folder.record(status="running", **names, seed=config.seed, metrics={}, epochs=0, error=None)
+        _train_and_test(config, folder, names, dashboard)
+
+
+def _train_and_test(config: DictConfig, folder: RunFolder, names: dict[str, Any], dashboard: Dashboard) -> None:
     pl.seed_everything(config.seed, verbose=False)
     data = build_data(config)
     classifier = build_classifier(config, data)
     monitor = "val/acc" if data.val_size else None
     recorder = Recorder(folder, monitor)
     throughput = Throughput()
-    dashboard = Dashboard(folder.path)
     on_terminal = sys.stdout.isatty()
     trainer = build_trainer(
         config,
@@ -66,59 +71,49 @@ def train(config: DictConfig, folder: RunFolder, names: dict[str, Any]) -> None:
             BestAndLast(folder.checkpoints, monitor),
         ],
     )
-
+    device = trainer.strategy.root_device
+    device_name = provenance.device_name(device)
     settings = OmegaConf.to_container(config, resolve=True)
     assert isinstance(settings, dict)
     plain = {str(key): value for key, value in settings.items()}
-    device = trainer.strategy.root_device
+    folder.write_config(OmegaConf.to_yaml(config, resolve=True))
     folder.record(
-        status="running",
-        **names,
         protocol="holdout" if monitor else "last_epoch",
-        seed=config.seed,
-        metrics={},
-        epochs=0,
         parameters=parameters(classifier.model),
         multiply_adds=multiply_adds(classifier.model, data.channels, data.size),
-        seconds={},
-        images_per_second={},
-        peak_memory_bytes=None,
-        device=provenance.device_name(device),
+        device=device_name,
         precision=trainer.precision,
         identity=provenance.identity(plain),
         git_commit=provenance.git_commit(),
         versions=provenance.versions(),
-        error=None,
     )
-    folder.write_config(OmegaConf.to_yaml(config, resolve=True))
     dashboard.begin(flat(plain))
     provenance.restart_peak_memory(device)
+    say = log.info if trainer.is_global_zero else log.debug
+    say("%s on %s, %s, seed %d", names["model"], names["data"], device_name, config.seed)
 
-    if trainer.is_global_zero:
-        log.info("%s on %s, %s, seed %d", names["model"], names["data"], provenance.device_name(device), config.seed)
-    with _standing(folder, dashboard), interruptible():
-        resumed = checkpoint_of(Path(config.ckpt_path)) if config.ckpt_path else None
-        if resumed is not None:
-            folder.adopt_best(resumed)
-        started = time.perf_counter()
-        trainer.fit(classifier, datamodule=data, ckpt_path=resumed)
-        fitted = time.perf_counter()
-        # Now, because testing a checkpoint takes the callbacks back to its epoch.
-        epochs, epoch, validated = len(recorder.epochs), recorder.tested_epoch, recorder.tested_metrics
-        speed = statistics.median(throughput.train[1:] or throughput.train)
-        (tested,) = trainer.test(classifier, datamodule=data, ckpt_path=folder.best, verbose=False)
-        folder.record(
-            metrics=tested | validated,
-            tested_epoch=epoch,
-            seconds={"fit": fitted - started, "test": time.perf_counter() - fitted},
-            images_per_second={"train": speed, "test": throughput.test},
-            peak_memory_bytes=provenance.peak_memory(device),
-        )
-    if trainer.is_global_zero:
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in (tested | validated).items() if name.count("/") == 1)
-        log.info("tested epoch %d of %d: %s", epoch, epochs, shown)
-        log.info("folder: %s", folder.path)
-        log.info("curves: %s --logdir %s", _tensorboard(), folder.path.parts[0] if folder.path.parts else ".")
+    resumed = checkpoint_of(Path(config.ckpt_path)) if config.ckpt_path else None
+    if resumed is not None:
+        folder.adopt_best(resumed)
+    started = time.perf_counter()
+    trainer.fit(classifier, datamodule=data, ckpt_path=resumed)
+    fitted = time.perf_counter()
+    # Now, because testing a checkpoint takes the callbacks back to its epoch.
+    epochs, epoch, validated = len(recorder.epochs), recorder.tested_epoch, recorder.tested_metrics
+    (tested,) = trainer.test(classifier, datamodule=data, ckpt_path=folder.best, verbose=False)
+    metrics = {**tested, **validated}
+    folder.record(
+        epochs=epochs,
+        metrics=metrics,
+        tested_epoch=epoch,
+        seconds={"fit": fitted - started, "test": time.perf_counter() - fitted},
+        images_per_second={"train": throughput.median_train, "test": throughput.test},
+        peak_memory_bytes=provenance.peak_memory(device),
+    )
+    shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name.count("/") == 1)
+    say("tested epoch %d of %d: %s", epoch, epochs, shown)
+    say("folder: %s", folder.path)
+    say("curves: %s --logdir %s", _tensorboard(), folder.path.parts[0] if folder.path.parts else ".")
 
 
 @contextmanager
@@ -143,4 +138,6 @@ def _one_line(error: BaseException) -> str:
 
 
 def _tensorboard() -> str:
-    return "tensorboard" if shutil.which("tensorboard") else os.path.relpath(Path(sys.executable).parent / "tensorboard")
+    return (
+        "tensorboard" if shutil.which("tensorboard") else os.path.relpath(Path(sys.executable).parent / "tensorboard")
+    )
