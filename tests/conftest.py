@@ -43,7 +43,8 @@ def train(tmp_path: Path) -> Callable[..., Path]:
         folder = tmp_path / name
         folder.mkdir()
         config = configured("data=digits", "trainer=cpu", *overrides)
-        train(config, RunFolder(folder), {"model": "lenet", "data": "digits", "overrides": list(overrides)})
+        names = {"model": "lenet", "data": "digits", "options": {"model": "lenet"}, "overrides": list(overrides)}
+        train(config, RunFolder(folder), names)
         return folder
 
     return run

@@ -114,6 +114,14 @@ def test_a_run_says_how_it_goes_and_leaves_its_folder(command: Command, tmp_path
     results = results_of(folder)
     assert results["status"] == "completed"
     assert results["overrides"] == [*SMOKE, "trainer.max_epochs=2"]
+    assert results["options"] == {
+        "model": "lenet",
+        "data": "digits",
+        "optimizer": "adam",
+        "scheduler": "constant",
+        "trainer": "smoke",
+        "task": "train",
+    }
     logged = (folder / "run.log").read_text().splitlines()
     assert [line.partition("] ")[2].partition("] ")[2] or line.partition("[INFO] ")[2] for line in logged] == said
 

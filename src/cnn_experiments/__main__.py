@@ -43,12 +43,15 @@ def _succeeds(config: DictConfig) -> bool:
 
     _log_warnings()
     job = HydraConfig.get()
+    options = {group: choice for group, choice in job.runtime.choices.items() if not group.startswith("hydra/")}
     names = {
-        "model": job.runtime.choices["model"],
-        "data": job.runtime.choices["data"],
+        "model": options["model"],
+        "data": options["data"],
+        "options": options,
         "overrides": list(job.overrides.task),
     }
-    folder = RunFolder(Path(os.path.relpath(job.runtime.output_dir)))
+    path = Path(job.runtime.output_dir)
+    folder = RunFolder(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     try:
         get_method(config.task._target_)(config, folder, names)
     except RunFailedError as error:

@@ -30,8 +30,8 @@ class Dashboard(TensorBoardLogger):
 
     @rank_zero_only
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Opens the run's row: flat settings, without those that are None."""
-        plain = {key: _plain(value) for key, value in settings.items() if value is not None}
+        """Opens the run's row: flat settings, without those that are None and without the names of classes."""
+        plain = {key: _plain(value) for key, value in settings.items() if value is not None and "._" not in key}
         experiment, session, _ = hparams(plain, dict.fromkeys(_METRICS, 0.0))
         self._write(experiment)
         self._write(session)

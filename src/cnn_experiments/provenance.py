@@ -12,18 +12,22 @@ from typing import Any
 
 import torch
 
-from cnn_experiments.settings import flat
+from cnn_experiments.settings import FACTS, flat
 
 _PACKAGES = ("cnn_experiments", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf")
 
-_NO_EFFECT = ("ckpt_path", "data.root", "trainer.accelerator", "trainer.profiler")
-"""Settings that leave the result as it is."""
+_NO_EFFECT = ("ckpt_path", "data.root", "trainer.accelerator", "trainer.profiler", *FACTS)
+"""Settings that leave the result as it is, or that follow from others."""
+
+
+def effective(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that change the result, with dotted keys."""
+    return {key: value for key, value in flat(settings).items() if key not in _NO_EFFECT}
 
 
 def identity(settings: Mapping[str, Any]) -> str:
     """A hash of the settings that change the result: equal for runs that repeat each other."""
-    effective = {key: value for key, value in flat(settings).items() if key not in _NO_EFFECT}
-    return hashlib.sha256(json.dumps(effective, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(effective(settings), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def versions() -> dict[str, str]:

@@ -17,7 +17,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-_FACTS = ("data.channels", "data.classes")
+FACTS = ("data.channels", "data.classes")
 """Facts of a data set, in its file so that a network's file can refer to them."""
 
 
@@ -130,7 +130,7 @@ def check(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     for key, value in sorted(chosen.items(), key=lambda item: item[0].count(".")):
         if key not in known:
             raise unknown_key(key, value, known)
-        if key in _FACTS and value != known[key]:
+        if key in FACTS and value != known[key]:
             raise Refusal(f"{key}={text(value)}: must be {known[key]}, a fact of the data set and no setting")
         rule = RULES.get(key) or _rule_of(known[key])
         if rule is not None and not rule.accepts(value):

@@ -243,7 +243,8 @@ def test_dashboard_has_scalars_and_the_runs_row(train: Train) -> None:
     assert {metric.name.tag for metric in experiment.metric_infos} == {"test/acc", "val/acc"}
     start = content["_hparams_/session_start_info"].session_start_info.hparams
     assert start["optimizer.lr"].number_value == 0.01
-    assert "ckpt_path" not in start
+    assert start["model"].string_value == "lenet"
+    assert not {"ckpt_path", "trainer.gradient_clip_val", "optimizer._target_"} & set(start)
     assert content["_hparams_/session_end_info"].session_end_info.status == 1  # success
 
 

@@ -23,7 +23,6 @@ from cnn_experiments.errors import RunFailedError
 from cnn_experiments.experiment import build_classifier, build_data, build_trainer
 from cnn_experiments.interruption import Interrupted, interruptible
 from cnn_experiments.run_folder import RunFolder, checkpoint_of
-from cnn_experiments.settings import flat
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ def train(config: DictConfig, folder: RunFolder, names: dict[str, Any]) -> None:
     Args:
         config: all settings.
         folder: where everything about the run is written.
-        names: what results.json calls the run: its model, data and overrides.
+        names: what results.json calls the run: its model, its data, the option of every group and the overrides.
 
     Raises:
         RunFailedError: the loss became NaN or infinite, or the data can't be had.
@@ -87,7 +86,7 @@ def _train_and_test(config: DictConfig, folder: RunFolder, names: dict[str, Any]
         git_commit=provenance.git_commit(),
         versions=provenance.versions(),
     )
-    dashboard.begin(flat(plain))
+    dashboard.begin(names["options"] | provenance.effective(plain))
     provenance.restart_peak_memory(device)
     say = log.info if trainer.is_global_zero else log.debug
     say("%s on %s, %s, seed %d", names["model"], names["data"], device_name, config.seed)
@@ -113,7 +112,7 @@ def _train_and_test(config: DictConfig, folder: RunFolder, names: dict[str, Any]
     shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name.count("/") == 1)
     say("tested epoch %d of %d: %s", epoch, epochs, shown)
     say("folder: %s", folder.path)
-    say("curves: %s --logdir %s", _tensorboard(), folder.path.parts[0] if folder.path.parts else ".")
+    say("curves: %s --logdir %s", _tensorboard(), folder.path if folder.path.is_absolute() else folder.path.parts[0])
 
 
 @contextmanager
