@@ -5,11 +5,13 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import cast
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_method
-from omegaconf import DictConfig
+from omegaconf import DictConfig, read_write
 
 from cnn_experiments.errors import RunFailedError
 from cnn_experiments.gate import CONF, refusing
@@ -39,7 +41,8 @@ def main() -> None:
 def _succeeds(config: DictConfig) -> bool:
     """Runs one job; a failure is told and logged, and a sweep goes on behind it."""
     # Only now: torch takes seconds to import.
-    from cnn_experiments.run_folder import RunFolder
+    from cnn_experiments.processes import processes_of_a_job
+    from cnn_experiments.run_folder import RunFolder, short
 
     _log_warnings()
     job = HydraConfig.get()
@@ -51,9 +54,12 @@ def _succeeds(config: DictConfig) -> bool:
         "overrides": list(job.overrides.task),
     }
     path = Path(job.runtime.output_dir)
-    folder = RunFolder(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    folder = RunFolder(short(path))
+    with read_write(cast(DictConfig, job)):
+        job.run.dir = str(path)  # where Lightning's further processes write, those of a sweep's job too
     try:
-        get_method(config.task._target_)(config, folder, names)
+        with processes_of_a_job([sys.argv[0], *_flags(), *job.overrides.task]):
+            get_method(config.task._target_)(config, folder, names)
     except RunFailedError as error:
         log.error("failed: %s", error)
     except Interrupted as interruption:
@@ -65,6 +71,12 @@ def _succeeds(config: DictConfig) -> bool:
     else:
         return True
     return False
+
+
+def _flags() -> list[str]:
+    """What a job of a sweep needs of the sweep's command line beside its overrides."""
+    arguments, _ = get_args_parser().parse_known_args()
+    return ["--config-dir", arguments.config_dir] if arguments.config_dir else []
 
 
 def _log_warnings() -> None:

@@ -51,6 +51,11 @@ class RunFolder:
         fresh.replace(self.path / name)
 
 
+def short(path: Path) -> Path:
+    """Relative where it is below the working directory."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def rounded(value: float) -> float:
     """The seven digits that a float32 has: 0.7669, where Python would write 0.7669000029563904."""
     return float(f"{value:.7g}")
