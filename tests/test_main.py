@@ -154,6 +154,13 @@ def test_of_two_processes_one_gets_the_folder(tmp_path: Path) -> None:
     assert results_of(tmp_path / "runs" / "same")["status"] == "completed"
 
 
+def test_sweep_of_runs_in_two_processes(command: Command, tmp_path: Path) -> None:
+    done = command("-m", *SMOKE, "trainer=ddp", "trainer.max_epochs=1", "seed=0,1", "hydra.sweep.dir=sweep")
+    assert done.returncode == 0, done.stderr
+    assert [results_of(tmp_path / "sweep" / name)["status"] for name in ("0-lenet", "1-lenet")] == ["completed"] * 2
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
+
+
 def test_two_processes_share_an_epoch_and_one_folder(command: Command, tmp_path: Path) -> None:
     done = command(
         "data=digits",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cnn_experiments.errors import RunFailedError
 
-_LOOK_EVERY = 50  # steps; a look waits for the device
+_LOOK_EVERY = 50  # batches; a look waits for the device
 
 
 class DivergenceGuard(pl.Callback):
@@ -26,7 +26,7 @@ class DivergenceGuard(pl.Callback):
     ) -> None:
         loss: Tensor = outputs["loss"]
         self._first = torch.where(torch.isfinite(loss) | (self._first >= 0), self._first, trainer.global_step)
-        if trainer.global_step % _LOOK_EVERY == 0 or trainer.is_last_batch:
+        if batch_idx % _LOOK_EVERY == _LOOK_EVERY - 1 or trainer.is_last_batch:
             self._look(trainer)
 
     def _look(self, trainer: pl.Trainer) -> None:

@@ -1,7 +1,6 @@
 """Trains a network, tests its best checkpoint once and records both in the run's folder."""
 
 import logging
-import os
 import shutil
 import sys
 import time
@@ -22,7 +21,7 @@ from cnn_experiments.dashboard import Dashboard
 from cnn_experiments.errors import RunFailedError
 from cnn_experiments.experiment import build_classifier, build_data, build_trainer
 from cnn_experiments.interruption import Interrupted, interruptible
-from cnn_experiments.run_folder import RunFolder, checkpoint_of
+from cnn_experiments.run_folder import RunFolder, checkpoint_of, short
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +136,4 @@ def _one_line(error: BaseException) -> str:
 
 
 def _tensorboard() -> str:
-    return (
-        "tensorboard" if shutil.which("tensorboard") else os.path.relpath(Path(sys.executable).parent / "tensorboard")
-    )
+    return "tensorboard" if shutil.which("tensorboard") else str(short(Path(sys.executable).with_name("tensorboard")))
