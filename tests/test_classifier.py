@@ -86,6 +86,7 @@ def test_smoothing_is_for_training_alone() -> None:
     assert run.callback_metrics["val/loss"].item() == pytest.approx(F.cross_entropy(scores, LABELS).item(), abs=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")
 def test_the_schedule_spans_the_whole_run_step_by_step() -> None:
     rates: list[float] = []
 
@@ -93,7 +94,7 @@ def test_the_schedule_spans_the_whole_run_step_by_step() -> None:
         def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
             rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
-    run = trainer(max_epochs=2, callbacks=[Rates()], limit_val_batches=0)
+    run = trainer(max_epochs=2, callbacks=[Rates()])
     run.fit(classifier(lr=0.1), loader())
     expected = torch.optim.SGD([torch.zeros(1)], lr=0.1)
     schedule = cosine(expected, 6)
@@ -106,6 +107,7 @@ def test_the_schedule_spans_the_whole_run_step_by_step() -> None:
     assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")
 def test_one_step_is_plain_gradient_descent() -> None:
     module = classifier(lr=0.1)
     scores = module(IMAGES)
@@ -114,5 +116,5 @@ def test_one_step_is_plain_gradient_descent() -> None:
     (gradient,) = torch.autograd.grad(loss, weight)
     expected = (weight - 0.1 * gradient).detach()
     whole = DataLoader(TensorDataset(IMAGES, LABELS), batch_size=10)
-    trainer(max_epochs=1, limit_val_batches=0).fit(module, whole)
+    trainer(max_epochs=1).fit(module, whole)
     assert torch.allclose(dict(module.model.named_parameters())["1.weight"], expected, atol=1e-7)
