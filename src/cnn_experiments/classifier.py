@@ -102,7 +102,7 @@ class Classifier(pl.LightningModule):
 
     def _step(self, batch: Batch, stage: Stage) -> Tensor:
         images, labels = batch
-        scores = self.model(images)
+        scores = self.model(images.to(self.dtype))  # another one than float32 with a precision such as bf16-true
         loss = F.cross_entropy(scores, labels, label_smoothing=self.label_smoothing if stage == "train" else 0.0)
         self._metrics(stage).update(loss=loss.detach(), preds=scores.detach(), target=labels)
         return loss

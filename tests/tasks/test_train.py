@@ -256,6 +256,16 @@ def test_a_failed_run_has_its_row_too(train: Train, tmp_path: Path) -> None:
     assert HParamsPluginData.FromString(metadata.plugin_data.content).session_end_info.status == 2  # failure
 
 
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+def test_other_precisions(train: Train, precision: str) -> None:
+    folder = train("run", "trainer=smoke", "trainer.accelerator=cpu", f"trainer.precision={precision}")
+    results = results_of(folder)
+    assert (results["status"], results["precision"]) == ("completed", precision)
+    weights = checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"].values()
+    expected = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "bf16-mixed": torch.float32}[precision]
+    assert {weight.dtype for weight in weights} == {expected}
+
+
 def test_densenet_trains_on_enlarged_digits(train: Train) -> None:
     folder = train(
         "run",
