@@ -1,7 +1,7 @@
 # `make run` and `make test` set everything up the first time; PYTHON names another interpreter (3.11 or later).
 PYTHON ?= python3
 # LeNet's sigmoids take their time; what is given in ARGS stands in place of this.
-ARGS ?= optimizer.lr=0.005 trainer.max_epochs=20
+ARGS ?= optimizer.lr=0.002 trainer.max_epochs=20
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -29,6 +29,8 @@ from cnn_experiments.provenance import device_name, peak_memory, restart_peak_me
 from cnn_experiments.run_folder import RunFolder
 from cnn_experiments.tasks.train import train
 
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
 ROUNDS = 5
 EPOCHS = 4
 CPU = torch.device("cpu")
@@ -80,7 +82,6 @@ def main() -> None:
     given = ["data.val_size=0", "trainer=cpu", f"trainer.max_epochs={EPOCHS}", *sys.argv[1:]]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", given)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     keep_freed_memory()
     print(" ".join(given), "on", device_name(CPU), "with", torch.get_num_threads(), "threads, torch", torch.__version__)
     loops = {"bare": bare, "ours": ours}

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from cnn_experiments.complexity import multiply_adds, parameters, smallest_size
+from cnn_experiments.complexity import multiply_adds, parameters, refusal, smallest_size
 
 
 class Network(nn.Module):
@@ -32,8 +32,27 @@ def test_frozen_parameters_are_not_counted() -> None:
 
 def test_smallest_size() -> None:
     network = Network()
-    assert smallest_size(network, channels=3, largest=64) == 4
-    assert smallest_size(network, channels=3, largest=3) is None
+    for device in ("meta", "cpu"):
+        assert smallest_size(network, channels=3, largest=64, device=device) == 4
+        assert smallest_size(network, channels=3, largest=3, device=device) is None
+
+
+class Choosy(Network):
+    """Looks at the values of its images, and says no to small ones in its own way."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[-1] < 8:
+            raise ValueError("too small for me")
+        return super().forward(x / max(1.0, x.max().item()))
+
+
+def test_a_network_that_looks_at_values_is_tried_for_real() -> None:
+    network = Choosy()
+    assert "meta" in str(refusal(network, channels=3, size=10, device="meta"))
+    assert refusal(network, channels=3, size=10, device="cpu") is None
+    assert refusal(network, channels=3, size=7, device="cpu") == "ValueError: too small for me"
+    assert smallest_size(network, channels=3, largest=64, device="cpu") == 8
+    assert multiply_adds(network, channels=3, size=10) == 8 * 8 * 3 * 8 * 9 + 8 * 5
 
 
 def test_a_network_is_left_as_it_was() -> None:

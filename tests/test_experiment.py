@@ -1,10 +1,13 @@
 """Every option there is, and the combinations that can't work."""
 
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import DictConfig
+from torch import nn
 
 from cnn_experiments.errors import Refusal
 from cnn_experiments.experiment import build_classifier, build_data, build_trainer, check_parts
@@ -54,6 +57,7 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
         (["data.augment=flop"], "data.augment=flop: must be one of none, flip, crop_flip; the nearest is flip"),
         (["scheduler=onecycle", "scheduler.warmup=2"], "scheduler.warmup=2: must be a share of the steps, from 0 to 1"),
         (["optimizer=sgd", "optimizer.nesterov=true"], "optimizer: Nesterov momentum requires a momentum and zero dampening"),
+        (["optimizer.betas=[0.9]"], "optimizer: list index out of range"),
         (["ckpt_path=nowhere"], "ckpt_path=nowhere: must be a checkpoint, or a run's folder with checkpoints/last.ckpt"),
     ],
 )  # fmt: skip
@@ -67,6 +71,73 @@ def test_what_cannot_work_is_refused(overrides: list[str], line: str) -> None:
 def test_a_class_that_is_not_there_is_refused(target: str) -> None:
     with pytest.raises(Refusal, match=rf"^model\._target_={target}: .*"):
         check_parts(configured(f"model._target_={target}"))
+
+
+class OneSize(nn.Sequential):
+    """Takes images of 28 pixels and no others."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(in_channels * 28 * 28, num_classes))
+
+
+class NeedsValues(OneSize):
+    """Can't be built without memory."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_classes)
+        self.rates = [rate.item() for rate in torch.linspace(0, 1, 3)]
+
+
+def own(tmp_path: Path, name: str) -> DictConfig:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "own.yaml").write_text(
+        f"_target_: {__name__}.{name}\nin_channels: ${{data.channels}}\nnum_classes: ${{data.classes}}\n"
+    )
+    return configured("model=own", f"hydra.searchpath=[file://{tmp_path}]")
+
+
+@pytest.mark.parametrize("name", ["OneSize", "NeedsValues"])
+def test_a_network_of_ones_own_may_be_choosy(tmp_path: Path, name: str) -> None:
+    config = own(tmp_path, name)
+    check_parts(config)
+    config.data.resize = 32
+    with pytest.raises(
+        Refusal, match=rf"^model\._target_={__name__}\.{name}: takes no images of 1 x 32 x 32: RuntimeError"
+    ):
+        check_parts(config)
+
+
+def test_a_run_goes_on_with_its_own_settings(train: Callable[..., Path], tmp_path: Path) -> None:
+    def check_again(*overrides: str) -> None:
+        check_parts(configured("data=digits", "trainer=smoke", f"ckpt_path={folder}", *overrides))
+
+    folder = train("run", "trainer=smoke", "trainer.accelerator=cpu")
+    check_again("trainer.max_epochs=5", "trainer.accelerator=auto")
+    for override, before in (
+        ("optimizer.lr=0.1", "0.001"),
+        ("data.val_size=0", "180"),
+        ("model.batch_norm=true", "false"),
+    ):
+        with pytest.raises(Refusal, match=rf"^{override}: must be {before}, as in the run that ckpt_path continues$"):
+            check_again(override)
+    with pytest.raises(Refusal, match=r"^trainer\.max_epochs=1: must be above the 1 that ckpt_path="):
+        check_again()
+    (folder / "checkpoints" / "best.ckpt").unlink()
+    with pytest.raises(Refusal, match=r"that run's best\.ckpt must stand beside it$"):
+        check_again("trainer.max_epochs=5")
+    (folder / "checkpoints" / "last.ckpt").write_text("nonsense")
+    with pytest.raises(Refusal, match=r"must be a checkpoint of this program$"):
+        check_again()
+
+
+def test_a_schedule_keeps_the_epochs_it_was_made_for(train: Callable[..., Path]) -> None:
+    folder = train("run", "trainer=smoke", "trainer.accelerator=cpu", "scheduler=cosine")
+    with pytest.raises(Refusal, match=r"^trainer\.max_epochs=2: must be 1, as in the run"):
+        check_parts(
+            configured(
+                "data=digits", "trainer=smoke", "scheduler=cosine", f"ckpt_path={folder}", "trainer.max_epochs=2"
+            )
+        )
 
 
 def test_nothing_is_read_while_checking(tmp_path: Path) -> None:

@@ -42,6 +42,12 @@ def test_onecycle() -> None:
     assert result[4:] == sorted(result[4:], reverse=True)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_onecycle_of_a_few_steps(steps: int) -> None:
+    result = rates(schedules.onecycle, steps, warmup=0.5)
+    assert all(0 < rate <= 0.1 + 1e-9 for rate in result)
+
+
 def test_step() -> None:
     assert rates(schedules.step, 8, milestones=[0.5, 0.75], gamma=0.1) == pytest.approx(
         [0.1] * 4 + [0.01] * 2 + [0.001] * 2

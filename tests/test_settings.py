@@ -16,6 +16,7 @@ DEFAULTS: dict[str, Any] = {
         "dropout": 0.5,
         "norm": False,
         "extra": None,
+        "must": "???",
     },
     "optimizer": {"lr": 0.1},
     "data": {"resize": None, "classes": 10},
@@ -23,9 +24,12 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+GIVEN = DEFAULTS | {"model": DEFAULTS["model"] | {"must": 1}}
+
+
 def changed(key: str, value: Any) -> dict[str, Any]:
     group, _, name = key.rpartition(".")
-    return DEFAULTS | ({group: DEFAULTS[group] | {name: value}} if group else {name: value})
+    return GIVEN | ({group: GIVEN[group] | {name: value}} if group else {name: value})
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,7 @@ def changed(key: str, value: Any) -> dict[str, Any]:
         ("model.dropout", 1),
         ("model.norm", True),
         ("model.extra", "anything"),
+        ("model.must", 3),
         ("optimizer.lr", 1e-9),
         ("data.resize", 96),
         ("data.resize", None),
@@ -54,7 +59,9 @@ def test_values_of_the_right_kind_pass(key: str, value: Any) -> None:
         ("model.width", 3.0, "model.width=3.0: must be a whole number"),
         ("model.width", True, "model.width=true: must be a whole number"),
         ("model.width", None, "model.width=null: must be a whole number"),
-        ("model.depths", 4, "model.depths=4: must be a list"),
+        ("model.depths", 4, "model.depths=4: must be a list of whole numbers"),
+        ("model.depths", ["a"], "model.depths=['a']: must be a list of whole numbers"),
+        ("model.must", "???", "model.must=???: must be given"),
         ("model.name", 5, "model.name=5: must be text"),
         ("model.dropout", "much", "model.dropout=much: must be a number"),
         ("model.norm", 1, "model.norm=1: must be true or false"),
@@ -66,7 +73,7 @@ def test_values_of_the_right_kind_pass(key: str, value: Any) -> None:
         (
             "model.widht",
             3,
-            "model.widht=3: there is no such setting; allowed in model: depths, dropout, extra, name, norm, width; "
+            "model.widht=3: there is no such setting; allowed in model: depths, dropout, extra, must, name, norm, width; "
             "the nearest is model.width",
         ),
     ],
@@ -75,6 +82,10 @@ def test_others_are_refused(key: str, value: Any, line: str) -> None:
     with pytest.raises(Refusal) as refused:
         check(changed(key, value), DEFAULTS)
     assert str(refused.value) == line
+
+
+def test_a_setting_without_a_default_may_be_nested() -> None:
+    check(changed("model.must", 1) | {"model": DEFAULTS["model"] | {"must": 1, "extra": {"a": {"b": 1}}}}, DEFAULTS)
 
 
 def test_a_setting_that_others_refer_to_is_named_first() -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import cast
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import get_method
 from omegaconf import DictConfig, read_write
 
 from cnn_experiments.errors import RunFailedError
 from cnn_experiments.gate import CONF, refusing
-from cnn_experiments.interruption import Interrupted
+from cnn_experiments.interruption import Interrupted, interruptible
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ def main() -> None:
         failed |= not _succeeds(config)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come out of Hydra as they are; refusing() puts them in one line
-    with refusing():
+    with interruptible(), refusing():
         run()
     sys.exit(1 if failed else 0)
 
@@ -41,6 +44,8 @@ def main() -> None:
 def _succeeds(config: DictConfig) -> bool:
     """Runs one job; a failure is told and logged, and a sweep goes on behind it."""
     # Only now: torch takes seconds to import.
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
     from cnn_experiments.processes import processes_of_a_job
     from cnn_experiments.run_folder import RunFolder, short
 
@@ -58,13 +63,15 @@ def _succeeds(config: DictConfig) -> bool:
     with read_write(cast(DictConfig, job)):
         job.run.dir = str(path)  # where Lightning's further processes write, those of a sweep's job too
     try:
-        with processes_of_a_job([sys.argv[0], *_flags(), *job.overrides.task]):
+        with processes_of_a_job(_command_of(job) if job.mode == RunMode.MULTIRUN else sys.argv):
             get_method(config.task._target_)(config, folder, names)
-    except RunFailedError as error:
+    except (RunFailedError, MisconfigurationException) as error:
         log.error("failed: %s", error)
     except Interrupted as interruption:
-        goes_on = f"; to go on: ckpt_path={folder.path}" if folder.last.exists() else ""
-        log.warning("interrupted by %s%s", interruption.signal, goes_on)
+        goes_on = (
+            f"to go on: ckpt_path={folder.path}" if folder.last.exists() else "no epoch is complete, none is saved"
+        )
+        log.warning("interrupted by %s; %s", interruption.signal, goes_on)
         raise
     except Exception:
         log.exception("failed; the log is %s", folder.path / "run.log")
@@ -73,10 +80,14 @@ def _succeeds(config: DictConfig) -> bool:
     return False
 
 
-def _flags() -> list[str]:
-    """What a job of a sweep needs of the sweep's command line beside its overrides."""
+def _command_of(job: HydraConf) -> list[str]:
+    """The command line that runs one job of this sweep alone."""
     arguments, _ = get_args_parser().parse_known_args()
-    return ["--config-dir", arguments.config_dir] if arguments.config_dir else []
+    flags = {"--config-dir": arguments.config_dir, "--config-name": arguments.config_name}
+    given = [word for flag, value in flags.items() if value for word in (flag, value)]
+    of_the_sweep = re.compile(r"\+*hydra\.(mode|run|sweep|sweeper|launcher)\b")
+    hydra_overrides = [override for override in job.overrides.hydra if not of_the_sweep.match(override)]
+    return [sys.argv[0], *given, *job.overrides.task, *hydra_overrides, "hydra.mode=RUN"]
 
 
 def _log_warnings() -> None:

@@ -5,20 +5,33 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
+from cnn_experiments.callbacks import Recorder
 from cnn_experiments.classifier import Classifier
-from cnn_experiments.complexity import smallest_size
+from cnn_experiments.complexity import refusal, smallest_size
 from cnn_experiments.data.module import ImageDataModule
 from cnn_experiments.errors import Refusal
+from cnn_experiments.provenance import effective
 from cnn_experiments.run_folder import checkpoint_of
+from cnn_experiments.settings import text
+
+SCHEDULE_WITHOUT_END = "cnn_experiments.schedules.constant"
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """All settings, resolved, in plain Python values."""
+    settings = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items()}
 
 
 def build_data(config: DictConfig) -> ImageDataModule:
@@ -55,25 +68,64 @@ def check_parts(config: DictConfig) -> None:
     """
     with _refusing("data", config):
         data = build_data(config)
-    with _refusing("model", config), torch.device("meta"):
-        model: torch.nn.Module = instantiate(config.model, _convert_="all")
+    model = _fitting_model(config, data)
     with _refusing("optimizer", config):
         optimizer = instantiate(config.optimizer, _convert_="all")(model.parameters())
     with _refusing("scheduler", config):
         instantiate(config.scheduler, _convert_="all")(optimizer, 1000)
     with _refusing("trainer", config), _quiet():
         build_trainer(config, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    if config.ckpt_path is not None:
+        _check_resumable(config)
 
-    smallest = smallest_size(model, data.channels, largest=max(512, data.size))
-    if smallest is None or data.size < smallest:
-        raise Refusal(
-            f"data.resize={config.data.resize or 'null'}: this network takes images of {smallest or 'over 512'} pixels "
-            f"or more, these have {data.size}; the nearest is data.resize={smallest}"
-        )
-    if config.ckpt_path is not None and not checkpoint_of(Path(config.ckpt_path)).is_file():
-        raise Refusal(
-            f"ckpt_path={config.ckpt_path}: must be a checkpoint, or a run's folder with checkpoints/last.ckpt"
-        )
+
+def _fitting_model(config: DictConfig, data: ImageDataModule) -> nn.Module:
+    """The network, without memory where it lets itself be built and tried so."""
+    said: str | None = None
+    for device in ("meta", "cpu"):
+        try:
+            with torch.device(device), _refusing("model", config):
+                model: nn.Module = instantiate(config.model, _convert_="all")
+        except Refusal:
+            if device == "meta":  # it may only need values while it is built
+                continue
+            raise
+        said = refusal(model, data.channels, data.size, device)
+        if said is None:
+            return model
+        smallest = smallest_size(model, data.channels, max(512, data.size), device)
+        if smallest is not None:
+            raise Refusal(
+                f"data.resize={text(config.data.resize)}: this network takes images of {smallest} pixels or more, "
+                f"these have {data.size}; the nearest is data.resize={smallest}"
+            )
+    shape = f"{data.channels} x {data.size} x {data.size}"
+    raise Refusal(f"model._target_={config.model._target_}: takes no images of {shape}: {said}")
+
+
+def _check_resumable(config: DictConfig) -> None:
+    """A run goes on with the settings it began with, and with its best checkpoint so far."""
+    given = f"ckpt_path={config.ckpt_path}"
+    path = checkpoint_of(Path(config.ckpt_path))
+    if not path.is_file():
+        raise Refusal(f"{given}: must be a checkpoint, or a run's folder with checkpoints/last.ckpt")
+    try:
+        written, epochs = Recorder.history_in(path)
+        before = effective(written)
+    except (KeyError, EOFError, RuntimeError, UnpicklingError) as error:
+        raise Refusal(f"{given}: must be a checkpoint of this program") from error
+    now = effective(plain(config))
+    # A schedule spans the epochs that were planned; without one, more can be added.
+    free = {"trainer.max_epochs"} if before["scheduler._target_"] == SCHEDULE_WITHOUT_END else set()
+    for key in sorted((before.keys() | now.keys()) - free):
+        if before.get(key) != now.get(key):
+            allowed = text(before.get(key))
+            raise Refusal(f"{key}={text(now.get(key))}: must be {allowed}, as in the run that ckpt_path continues")
+    planned = config.trainer.max_epochs
+    if planned <= epochs:
+        raise Refusal(f"trainer.max_epochs={planned}: must be above the {epochs} that {given} has behind it")
+    if not path.with_name("best.ckpt").is_file():
+        raise Refusal(f"{given}: that run's best.ckpt must stand beside it")
 
 
 @contextmanager
@@ -81,7 +133,7 @@ def _refusing(group: str, config: DictConfig) -> Iterator[None]:
     """Puts the setting in front of what a constructor says of its value."""
     try:
         yield
-    except (InstantiationException, MisconfigurationException, ValueError, TypeError) as error:
+    except Exception as error:  # a constructor may say no in any way
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         said = " ".join(str(cause).split())
         if re.match(r"\w+=", said):

@@ -25,6 +25,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from cnn_experiments.errors import Refusal
 from cnn_experiments.settings import check, flat, near, unknown_key
@@ -51,7 +52,9 @@ class Gate(Callback):
             return
         with refusing():
             loader = GlobalHydra.instance().config_loader()
-            overrides = OverridesParser.create(config_loader=loader).parse_overrides(config.hydra.overrides.task)
+            swept = [f"{key}={values}" for key, values in (config.hydra.sweeper.get("params") or {}).items()]
+            parser = OverridesParser.create(config_loader=loader)
+            overrides = parser.parse_overrides([*swept, *config.hydra.overrides.task])
             batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
             _check_all(loader.load_sweep_config(config, job) for batch in batches for job in batch)
             _claim(config, "sweep")
@@ -67,7 +70,7 @@ def refusing() -> Iterator[None]:
     """Ends the program with one line where input is bad. Hydra would make any other exception a warning."""
     try:
         yield
-    except (Refusal, HydraException, OmegaConfBaseException) as error:
+    except (Refusal, HydraException, OmegaConfBaseException, YAMLError) as error:
         print(explain(error), file=sys.stderr)
         sys.exit(2)
     except Exception:
@@ -117,7 +120,8 @@ def _defaults(config: DictConfig, loader: ConfigLoader) -> DictConfig:
         for group, choice in config.hydra.runtime.choices.items()
         if group.partition("/")[0] in config and choice is not None
     ]
-    return loader.load_configuration(config.hydra.job.config_name, choices, run_mode=RunMode.RUN)
+    searched = [override for override in config.hydra.overrides.hydra if override.startswith("hydra.searchpath=")]
+    return loader.load_configuration(config.hydra.job.config_name, choices + searched, run_mode=RunMode.RUN)
 
 
 def _claim(config: DictConfig, kind: str) -> None:
@@ -152,6 +156,10 @@ def explain(error: Exception) -> str:
     if unknown := re.search(r"^Could not override .*use \+([^=]+)=(.*)$", said, re.DOTALL):
         key, value = unknown.groups()
         return str(unknown_key(key, value, _known_keys(besides=key)))
+    if chosen := re.search(r"^Multiple values for (\S+?)\. ", said):
+        return f"+{chosen[1]}: an option of {chosen[1]} is chosen already; choose another without the +"
+    if known := re.search(r"^Could not append to config. An item is already at '(.+?)'", said):
+        return f"+{known[1]}: the setting is there already; leave the + out"
     if sweep := re.search(r"^(?:Ambiguous value for argument|Sweep parameters) '(.*?)'", said):
         return f"{sweep[1]}: several values make a sweep, which needs -m"
     if isinstance(error, OverrideParseException):

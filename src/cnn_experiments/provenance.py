@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 
+from cnn_experiments.allocator import return_freed_memory
 from cnn_experiments.settings import FACTS, flat
 
 _PACKAGES = ("cnn_experiments", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf")
 
-_NO_EFFECT = ("ckpt_path", "data.root", "trainer.accelerator", "trainer.profiler", *FACTS)
+_NO_EFFECT = ("ckpt_path", "data.root", "trainer.accelerator", *FACTS)
 """Settings that leave the result as it is, or that follow from others."""
 
 
@@ -27,7 +28,15 @@ def effective(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def identity(settings: Mapping[str, Any]) -> str:
     """A hash of the settings that change the result: equal for runs that repeat each other."""
-    return hashlib.sha256(json.dumps(effective(settings), sort_keys=True).encode()).hexdigest()[:16]
+    normalised = {key: _as_float(value) for key, value in effective(settings).items()}
+    return hashlib.sha256(json.dumps(normalised, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _as_float(value: Any) -> Any:
+    """1 and 1.0 are the same setting."""
+    if isinstance(value, list):
+        return [_as_float(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def versions() -> dict[str, str]:
@@ -70,6 +79,7 @@ def restart_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif sys.platform.startswith("linux"):
+        return_freed_memory()
         try:
             Path("/proc/self/clear_refs").write_text("5")
         except PermissionError:  # the peak of the whole process is then what there is

@@ -10,6 +10,8 @@ from typing import IO, Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
+from cnn_experiments.errors import RunFailedError
+
 
 class RunFolder:
     """Writes the files of one run; of several processes only the first writes."""
@@ -19,8 +21,19 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
-        self.checkpoints.mkdir(exist_ok=True)
         self._results: dict[str, Any] = {}
+
+    @rank_zero_only
+    def claim(self) -> None:
+        """Makes the folder this run's own.
+
+        Raises:
+            RunFailedError: another run has it.
+        """
+        try:
+            self.checkpoints.mkdir()
+        except FileExistsError:
+            raise RunFailedError(f"{self.path} holds another run") from None
 
     @rank_zero_only
     def record(self, **facts: Any) -> None:

@@ -26,6 +26,8 @@ def onecycle(optimizer: Optimizer, total_steps: int, warmup: float) -> LRSchedul
     """
     if not 0 <= warmup <= 1:
         raise ValueError(f"warmup={warmup}: must be a share of the steps, from 0 to 1")
+    if warmup * total_steps <= 1:  # torch divides by the steps between the first and the peak
+        warmup = 0.0
     peaks = [group["lr"] for group in optimizer.param_groups]
     return OneCycleLR(optimizer, max_lr=peaks, total_steps=total_steps, pct_start=warmup, cycle_momentum=False)
 

@@ -17,6 +17,9 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
+MISSING = "???"
+"""What stands in a file for a value that must be given, as OmegaConf has it."""
+
 FACTS = ("data.channels", "data.classes")
 """Facts of a data set, in its file so that a network's file can refer to them."""
 
@@ -46,6 +49,12 @@ def whole(least: int, most: float = math.inf) -> Rule:
     return Rule(words, lambda value: _is_whole(value) and least <= value <= most)
 
 
+def list_of(each: Rule) -> Rule:
+    """Lists whose elements all take the rule."""
+    words = each.allowed.removeprefix("a ")
+    return Rule(f"a list of {words}s", lambda value: isinstance(value, list) and all(map(each.accepts, value)))
+
+
 NULL = Rule("null", lambda value: value is None)
 TEXT = Rule("text", lambda value: isinstance(value, str))
 WHOLE = Rule("a whole number", _is_whole)
@@ -67,7 +76,7 @@ RULES: dict[str, Rule] = {
     "optimizer.lr": POSITIVE,
     "optimizer.momentum": BELOW_ONE,
     "optimizer.weight_decay": NOT_NEGATIVE,
-    "trainer.devices": whole(1) | TEXT | LIST,
+    "trainer.devices": whole(1) | Rule("-1", lambda value: value == -1) | TEXT | LIST,
     "trainer.num_nodes": whole(1),
     "trainer.precision": TEXT | WHOLE,
     "trainer.max_epochs": whole(1),
@@ -77,14 +86,17 @@ RULES: dict[str, Rule] = {
     "trainer.accumulate_grad_batches": whole(1),
     "trainer.gradient_clip_val": POSITIVE | NULL,
     "trainer.deterministic": SWITCH | Rule("warn", lambda value: value == "warn"),
-    "trainer.profiler": TEXT | NULL,
 }
 """Settings whose default does not tell what else they may be. All others keep the type of their default."""
 
 
 def _rule_of(default: Any) -> Rule | None:
     """What a value may be that takes the place of `default`; None where that does not tell."""
-    for rule in (SWITCH, WHOLE, NUMBER, TEXT, LIST):
+    if default == MISSING:
+        return None
+    if default == []:
+        return LIST
+    for rule in (SWITCH, WHOLE, NUMBER, TEXT, list_of(WHOLE), list_of(NUMBER), LIST):
         if rule.accepts(default):
             return rule
     return None
@@ -126,8 +138,13 @@ def check(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         Refusal: a setting is unknown, gone, of the wrong type or out of range.
     """
     chosen, known = flat(settings), flat(defaults)
+    open_ended = tuple(f"{key}." for key, value in known.items() if value is None)  # may be anything, nested too
     # Those at the top first: others refer to them.
     for key, value in sorted(chosen.items(), key=lambda item: item[0].count(".")):
+        if key.startswith(open_ended):
+            continue
+        if value == MISSING:
+            raise Refusal(f"{key}={MISSING}: must be given")
         if key not in known:
             raise unknown_key(key, value, known)
         if key in FACTS and value != known[key]:
@@ -136,5 +153,5 @@ def check(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         if rule is not None and not rule.accepts(value):
             raise Refusal(f"{key}={text(value)}: must be {rule.allowed}")
     for key in known:
-        if key not in chosen:
+        if key not in chosen and f"{key}." not in open_ended:
             raise Refusal(f"~{key}: a setting can't be taken away; the default is {key}={text(known[key])}")

@@ -113,14 +113,14 @@ def test_a_mirror_with_other_bytes_is_left_for_the_next(
 
 def test_several_at_once_download_once(tmp_path: Path, mirror: Server) -> None:
     fashion_mnist.fetch(tmp_path / "alone", [mirror.url])
-    once = len(mirror.asked)
+    once = mirror.asked.count("GET /t10k-labels-idx1-ubyte.gz")
     threads = [threading.Thread(target=fashion_mnist.fetch, args=(tmp_path / "data", [mirror.url])) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(left(tmp_path / "data")) == 4
-    assert len(mirror.asked) == 2 * once
+    assert mirror.asked.count("GET /t10k-labels-idx1-ubyte.gz") == 2 * once
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b damaged"])
@@ -166,6 +166,14 @@ def test_without_a_mirror_the_error_helps_and_nothing_is_left(
     assert str(root / "FashionMNIST" / "raw") in message
     assert "python -m cnn_experiments data=digits" in message
     assert left(root) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, archives: dict[str, bytes]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        RunFailedError, match=r"^data\.root=.*/file/data: this folder can't be made \(Not a directory\)$"
+    ):
+        fashion_mnist.fetch(tmp_path / "file" / "data", [NOWHERE])
 
 
 def test_a_download_that_was_killed_is_cleared_away(tmp_path: Path, mirror: Server) -> None:

@@ -14,7 +14,9 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from cnn_experiments.callbacks import BestAndLast, Recorder
 from cnn_experiments.errors import RunFailedError
 from cnn_experiments.interruption import Interrupted
-from tests.conftest import epochs_of, results_of
+from cnn_experiments.run_folder import RunFolder
+from cnn_experiments.tasks.train import train as run_train
+from tests.conftest import configured, epochs_of, results_of
 
 Train = Callable[..., Path]
 
@@ -209,6 +211,28 @@ def test_a_loss_that_is_not_finite_ends_the_run(train: Train, tmp_path: Path, ba
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
 
 
+@pytest.mark.parametrize(("held_out", "found"), [(180, "val/loss"), (0, "test/loss")])
+def test_a_last_step_that_goes_astray_ends_the_run(train: Train, tmp_path: Path, held_out: int, found: str) -> None:
+    with pytest.raises(RunFailedError, match=f"{found} is not finite after step 1"):
+        train(
+            "run",
+            "optimizer=sgd",
+            "optimizer.lr=1e38",
+            "trainer.max_epochs=1",
+            "trainer.limit_train_batches=1",
+            f"data.val_size={held_out}",
+        )
+    assert results_of(tmp_path / "run")["status"] == "failed"
+
+
+def test_two_runs_do_not_mix_in_a_folder(train: Train, tmp_path: Path) -> None:
+    folder = train("run", *QUICK, "trainer.max_epochs=1")
+    before = (folder / "results.json").read_text()
+    with pytest.raises(RunFailedError, match="run holds another run"):
+        run_train(configured("data=digits"), RunFolder(folder), {})
+    assert (folder / "results.json").read_text() == before
+
+
 def test_an_unforeseen_error_is_recorded(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise MemoryError("no memory\nleft")
@@ -218,12 +242,6 @@ def test_an_unforeseen_error_is_recorded(train: Train, tmp_path: Path, monkeypat
         train("run", *QUICK)
     results = results_of(tmp_path / "run")
     assert (results["status"], results["error"]) == ("failed", "MemoryError: no memory left")
-
-
-def test_signals_are_handed_back(train: Train) -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    train("run", *QUICK, "trainer.max_epochs=1")
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_dashboard_has_scalars_and_the_runs_row(train: Train) -> None:

@@ -30,6 +30,9 @@ class RandomState(pl.Callback):
         self._loaded = state_dict
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.global_rank > 0:  # the checkpoint holds the first process's state; the others draw their own numbers
+            torch.manual_seed(torch.initial_seed() + trainer.global_rank + (trainer.global_step << 16))
+            return
         if self._loaded is None:
             return
         torch.set_rng_state(self._loaded["torch"])

@@ -4,9 +4,11 @@ import csv
 import logging
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -23,10 +25,21 @@ class Recorder(Checkpoint):
     A `Checkpoint`, because Lightning calls these last, when the epoch's metrics are complete.
     """
 
-    def __init__(self, folder: RunFolder, monitor: str | None) -> None:
+    def __init__(self, folder: RunFolder, monitor: str | None, settings: dict[str, Any]) -> None:
         self.epochs: list[dict[str, float]] = []
         self._folder = folder
         self._monitor = monitor
+        self._settings = settings
+
+    @classmethod
+    def history_in(cls, checkpoint: Path) -> tuple[dict[str, Any], int]:
+        """The settings of the run that wrote a checkpoint, and how many epochs it had trained.
+
+        Raises:
+            KeyError: it is a checkpoint of something else.
+        """
+        state = torch.load(checkpoint, map_location="meta", weights_only=True)["callbacks"][cls.__qualname__]
+        return state["settings"], len(state["epochs"])
 
     @property
     def tested_epoch(self) -> int:
@@ -58,7 +71,7 @@ class Recorder(Checkpoint):
             log.info(self._line(trainer))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epochs": self.epochs}
+        return {"epochs": self.epochs, "settings": self._settings}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epochs = state_dict["epochs"]

@@ -109,7 +109,11 @@ def fetch(root: Path, mirrors: Sequence[str] = MIRRORS) -> None:
     """
     if _whole(root):
         return
-    root.mkdir(parents=True, exist_ok=True)
+    answering = _answering(mirrors)  # before the lock, so that processes without a network do not wait for each other
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFailedError(f"data.root={root}: this folder can't be made ({error.strerror})") from error
     with FileLock(root / ".fashion_mnist.lock"):
         if _whole(root):
             return
@@ -118,7 +122,7 @@ def fetch(root: Path, mirrors: Sequence[str] = MIRRORS) -> None:
             log.warning("%s is damaged: its MD5 is not %s; downloading it again", _raw(root) / name, _MD5[name])
         for killed in root.glob(f"{_PARTIAL}*"):
             shutil.rmtree(killed)
-        for mirror in _answering(mirrors):
+        for mirror in answering:
             log.info("downloading Fashion-MNIST (30 MB) from %s", mirror)
             with tempfile.TemporaryDirectory(dir=root, prefix=_PARTIAL) as folder, _stall_limit():
                 try:

@@ -22,10 +22,20 @@ def crop(images: Tensor, padding: int = 4) -> Tensor:
     return windows[torch.arange(count, device=images.device), :, rows, columns]
 
 
+def crop_flip(images: Tensor) -> Tensor:
+    """Both, in the usual order."""
+    return flip(crop(images))
+
+
+def unchanged(images: Tensor) -> Tensor:
+    """The images themselves."""
+    return images
+
+
 AUGMENTATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": lambda images: images,
+    "none": unchanged,
     "flip": flip,
-    "crop_flip": lambda images: flip(crop(images)),
+    "crop_flip": crop_flip,
 }
 
 

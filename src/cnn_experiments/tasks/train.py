@@ -19,8 +19,8 @@ from cnn_experiments.callbacks import BestAndLast, DivergenceGuard, RandomState,
 from cnn_experiments.complexity import multiply_adds, parameters
 from cnn_experiments.dashboard import Dashboard
 from cnn_experiments.errors import RunFailedError
-from cnn_experiments.experiment import build_classifier, build_data, build_trainer
-from cnn_experiments.interruption import Interrupted, interruptible
+from cnn_experiments.experiment import build_classifier, build_data, build_trainer, plain
+from cnn_experiments.interruption import Interrupted
 from cnn_experiments.run_folder import RunFolder, checkpoint_of, short
 
 log = logging.getLogger(__name__)
@@ -35,13 +35,24 @@ def train(config: DictConfig, folder: RunFolder, names: dict[str, Any]) -> None:
         names: what results.json calls the run: its model, its data, the option of every group and the overrides.
 
     Raises:
-        RunFailedError: the loss became NaN or infinite, or the data can't be had.
+        RunFailedError: the loss became NaN or infinite, the data can't be had, or the folder holds another run.
         Interrupted: the program was asked to end.
     """
+    folder.claim()
     keep_freed_memory()
     dashboard = Dashboard(folder.path)
-    with _standing(folder, dashboard), interruptible():
-        folder.record(status="running", **names, seed=config.seed, metrics={}, epochs=0, error=None)
+    with _standing(folder, dashboard):
+        folder.record(
+            status="running",
+            **names,
+            seed=config.seed,
+            metrics={},
+            epochs=0,
+            seconds={"fit": None, "test": None},
+            images_per_second={"train": None, "test": None},
+            peak_memory_bytes=None,
+            error=None,
+        )
         _train_and_test(config, folder, names, dashboard)
 
 
@@ -50,7 +61,8 @@ def _train_and_test(config: DictConfig, folder: RunFolder, names: dict[str, Any]
     data = build_data(config)
     classifier = build_classifier(config, data)
     monitor = "val/acc" if data.val_size else None
-    recorder = Recorder(folder, monitor)
+    settings = plain(config)
+    recorder = Recorder(folder, monitor, settings)
     throughput = Throughput()
     on_terminal = sys.stdout.isatty()
     trainer = build_trainer(
@@ -71,9 +83,6 @@ def _train_and_test(config: DictConfig, folder: RunFolder, names: dict[str, Any]
     )
     device = trainer.strategy.root_device
     device_name = provenance.device_name(device)
-    settings = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(settings, dict)
-    plain = {str(key): value for key, value in settings.items()}
     folder.write_config(OmegaConf.to_yaml(config, resolve=True))
     folder.record(
         protocol="holdout" if monitor else "last_epoch",
@@ -81,11 +90,11 @@ def _train_and_test(config: DictConfig, folder: RunFolder, names: dict[str, Any]
         multiply_adds=multiply_adds(classifier.model, data.channels, data.size),
         device=device_name,
         precision=trainer.precision,
-        identity=provenance.identity(plain),
+        identity=provenance.identity(settings),
         git_commit=provenance.git_commit(),
         versions=provenance.versions(),
     )
-    dashboard.begin(names["options"] | provenance.effective(plain))
+    dashboard.begin(names["options"] | provenance.effective(settings))
     provenance.restart_peak_memory(device)
     say = log.info if trainer.is_global_zero else log.debug
     say("%s on %s, %s, seed %d", names["model"], names["data"], device_name, config.seed)
