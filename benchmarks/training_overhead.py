@@ -63,7 +63,7 @@ def bare(config: DictConfig) -> Measured:
 def ours(config: DictConfig) -> Measured:
     """The network in a run, from its results."""
     with tempfile.TemporaryDirectory() as folder:
-        train(config, RunFolder(Path(folder)), {"model": "", "data": "", "options": {}, "overrides": []})
+        train(config, RunFolder(Path(folder)), {"model": "", "data": ""}, [])
         results = json.loads((Path(folder) / "results.json").read_text())
         header, *rows = (line.split(",") for line in (Path(folder) / "metrics.csv").read_text().splitlines())
     column = header.index("train/images_per_second")

@@ -43,8 +43,7 @@ def train(tmp_path: Path) -> Callable[..., Path]:
         folder = tmp_path / name
         folder.mkdir()
         config = configured("data=digits", "trainer=cpu", *overrides)
-        names = {"model": "lenet", "data": "digits", "options": {"model": "lenet"}, "overrides": list(overrides)}
-        train(config, RunFolder(folder), names)
+        train(config, RunFolder(folder), {"model": "lenet", "data": "digits"}, list(overrides))
         return folder
 
     return run

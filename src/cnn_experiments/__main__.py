@@ -52,19 +52,13 @@ def _succeeds(config: DictConfig) -> bool:
     _log_warnings()
     job = HydraConfig.get()
     options = {group: choice for group, choice in job.runtime.choices.items() if not group.startswith("hydra/")}
-    names = {
-        "model": options["model"],
-        "data": options["data"],
-        "options": options,
-        "overrides": list(job.overrides.task),
-    }
     path = Path(job.runtime.output_dir)
     folder = RunFolder(short(path))
     with read_write(cast(DictConfig, job)):
         job.run.dir = str(path)  # where Lightning's further processes write, those of a sweep's job too
     try:
         with processes_of_a_job(_command_of(job) if job.mode == RunMode.MULTIRUN else sys.argv):
-            get_method(config.task._target_)(config, folder, names)
+            get_method(config.task._target_)(config, folder, options, list(job.overrides.task))
     except (RunFailedError, MisconfigurationException) as error:
         log.error("failed: %s", error)
     except Interrupted as interruption:

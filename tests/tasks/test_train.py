@@ -229,7 +229,7 @@ def test_two_runs_do_not_mix_in_a_folder(train: Train, tmp_path: Path) -> None:
     folder = train("run", *QUICK, "trainer.max_epochs=1")
     before = (folder / "results.json").read_text()
     with pytest.raises(RunFailedError, match="run holds another run"):
-        run_train(configured("data=digits"), RunFolder(folder), {})
+        run_train(configured("data=digits"), RunFolder(folder), {}, [])
     assert (folder / "results.json").read_text() == before
 
 

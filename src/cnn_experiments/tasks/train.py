@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
@@ -26,13 +25,14 @@ from cnn_experiments.run_folder import RunFolder, checkpoint_of, short
 log = logging.getLogger(__name__)
 
 
-def train(config: DictConfig, folder: RunFolder, names: dict[str, Any]) -> None:
+def train(config: DictConfig, folder: RunFolder, options: dict[str, str], overrides: list[str]) -> None:
     """Runs an experiment from its first step, or from a checkpoint's, to the test.
 
     Args:
         config: all settings.
         folder: where everything about the run is written.
-        names: what results.json calls the run: its model, its data, the option of every group and the overrides.
+        options: the one chosen in every group; a run is known by those of `model` and `data`.
+        overrides: what was typed.
 
     Raises:
         RunFailedError: the loss became NaN or infinite, the data can't be had, or the folder holds another run.
@@ -44,7 +44,10 @@ def train(config: DictConfig, folder: RunFolder, names: dict[str, Any]) -> None:
     with _standing(folder, dashboard):
         folder.record(
             status="running",
-            **names,
+            model=options["model"],
+            data=options["data"],
+            options=options,
+            overrides=overrides,
             seed=config.seed,
             metrics={},
             epochs=0,
@@ -53,10 +56,10 @@ def train(config: DictConfig, folder: RunFolder, names: dict[str, Any]) -> None:
             peak_memory_bytes=None,
             error=None,
         )
-        _train_and_test(config, folder, names, dashboard)
+        _train_and_test(config, folder, options, dashboard)
 
 
-def _train_and_test(config: DictConfig, folder: RunFolder, names: dict[str, Any], dashboard: Dashboard) -> None:
+def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, str], dashboard: Dashboard) -> None:
     pl.seed_everything(config.seed, verbose=False)
     data = build_data(config)
     classifier = build_classifier(config, data)
@@ -94,10 +97,10 @@ def _train_and_test(config: DictConfig, folder: RunFolder, names: dict[str, Any]
         git_commit=provenance.git_commit(),
         versions=provenance.versions(),
     )
-    dashboard.begin(names["options"] | provenance.effective(settings))
+    dashboard.begin(options | provenance.effective(settings))
     provenance.restart_peak_memory(device)
     say = log.info if trainer.is_global_zero else log.debug
-    say("%s on %s, %s, seed %d", names["model"], names["data"], device_name, config.seed)
+    say("%s on %s, %s, seed %d", options["model"], options["data"], device_name, config.seed)
 
     resumed = checkpoint_of(Path(config.ckpt_path)) if config.ckpt_path else None
     if resumed is not None:
