@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -22,3 +24,16 @@ def test_a_signal_becomes_an_exit_and_the_handlers_come_back(number: signal.Sign
         run()
     assert (interrupted.value.code, interrupted.value.signal) == (status, number.name)
     assert signal.getsignal(number) == before
+
+
+def test_a_process_that_hangs_on_its_way_out_ends_all_the_same() -> None:
+    program = """
+import os, signal, time
+from cnn_experiments.interruption import Interrupted, interruptible
+with interruptible(patience=0.5):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except Interrupted:
+        time.sleep(60)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == 143

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM end a run in one way, with its folder put in order first."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -15,19 +16,27 @@ class Interrupted(SystemExit):
         self.signal = signal.Signals(signum).name
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise Interrupted(signum)
-
-
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Raises Interrupted where a signal comes in. Lightning's own answers are status 1 to Ctrl-C and 0 to SIGTERM."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {signum: signal.signal(signum, _interrupt) for signum in (signal.SIGINT, signal.SIGTERM)}
+def interruptible(patience: float = 30.0) -> Iterator[None]:
+    """Raises Interrupted where a signal comes in. Lightning's own answers are status 1 to Ctrl-C and 0 to SIGTERM.
+
+    Processes that train together can wait for each other for ever on their way out; after `patience` seconds this one
+    ends all the same.
+    """
+    watchdogs: list[threading.Timer] = []
+
+    def interrupt(signum: int, _frame: FrameType | None) -> None:
+        watchdog = threading.Timer(patience, os._exit, (128 + signum,))
+        watchdog.daemon = True
+        watchdog.start()
+        watchdogs.append(watchdog)
+        raise Interrupted(signum)
+
+    before = {signum: signal.signal(signum, interrupt) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
+        for watchdog in watchdogs:
+            watchdog.cancel()
         for signum, handler in before.items():
             signal.signal(signum, handler)

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
 
+from cnn_experiments.interruption import Interrupted
 from cnn_experiments.run_folder import RunFolder, rounded
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,10 @@ class Recorder(Checkpoint):
         self._write()
         if trainer.is_global_zero:
             log.info(self._line(trainer))
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, Interrupted):  # at once: several processes may hang in what Lightning does next
+            self._folder.record(status="interrupted", error=exception.signal)
 
     def state_dict(self) -> dict[str, Any]:
         return {"epochs": self.epochs, "settings": self._settings}
