@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from cnn_experiments.data.module import ImageDataModule, stratified_order
@@ -95,7 +96,7 @@ def test_normalised_training_images_have_mean_zero_and_deviation_one() -> None:
     ],
 )
 def test_impossible_values_are_refused(override: str, message: str) -> None:
-    with pytest.raises(Exception, match="Error in call") as refused:
+    with pytest.raises(InstantiationException, match="Error in call") as refused:
         digits(override)
     assert isinstance(refused.value.__cause__, ValueError)
     assert str(refused.value.__cause__) == message
