@@ -62,9 +62,7 @@ def _succeeds(config: DictConfig) -> bool:
     except (RunFailedError, MisconfigurationException) as error:
         log.error("failed: %s", error)
     except Interrupted as interruption:
-        goes_on = (
-            f"to go on: ckpt_path={folder.path}" if folder.last.exists() else "no epoch is complete, none is saved"
-        )
+        goes_on = f"to go on: ckpt_path={folder.path}" if folder.last.exists() else "no epoch was complete"
         log.warning("interrupted by %s; %s", interruption.signal, goes_on)
         raise
     except Exception:

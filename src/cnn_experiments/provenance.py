@@ -42,10 +42,8 @@ def _as_float(value: Any) -> Any:
 def versions() -> dict[str, str]:
     """Python's and the packages' versions."""
     packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-    } | packages  # torch names its build
+    torch_build = str(torch.__version__)  # with the CUDA it is built for, which the package's version leaves out
+    return {"python": platform.python_version(), "torch": torch_build} | packages
 
 
 def git_commit() -> str | None:
