@@ -22,8 +22,12 @@ def options(group: str) -> list[str]:
 @pytest.mark.parametrize("model", options("model"))
 @pytest.mark.parametrize("data", options("data"))
 def test_every_network_takes_every_data_set(model: str, data: str) -> None:
-    config = configured(f"model={model}", f"data={data}")
-    check_parts(config)
+    check_parts(configured(f"model={model}", f"data={data}", "data.resize=96"))
+
+
+@pytest.mark.parametrize("data", options("data"))
+def test_every_class_has_a_name_and_a_score(data: str) -> None:
+    config = configured(f"data={data}")
     images = build_data(config)
     classifier = build_classifier(config, images)
     assert len(images.class_names) == images.classes
@@ -116,7 +120,7 @@ def test_a_run_goes_on_with_its_own_settings(train: Callable[..., Path], tmp_pat
     for override, before in (
         ("optimizer.lr=0.1", "0.001"),
         ("data.val_size=0", "180"),
-        ("model.batch_norm=true", "false"),
+        ("model.norm=batch", "none"),
     ):
         with pytest.raises(Refusal, match=rf"^{override}: must be {before}, as in the run that ckpt_path continues$"):
             check_again(override)

@@ -68,7 +68,7 @@ def test_values_of_the_right_kind_pass(key: str, value: Any) -> None:
         ("optimizer.lr", -1, "optimizer.lr=-1: must be a number above 0"),
         ("optimizer.lr", float("inf"), "optimizer.lr=inf: must be a number above 0"),
         ("data.resize", 0, "data.resize=0: must be a whole number of 1 or more or null"),
-        ("data.classes", 11, "data.classes=11: must be 10, a fact of the data set and no setting"),
+        ("data.classes", 11, "data.classes=11: must be 10, a fact of the chosen option and no setting"),
         ("seed", 2**32, "seed=4294967296: must be a whole number from 0 to 4294967295"),
         (
             "model.widht",

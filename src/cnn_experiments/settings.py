@@ -1,6 +1,7 @@
 """What the settings may be. Torch is not imported here: a slip of the finger is answered at once."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,8 +21,8 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 MISSING = "???"
 """What stands in a file for a value that must be given, as OmegaConf has it."""
 
-FACTS = ("data.channels", "data.classes")
-"""Facts of a data set, in its file so that a network's file can refer to them."""
+FACTS = ("data.channels", "data.classes", "task.folder")
+"""What is no setting, but stands in an option's file so that others can refer to it."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ def whole(least: int, most: float = math.inf) -> Rule:
     return Rule(words, lambda value: _is_whole(value) and least <= value <= most)
 
 
+def one_of(*words: str) -> Rule:
+    """One of a few words."""
+    return Rule(f"one of {', '.join(words)}", lambda value: value in words)
+
+
 def list_of(each: Rule) -> Rule:
     """Lists whose elements all take the rule."""
     words = each.allowed.removeprefix("a ")
@@ -70,6 +76,7 @@ RULES: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
     "ckpt_path": TEXT | NULL,
     "label_smoothing": BELOW_ONE,
+    "memory_format": one_of("contiguous", "channels_last"),
     "data.batch_size": whole(1),
     "data.val_size": whole(0),
     "data.resize": whole(1) | NULL,
@@ -106,6 +113,12 @@ def near(word: str, words: Iterable[str], cutoff: float = 0.5) -> str:
     """What `word` may have been meant to be, as the end of a refusal."""
     nearest = get_close_matches(word, list(words), n=1, cutoff=cutoff)
     return f"; the nearest is {nearest[0]}" if nearest else ""
+
+
+def with_nearest(refused: str) -> str:
+    """Adds the nearest of the words to a line such as `augment=flop: must be one of none, flip`."""
+    parts = re.fullmatch(r"[\w.]+=(.*?): must be one of ([\w, ]+)", refused)
+    return refused + near(parts[1], parts[2].split(", "), cutoff=0.0) if parts else refused
 
 
 def unknown_key(key: str, value: Any, known: Iterable[str]) -> Refusal:
@@ -148,10 +161,10 @@ def check(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         if key not in known:
             raise unknown_key(key, value, known)
         if key in FACTS and value != known[key]:
-            raise Refusal(f"{key}={text(value)}: must be {known[key]}, a fact of the data set and no setting")
+            raise Refusal(f"{key}={text(value)}: must be {known[key]}, a fact of the chosen option and no setting")
         rule = RULES.get(key) or _rule_of(known[key])
         if rule is not None and not rule.accepts(value):
-            raise Refusal(f"{key}={text(value)}: must be {rule.allowed}")
+            raise Refusal(with_nearest(f"{key}={text(value)}: must be {rule.allowed}"))
     for key in known:
         if key not in chosen and f"{key}." not in open_ended:
             raise Refusal(f"~{key}: a setting can't be taken away; the default is {key}={text(known[key])}")

@@ -92,7 +92,7 @@ def test_normalised_training_images_have_mean_zero_and_deviation_one() -> None:
     [
         ("data.val_size=1437", "val_size=1437: must be below the 1437 training images"),
         ("data.val_size=9", "val_size=9: must be 0 or at least one image for each of the 10 classes"),
-        ("data.augment=crop", "augment=crop: must be one of none, flip, crop_flip; the nearest is crop_flip"),
+        ("data.augment=crop", "augment=crop: must be one of none, flip, crop_flip"),
     ],
 )
 def test_impossible_values_are_refused(override: str, message: str) -> None:

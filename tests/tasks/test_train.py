@@ -24,7 +24,7 @@ QUICK = (
     "optimizer.lr=0.01",
     "trainer.max_epochs=3",
     "trainer.limit_train_batches=20",
-    "model.batch_norm=true",
+    "model=lenet_bn",
 )
 AUGMENTED = (*QUICK, "data.augment=crop_flip")
 

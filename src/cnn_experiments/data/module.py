@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any, ClassVar
 
 import lightning.pytorch as pl
@@ -59,9 +58,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         if 0 < val_size < classes:
             raise ValueError(f"val_size={val_size}: must be 0 or at least one image for each of the {classes} classes")
         if augment not in pixels.AUGMENTATIONS:
-            nearest = get_close_matches(augment, pixels.AUGMENTATIONS, n=1, cutoff=0)[0]
-            allowed = ", ".join(pixels.AUGMENTATIONS)
-            raise ValueError(f"augment={augment}: must be one of {allowed}; the nearest is {nearest}")
+            raise ValueError(f"augment={augment}: must be one of {', '.join(pixels.AUGMENTATIONS)}")
         self.channels = channels
         self.classes = classes
         self.batch_size = batch_size

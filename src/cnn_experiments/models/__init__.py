@@ -1,6 +1,11 @@
 """The networks: one paper per file, `forward = head(features(x))`, torch and nothing else."""
 
+from cnn_experiments.models.alexnet import AlexNet
 from cnn_experiments.models.densenet import DenseNet
+from cnn_experiments.models.googlenet import GoogLeNet
 from cnn_experiments.models.lenet import LeNet
+from cnn_experiments.models.nin import NiN
+from cnn_experiments.models.resnet import ResNet
+from cnn_experiments.models.vgg import VGG
 
-__all__ = ["DenseNet", "LeNet"]
+__all__ = ["VGG", "AlexNet", "DenseNet", "GoogLeNet", "LeNet", "NiN", "ResNet"]

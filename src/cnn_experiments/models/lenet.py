@@ -1,37 +1,50 @@
 """LeNet-5 (LeCun et al., 1998, "Gradient-based learning applied to document recognition").
 
-The course's version: max-pooling instead of trained subsampling, no padding, every map connected to every map,
-a softmax classifier instead of radial basis functions.
+The course's version: max- or average-pooling instead of trained subsampling, every map connected to every map, a
+softmax classifier instead of radial basis functions, and 28 pixels, padded or not, instead of 32. Batch normalisation
+(Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167) stands in front of every sigmoid.
 """
 
 from torch import Tensor, nn
+
+from cnn_experiments.models.layers import norm1d, norm2d, one_of
+
+_POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 
 
 class LeNet(nn.Module):
     """Two sigmoid convolutions and three linear layers.
 
-    `batch_norm` normalises the input of every sigmoid (Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167).
+    Shapes: (N, in_channels, H, W) to (N, num_classes), with H and W of 16 - 2 * padding or more. At 28 the head's
+    pooling is the identity.
 
-    Shapes: (N, in_channels, H, W) to (N, num_classes), with H and W of 16 or more. At 28 the features are 4 x 4 and
-    the head's pooling is the identity.
+    Args:
+        in_channels: channels of the images.
+        num_classes: scores for each image.
+        norm: `none`, `batch` (torch's) or `scratch` (the one written out), in front of every sigmoid.
+        pool: `max` or `avg`.
+        padding: pixels around the image for the first convolution; 2 keeps its size.
+
+    Raises:
+        ValueError: `norm` or `pool` is none of these.
     """
 
-    def __init__(self, in_channels: int, num_classes: int, batch_norm: bool) -> None:
+    def __init__(self, in_channels: int, num_classes: int, norm: str, pool: str, padding: int) -> None:
         super().__init__()
-
-        def conv(channels: int, out_channels: int) -> list[nn.Module]:
-            norm = [nn.BatchNorm2d(out_channels)] if batch_norm else []
-            return [nn.Conv2d(channels, out_channels, 5), *norm, nn.Sigmoid(), nn.MaxPool2d(2)]
+        halve = _POOLS[one_of("pool", pool, _POOLS)]
 
         def linear(features: int, out_features: int) -> list[nn.Module]:
-            norm = [nn.BatchNorm1d(out_features)] if batch_norm else []
-            return [nn.Linear(features, out_features), *norm, nn.Sigmoid()]
+            return [nn.Linear(features, out_features), *norm1d(norm, out_features), nn.Sigmoid()]
 
-        self.features = nn.Sequential(*conv(in_channels, 6), *conv(6, 16))
+        self.features = nn.Sequential(
+            nn.Conv2d(in_channels, 6, 5, padding=padding), *norm2d(norm, 6), nn.Sigmoid(), halve(2),
+            nn.Conv2d(6, 16, 5), *norm2d(norm, 16), nn.Sigmoid(), halve(2),
+        )  # fmt: skip
+        grid = ((28 + 2 * padding - 4) // 2 - 4) // 2
         self.head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(4),
+            nn.AdaptiveAvgPool2d(grid),
             nn.Flatten(),
-            *linear(16 * 4 * 4, 120),
+            *linear(16 * grid**2, 120),
             *linear(120, 84),
             nn.Linear(84, num_classes),
         )

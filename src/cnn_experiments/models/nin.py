@@ -1,0 +1,47 @@
+"""Network in network (Lin et al., 2013, https://arxiv.org/abs/1312.4400), the course's version on AlexNet's shapes.
+
+The last ReLU clips the class scores at zero and can die: in the course, with plain SGD and a learning rate of 0.1, a
+few runs in a hundred stay at chance.
+"""
+
+from torch import Tensor, nn
+
+
+def nin_block(in_channels: int, out_channels: int, kernel_size: int, stride: int, padding: int) -> nn.Sequential:
+    """A convolution and two 1 x 1 convolutions, the network in the network, with a ReLU behind each."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding), nn.ReLU(),
+        nn.Conv2d(out_channels, out_channels, 1), nn.ReLU(),
+        nn.Conv2d(out_channels, out_channels, 1), nn.ReLU(),
+    )  # fmt: skip
+
+
+class NiN(nn.Module):
+    """Four NiN blocks; the last has a channel for each class, averaged into its score.
+
+    Shapes: (N, in_channels, H, W) to (N, num_classes), with H and W of 67 or more.
+
+    Args:
+        in_channels: channels of the images.
+        num_classes: scores for each image.
+        dropout: share of the values left out in training, in front of the last block.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nin_block(in_channels, 96, 11, stride=4, padding=0),
+            nn.MaxPool2d(3, stride=2),
+            nin_block(96, 256, 5, stride=1, padding=2),
+            nn.MaxPool2d(3, stride=2),
+            nin_block(256, 384, 3, stride=1, padding=1),
+            nn.MaxPool2d(3, stride=2),
+            nn.Dropout(dropout),
+        )
+        self.head = nn.Sequential(
+            nin_block(384, num_classes, 3, stride=1, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores of every class."""
+        return self.head(self.features(x))

@@ -1,0 +1,89 @@
+"""The networks that have facts to match: in architectures.json, in the papers, in torchvision, in the published table."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from torch import nn
+
+from tests.conftest import configured
+
+ARCHITECTURES: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "architectures.json").read_text())
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a network has to be with one channel and ten classes."""
+
+    command: str
+    parameters: int
+    smallest: int
+    """Pixels a side of the smallest image."""
+    shapes: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)
+    """Landmarks among the outputs of its stages, in order, by the size of the image."""
+    reference: str | None = None
+    """Its name in architectures.json, for all shapes."""
+    millions: dict[int, str] = field(default_factory=dict)
+    """Multiply-adds as printed in the published table, by the size of the image."""
+    useful: int = 32
+    """Pixels a side of the smallest image that it can be expected to learn from."""
+
+    def build(self, channels: int = 1, classes: int = 10, device: str = "cpu") -> nn.Module:
+        """The network that a command trains, with the same weights at every call."""
+        torch.manual_seed(0)
+        config = configured(*self.command.split()).model
+        with torch.device(device):
+            network: nn.Module = instantiate(config, in_channels=channels, num_classes=classes, _convert_="all")
+        return network
+
+
+VGG = {224: [(64, 112, 112), (128, 56, 56), (256, 28, 28), (512, 14, 14), (512, 7, 7)]}
+RESNET = {224: [(64, 112, 112), (64, 56, 56), (128, 28, 28), (256, 14, 14), (512, 7, 7)]}
+BOTTLENECKS = {224: [(64, 112, 112), (256, 56, 56), (512, 28, 28), (1024, 14, 14), (2048, 7, 7)]}
+
+
+def dense(*channels: int) -> dict[int, list[tuple[int, ...]]]:
+    """Every dense block's output, and the transition's behind it."""
+    shapes: list[tuple[int, ...]] = [(64, 112, 112), (64, 56, 56)]
+    for size, each in zip((56, 28, 14, 7), channels, strict=True):
+        shapes += [(each, size, size), (each // 2, size // 2, size // 2)]
+    return {224: shapes[:-1]}
+
+
+NETWORKS = [
+    Facts("model=lenet", 44_426, 16, reference="lenet", millions={28: "0.28"}, useful=28),
+    Facts("model=lenet model.padding=2", 61_706, 12, {28: [(6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5)]}, millions={28: "0.42"}, useful=28),
+    Facts("model=lenet model.padding=2 model.pool=avg", 61_706, 12, {28: [(6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5)]}, useful=28),
+    Facts("model=lenet_bn", 44_878, 16, reference="lenet_bn", millions={28: "0.28"}, useful=28),
+    Facts("model=lenet_bn model.norm=scratch", 44_878, 16, reference="lenet_bn", millions={28: "0.28"}, useful=28),
+    Facts("model=alexnet", 46_764_746, 67, reference="alexnet", millions={96: "134", 224: "938"}, useful=67),
+    Facts("model=alexnet model.padding=1", 46_764_746, 65, {224: [(96, 54, 54), (96, 26, 26), (256, 12, 12), (256, 5, 5)]}, useful=65),
+    Facts("model=vgg11", 128_806_154, 1, reference="vgg11", millions={96: "1400", 224: "7547"}),
+    Facts("model=vgg11 model.channel_divisor=4", 43_093_322, 1, {224: [(16, 112, 112), (128, 7, 7), (6272,), (4096,)]}, millions={96: "108", 224: "512"}),
+    Facts("model=vgg11 model.channel_divisor=4 model.hidden_divisor=4", 8_060_234, 1, reference="vgg11_quarter"),
+    Facts("model=vgg11 model.channel_divisor=8 model.hidden_divisor=8", 2_018_346, 1, reference="vgg11_eighth", millions={96: "22.5", 224: "121"}),
+    Facts("model=vgg11 model.norm=batch", 128_811_658, 1, VGG),
+    Facts("model=vgg13", 128_990_666, 1, VGG),
+    Facts("model=vgg16", 134_300_362, 1, VGG),
+    Facts("model=vgg19", 139_610_058, 1, VGG),
+    Facts("model=nin", 1_992_166, 67, reference="nin", millions={96: "108", 224: "762"}, useful=67),
+    Facts("model=googlenet", 5_977_530, 1, reference="googlenet", millions={28: "28.8", 96: "276", 224: "1503"}),
+    Facts("model=googlenet model.norm=batch", 5_984_810, 1, {224: [(64, 56, 56), (192, 28, 28), (480, 14, 14), (832, 7, 7), (1024, 7, 7)]}),
+    Facts("model=resnet18", 11_178_378, 1, reference="resnet18", millions={28: "33", 96: "319", 224: "1735"}),
+    Facts("model=resnet18 model.version=v1", 11_175_370, 1, RESNET, millions={28: "33", 96: "319", 224: "1735"}),
+    Facts("model=resnet18 model.version=v2", 11_173_578, 1, RESNET),
+    Facts("model=resnet18 model.stem=3x3", 11_175_818, 1, {32: [(64, 32, 32), (64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4)]}),
+    Facts("model=resnet34", 21_283_530, 1, RESNET),
+    Facts("model=resnet50", 23_522_250, 1, BOTTLENECKS),
+    Facts("model=resnet50 model.version=v2", 23_514_570, 1, BOTTLENECKS),
+    Facts("model=resnet101", 42_514_378, 1, BOTTLENECKS),
+    Facts("model=resnet152", 58_158_026, 1, BOTTLENECKS),
+    Facts("model=densenet", 758_226, 1, reference="densenet", millions={96: "129", 224: "703"}),
+    Facts("model=densenet121", 6_957_834, 1, dense(256, 512, 1024, 1024)),
+    Facts("model=densenet169", 12_494_858, 1, dense(256, 512, 1280, 1664)),
+    Facts("model=densenet201", 18_105_866, 1, dense(256, 512, 1792, 1920)),
+    Facts("model=densenet264", 30_669_322, 1, dense(256, 512, 2304, 2688)),
+]  # fmt: skip
