@@ -22,7 +22,15 @@ LABELS = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1, 2, 2])
 def classifier(lr: float = 0.0, label_smoothing: float = 0.0) -> Classifier:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
-    return Classifier(network, partial(torch.optim.SGD, lr=lr), cosine, NAMES, label_smoothing)
+    return Classifier(
+        network,
+        partial(torch.optim.SGD, lr=lr),
+        cosine,
+        NAMES,
+        label_smoothing,
+        memory_format=torch.contiguous_format,
+        compiled=False,
+    )
 
 
 def loader() -> DataLoader[Any]:

@@ -65,6 +65,8 @@ class Classifier(pl.LightningModule):
         scheduler: makes the learning-rate schedule from the optimizer and the number of its steps in the whole run.
         class_names: one name for each of the scores.
         label_smoothing: share of the target spread over all classes, from 0 up to 1.
+        memory_format: of the network's weights and inputs.
+        compiled: whether torch.compile speeds the network up. Its modules and checkpoints stay as they are.
     """
 
     def __init__(
@@ -74,21 +76,33 @@ class Classifier(pl.LightningModule):
         scheduler: Callable[[Optimizer, int], LRScheduler],
         class_names: Sequence[str],
         label_smoothing: float,
+        memory_format: torch.memory_format,
+        compiled: bool,
     ) -> None:
         super().__init__()
-        self.model = model
+        self.model = model.to(memory_format=memory_format)
         self.label_smoothing = label_smoothing
         self._optimizer = optimizer
         self._scheduler = scheduler
         self._class_names = class_names
+        self._memory_format = memory_format
+        self._to_be_compiled = compiled
 
         stages: tuple[Stage, ...] = ("train", "val", "test")
         # nn.ModuleDict refuses the key "train", which is a method of every module.
         self.metrics = nn.ModuleDict({f"{stage}_metrics": stage_metrics(stage, len(class_names)) for stage in stages})
 
+    def configure_model(self) -> None:
+        """Compiles the network in place, once."""
+        if self._to_be_compiled:
+            torch.compiler.reset()  # an earlier network of this process would be kept alive
+            self.model.compile()
+            self._to_be_compiled = False
+
     def forward(self, x: Tensor) -> Tensor:
         """Scores (N, classes) of images (N, C, H, W)."""
-        scores: Tensor = self.model(x)
+        # Another type than float32 with a precision such as bf16-true.
+        scores: Tensor = self.model(x.to(self.dtype, memory_format=self._memory_format))
         return scores
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -102,7 +116,7 @@ class Classifier(pl.LightningModule):
 
     def _step(self, batch: Batch, stage: Stage) -> Tensor:
         images, labels = batch
-        scores = self.model(images.to(self.dtype))  # another one than float32 with a precision such as bf16-true
+        scores = self(images)
         loss = F.cross_entropy(scores, labels, label_smoothing=self.label_smoothing if stage == "train" else 0.0)
         self._metrics(stage).update(loss=loss.detach(), preds=scores.detach(), target=labels)
         return loss

@@ -1,7 +1,9 @@
 """The parts of an experiment, built from its configuration."""
 
 import logging
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from cnn_experiments.callbacks import Recorder
 from cnn_experiments.classifier import Classifier
@@ -22,9 +25,11 @@ from cnn_experiments.data.module import ImageDataModule
 from cnn_experiments.errors import Refusal
 from cnn_experiments.provenance import effective
 from cnn_experiments.run_folder import checkpoint_of
-from cnn_experiments.settings import text
+from cnn_experiments.settings import text, with_nearest
 
 SCHEDULE_WITHOUT_END = "cnn_experiments.schedules.constant"
+_MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+_SAME_BUT_FOR_ROUNDING = {"compile", "memory_format"}
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -40,14 +45,33 @@ def build_data(config: DictConfig) -> ImageDataModule:
     return data
 
 
+def build_model(config: DictConfig) -> nn.Module:
+    """The network with its initial weights.
+
+    Raises:
+        ValueError: it has lazy layers.
+    """
+    model: nn.Module = instantiate(config.model, _convert_="all")
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    if lazy := [name for name, tensor in tensors if is_lazy(tensor)]:
+        raise ValueError(
+            f"_target_={config.model._target_}: must not have lazy layers ({', '.join(lazy)}), "
+            "whose weights are not there to be initialised"
+        )
+    instantiate(config.init)(model)
+    return model
+
+
 def build_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
     """The network with its loss, metrics, optimizer and schedule."""
     return Classifier(
-        model=instantiate(config.model, _convert_="all"),
+        model=build_model(config),
         optimizer=instantiate(config.optimizer, _convert_="all"),
         scheduler=instantiate(config.scheduler, _convert_="all"),
         class_names=data.class_names,
         label_smoothing=config.label_smoothing,
+        memory_format=_MEMORY_FORMATS[config.memory_format],
+        compiled=config.compile,
     )
 
 
@@ -68,24 +92,30 @@ def check_parts(config: DictConfig) -> None:
     """
     with _refusing("data", config):
         data = build_data(config)
-    model = _fitting_model(config, data)
+    model = fitting_model(config, data)
     with _refusing("optimizer", config):
         optimizer = instantiate(config.optimizer, _convert_="all")(model.parameters())
     with _refusing("scheduler", config):
         instantiate(config.scheduler, _convert_="all")(optimizer, 1000)
     with _refusing("trainer", config), _quiet():
         build_trainer(config, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    if config.compile and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++", "cl"))):
+        raise Refusal("compile=true: must be false where there is no C++ compiler, such as g++")
     if config.ckpt_path is not None:
         _check_resumable(config)
 
 
-def _fitting_model(config: DictConfig, data: ImageDataModule) -> nn.Module:
-    """The network, without memory where it lets itself be built and tried so."""
+def fitting_model(config: DictConfig, data: ImageDataModule) -> nn.Module:
+    """The network, without memory where it lets itself be built and tried so.
+
+    Raises:
+        Refusal: it does not take its settings or the images.
+    """
     said: str | None = None
     for device in ("meta", "cpu"):
         try:
             with torch.device(device), _refusing("model", config):
-                model: nn.Module = instantiate(config.model, _convert_="all")
+                model = build_model(config)
         except Refusal:
             if device == "meta":  # it may only need values while it is built
                 continue
@@ -116,8 +146,8 @@ def _check_resumable(config: DictConfig) -> None:
         raise Refusal(f"{given}: must be a checkpoint of this program") from error
     now = effective(plain(config))
     # A schedule spans the epochs that were planned; without one, more can be added.
-    free = {"trainer.max_epochs"} if before["scheduler._target_"] == SCHEDULE_WITHOUT_END else set()
-    for key in sorted((before.keys() | now.keys()) - free):
+    lengthened = {"trainer.max_epochs"} if before["scheduler._target_"] == SCHEDULE_WITHOUT_END else set()
+    for key in sorted((before.keys() | now.keys()) - lengthened - _SAME_BUT_FOR_ROUNDING):
         if before.get(key) != now.get(key):
             allowed = text(before.get(key))
             raise Refusal(f"{key}={text(now.get(key))}: must be {allowed}, as in the run that ckpt_path continues")
@@ -137,7 +167,7 @@ def _refusing(group: str, config: DictConfig) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         said = " ".join(str(cause).split())
         if re.match(r"\w+=", said):
-            raise Refusal(f"{group}.{said}") from error
+            raise Refusal(with_nearest(f"{group}.{said}")) from error
         named = [
             f"{group}.{key}={value}"
             for key, value in config[group].items()
