@@ -1,9 +1,18 @@
 """Counting and probing networks."""
 
+import pytest
 import torch
 from torch import nn
 
-from cnn_experiments.complexity import multiply_adds, parameters, refusal, smallest_size
+from cnn_experiments.complexity import (
+    activation_bytes,
+    multiply_adds,
+    parameter_bytes,
+    parameters,
+    refusal,
+    smallest_size,
+    stages,
+)
 
 
 class Network(nn.Module):
@@ -62,3 +71,67 @@ def test_a_network_is_left_as_it_was() -> None:
     assert network.training
     assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
     assert all(tensor.device.type == "cpu" for tensor in network.state_dict().values())
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_activations_by_hand(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnn_experiments.complexity.usable_device", lambda *_: device)
+    image = 3 * 10 * 10
+    convolved = 8 * 8 * 8  # what the batch norm normalises
+    normalised = 8 * 8 * 8  # what the pool looks at
+    places = 8 * 4 * 4 * 2  # int64: where the pool found its maxima
+    averaged = 8
+    statistics = 2 * 8  # once, for the whole batch
+    for batch in (1, 2, 10):
+        floats = batch * (image + convolved + normalised + places + averaged) + statistics
+        assert activation_bytes(Network(), channels=3, size=10, batch_size=batch) == 4 * floats
+
+
+def test_memory_of_parameters() -> None:
+    assert parameter_bytes(Network().double()) == 8 * (3 * 8 * 9 + 2 * 8 + 8 * 5 + 5)
+
+
+def test_stages_by_hand() -> None:
+    found = stages(Network(), channels=3, size=10)
+    assert [(stage.name, stage.layers, stage.shape) for stage in found] == [
+        ("features.0", "Conv2d", (8, 8, 8)),
+        ("features.1", "BatchNorm2d", (8, 8, 8)),
+        ("features.2", "MaxPool2d", (8, 4, 4)),
+        ("head.0", "AdaptiveAvgPool2d", (8, 1, 1)),
+        ("head.1", "Flatten", (8,)),
+        ("head.2", "Linear", (5,)),
+    ]
+    assert [stage.parameters for stage in found] == [3 * 8 * 9, 2 * 8, 0, 0, 0, 8 * 5 + 5]
+    assert [stage.multiply_adds for stage in found] == [8 * 8 * 3 * 8 * 9, 0, 0, 0, 0, 8 * 5]
+
+
+class Twice(nn.Module):
+    """Uses one part twice, and one that is a sequence of sequences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Sequential(nn.Sequential(nn.Conv2d(2, 2, 1), nn.ReLU(), nn.ReLU()))
+        self.same = nn.Conv2d(2, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.same(self.same(self.block(x))).mean()
+
+
+def test_a_part_that_is_used_twice_costs_twice() -> None:
+    network = Twice()
+    found = stages(network, channels=2, size=3)
+    assert [(stage.name, stage.layers, stage.multiply_adds) for stage in found] == [
+        ("block.0", "Conv2d, ReLU x 2", 36),
+        ("same", "Conv2d", 72),
+    ]
+    assert sum(stage.multiply_adds for stage in found) == multiply_adds(network, channels=2, size=3)
+
+
+def test_looking_leaves_a_network_as_it_was() -> None:
+    network = Choosy()
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    activation_bytes(network, channels=3, size=10, batch_size=4)
+    stages(network, channels=3, size=10)
+    assert network.training
+    assert not network.features[0]._forward_hooks
+    assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())

@@ -280,6 +280,29 @@ def test_a_network_of_ones_own_needs_a_class_and_a_file(tmp_path: Path) -> None:
     )
 
 
+def test_looking_at_networks_leaves_nothing_behind(command: Command, tmp_path: Path) -> None:
+    one = command("task=inspect", "model=vgg11", "data.resize=224")
+    assert (one.returncode, one.stderr) == (0, "")
+    assert "512x7x7" in one.stdout
+    several = command("-m", "task=inspect", "model=lenet,lenet_bn", "data.resize=28,32", "model.pool=avg")
+    assert (several.returncode, several.stderr) == (0, "")
+    assert re.findall(r"│ (\S+ \S+) +│ (\S+) +│ +(\S+) │", several.stdout) == [
+        ("model=lenet data.resize=28", "1x28x28", "44,426"),
+        ("model=lenet data.resize=32", "1x32x32", "44,426"),
+        ("model=lenet_bn data.resize=28", "1x28x28", "44,878"),
+        ("model=lenet_bn data.resize=32", "1x32x32", "44,878"),
+    ]
+    refused = command("task=inspect", "model=alexnet")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "data.resize=null: this network takes images of 67 pixels or more, these have 28; the nearest is data.resize=67\n"
+    )
+    mixed = command("-m", "task=inspect,train")
+    assert (mixed.returncode, mixed.stdout) == (2, "")
+    assert mixed.stderr == "task=inspect,train: must be one task, because one of these leaves no runs\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_installed_script_is_the_same_program(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("cnn-experiments")
     done = subprocess.run(

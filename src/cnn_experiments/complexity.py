@@ -1,22 +1,49 @@
 """What a network costs and what it accepts, measured on tensors without memory where it lets itself be."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, UntypedStorage, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def _forward(model: nn.Module, channels: int, size: int, device: str) -> None:
-    """One image through the network in eval mode: on `cpu`, where the network is, or on `meta`, on shapes alone."""
-    tensors = [*model.named_parameters(), *model.named_buffers()]
-    state = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors} if device == "meta" else {}
-    training = model.training
-    model.eval()
+def _state(model: nn.Module, device: str) -> dict[str, Tensor]:
+    """Parameters and copies of the buffers, so that the network stays as it is; on `meta` without values."""
+    state: dict[str, Tensor] = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    state |= model.named_parameters()
+    if device == "meta":
+        return {
+            name: torch.empty_like(each, device=device).requires_grad_(each.requires_grad)
+            for name, each in state.items()
+        }
+    return state
+
+
+@contextmanager
+def _mode(model: nn.Module, training: bool) -> Iterator[None]:
+    before = model.training
+    model.train(training)
     try:
-        with torch.no_grad():
-            functional_call(model, state, torch.zeros(1, channels, size, size, device=device))
+        yield
     finally:
-        model.train(training)
+        model.train(before)
+
+
+def _look(model: nn.Module, channels: int, size: int, device: str) -> None:
+    """One image through the network in eval mode: on `cpu`, where the network is, or on `meta`, on shapes alone."""
+    with torch.no_grad(), _mode(model, training=False):
+        functional_call(model, _state(model, device), torch.zeros(1, channels, size, size, device=device))
+
+
+def usable_device(model: nn.Module, channels: int, size: int) -> str:
+    """`meta` where the network takes an image without values, `cpu` otherwise."""
+    return "meta" if refusal(model, channels, size, "meta") is None else "cpu"
 
 
 def parameters(model: nn.Module) -> int:
@@ -26,16 +53,116 @@ def parameters(model: nn.Module) -> int:
 
 def multiply_adds(model: nn.Module, channels: int, size: int) -> int:
     """Multiply-adds of one forward pass of one image of `size` x `size` pixels: convolutions and matrix products."""
-    device = "meta" if refusal(model, channels, size, "meta") is None else "cpu"
+    device = usable_device(model, channels, size)
     with FlopCounterMode(display=False) as counter:
-        _forward(model, channels, size, device)
+        _look(model, channels, size, device)
     return counter.get_total_flops() // 2
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a network that an image goes through as a whole."""
+
+    name: str
+    layers: str
+    """`Conv2d, ReLU x 2`."""
+    shape: tuple[int, ...]
+    """Of what comes out, for one image."""
+    parameters: int
+    multiply_adds: int
+
+
+def stages(model: nn.Module, channels: int, size: int) -> list[Stage]:
+    """The network's children, and those of its children that are plain sequences, in the order of their use.
+
+    A part that returns anything but a tensor is left out, as is what happens between the parts.
+    """
+    device = usable_device(model, channels, size)
+    found: dict[str, Stage] = {}
+    started: list[int] = []
+    hooks = []
+
+    def start(*_: Any) -> None:
+        started.append(counter.get_total_flops())
+
+    for name, module in _parts(model):
+
+        def end(module: nn.Module, _: Any, output: Any, name: str = name) -> None:
+            cost = (counter.get_total_flops() - started.pop()) // 2
+            if isinstance(output, Tensor):
+                before = found[name].multiply_adds if name in found else 0
+                shape = tuple(output.shape[1:])
+                found[name] = Stage(name, _layers(module), shape, parameters(module), before + cost)
+
+        hooks += [module.register_forward_pre_hook(start), module.register_forward_hook(end)]
+    try:
+        with FlopCounterMode(display=False) as counter:
+            _look(model, channels, size, device)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return list(found.values())
+
+
+def _parts(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    parts = []
+    for name, child in model.named_children():
+        if isinstance(child, nn.Sequential):
+            parts += [(f"{name}.{inner}", layer) for inner, layer in child.named_children()]
+        else:
+            parts.append((name, child))
+    return parts
+
+
+def _layers(module: nn.Module) -> str:
+    """The kinds of layers in a sequence, or the kind of one."""
+
+    def flat(module: nn.Module) -> list[str]:
+        if isinstance(module, nn.Sequential):
+            return [kind for layer in module for kind in flat(layer)]
+        return [type(module).__name__]
+
+    runs = [(kind, len(list(run))) for kind, run in groupby(flat(module))]
+    return ", ".join(f"{kind} x {count}" if count > 1 else kind for kind, count in runs)
+
+
+def parameter_bytes(model: nn.Module) -> int:
+    """The memory of all parameters."""
+    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+
+
+def activation_bytes(model: nn.Module, channels: int, size: int, batch_size: int) -> int:
+    """The memory of what a training step keeps of a batch for its backward pass, the images included.
+
+    What autograd saves but parameters and statistics; it grows linearly with the batch, and is measured on two and four
+    images.
+    """
+    device = usable_device(model, channels, size)
+    with _mode(model, training=True):
+        two, four = (_saved_bytes(model, torch.zeros(count, channels, size, size, device=device)) for count in (2, 4))
+    return two + (four - two) // 2 * (batch_size - 2)
+
+
+def _saved_bytes(model: nn.Module, images: Tensor) -> int:
+    saved: dict[int, UntypedStorage] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        saved[storage._cdata] = storage
+        return tensor
+
+    state = _state(model, images.device.type)
+    with torch.enable_grad(), saved_tensors_hooks(keep, lambda tensor: tensor):
+        functional_call(model, state, images)
+    for tensor in state.values():
+        saved.pop(tensor.untyped_storage()._cdata, None)
+    return sum(storage.nbytes() for storage in saved.values())
 
 
 def refusal(model: nn.Module, channels: int, size: int, device: str) -> str | None:
     """What the network says to one image of that size that it does not take; None where it takes it."""
     try:
-        _forward(model, channels, size, device)
+        _look(model, channels, size, device)
     except Exception as error:  # a network may say no in any way
         return " ".join(f"{type(error).__name__}: {error}".split())
     return None

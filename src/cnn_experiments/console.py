@@ -3,6 +3,7 @@
 import logging
 
 import rich
+from rich.console import Console, RenderableType
 
 
 class ConsoleHandler(logging.Handler):
@@ -13,3 +14,10 @@ class ConsoleHandler(logging.Handler):
         message = self.format(record)
         style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else None
         rich.get_console().print(message, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_lines(*lines: RenderableType) -> None:
+    """Prints tables and texts, as wide as they are where no terminal sets a width."""
+    console = Console(width=None if rich.get_console().is_terminal else 200, highlight=False)
+    for line in lines:
+        console.print(line, soft_wrap=isinstance(line, str))

@@ -1,5 +1,7 @@
 """What happens between a command and its runs: settings are checked, then a folder is claimed.
 
+A task that leaves no folder has no runs: it is done with all jobs at once, here, and the program ends.
+
 Hydra calls this when the configuration is composed and before it writes anything.
 """
 
@@ -23,6 +25,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -43,7 +46,8 @@ class Gate(Callback):
         if _follower():
             return
         with refusing():
-            _check_all([config])
+            checked = _check_all([config])
+            _do_at_once(checked)
             _claim(config, "run")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -56,7 +60,8 @@ class Gate(Callback):
             parser = OverridesParser.create(config_loader=loader)
             overrides = parser.parse_overrides([*swept, *config.hydra.overrides.task])
             batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-            _check_all(loader.load_sweep_config(config, job) for batch in batches for job in batch)
+            checked = _check_all(loader.load_sweep_config(config, job) for batch in batches for job in batch)
+            _do_at_once(checked)
             _claim(config, "sweep")
 
 
@@ -78,7 +83,7 @@ def refusing() -> Iterator[None]:
         sys.exit(1)
 
 
-def _check_all(configs: Iterable[DictConfig]) -> None:
+def _check_all(configs: Iterable[DictConfig]) -> list[DictConfig]:
     """What needs no torch first: that takes seconds to import."""
     loader = GlobalHydra.instance().config_loader()
     checked = []
@@ -92,6 +97,7 @@ def _check_all(configs: Iterable[DictConfig]) -> None:
     for config in checked:
         with _naming(config):
             check_parts(config)
+    return checked
 
 
 @contextmanager
@@ -103,6 +109,23 @@ def _naming(config: DictConfig) -> Iterator[None]:
         if config.hydra.mode == RunMode.RUN:
             raise
         raise Refusal(f"{refusal} (in {' '.join(config.hydra.overrides.task)})") from refusal
+
+
+def _do_at_once(configs: list[DictConfig]) -> None:
+    """Does a task that leaves no folder, for all jobs together, and ends the program."""
+    if all(config.task.folder for config in configs):
+        return
+    tasks = list(dict.fromkeys(config.hydra.runtime.choices.task for config in configs))
+    if len(tasks) > 1:
+        raise Refusal(f"task={','.join(tasks)}: must be one task, because one of these leaves no runs")
+    if len(configs) == 1:
+        names = [configs[0].hydra.runtime.choices.model]
+    else:
+        overrides = [list(config.hydra.overrides.task) for config in configs]
+        shared = set(overrides[0]).intersection(*overrides)
+        names = [" ".join(override for override in given if override not in shared) for given in overrides]
+    get_method(configs[0].task._target_)(list(zip(names, configs, strict=True)))
+    sys.exit(0)
 
 
 def _settings(config: DictConfig) -> dict[str, Any]:
