@@ -12,6 +12,7 @@ from cnn_experiments.complexity import (
     refusal,
     smallest_size,
     stages,
+    usable_device,
 )
 
 
@@ -30,7 +31,7 @@ class Network(nn.Module):
 def test_counts_by_hand() -> None:
     network = Network()
     assert parameters(network) == 3 * 8 * 9 + 2 * 8 + 8 * 5 + 5
-    assert multiply_adds(network, channels=3, size=10) == 8 * 8 * 3 * 8 * 9 + 8 * 5
+    assert multiply_adds(network, channels=3, size=10, device="cpu") == 8 * 8 * 3 * 8 * 9 + 8 * 5
 
 
 def test_frozen_parameters_are_not_counted() -> None:
@@ -58,24 +59,25 @@ class Choosy(Network):
 def test_a_network_that_looks_at_values_is_tried_for_real() -> None:
     network = Choosy()
     assert "meta" in str(refusal(network, channels=3, size=10, device="meta"))
+    assert usable_device(network, channels=3, size=10) == "cpu"
+    assert usable_device(Network(), channels=3, size=10) == "meta"
     assert refusal(network, channels=3, size=10, device="cpu") is None
     assert refusal(network, channels=3, size=7, device="cpu") == "ValueError: too small for me"
     assert smallest_size(network, channels=3, largest=64, device="cpu") == 8
-    assert multiply_adds(network, channels=3, size=10) == 8 * 8 * 3 * 8 * 9 + 8 * 5
+    assert multiply_adds(network, channels=3, size=10, device="cpu") == 8 * 8 * 3 * 8 * 9 + 8 * 5
 
 
 def test_a_network_is_left_as_it_was() -> None:
     network = Network()
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-    multiply_adds(network, channels=3, size=10)
+    multiply_adds(network, channels=3, size=10, device="cpu")
     assert network.training
     assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
     assert all(tensor.device.type == "cpu" for tensor in network.state_dict().values())
 
 
 @pytest.mark.parametrize("device", ["meta", "cpu"])
-def test_activations_by_hand(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cnn_experiments.complexity.usable_device", lambda *_: device)
+def test_activations_by_hand(device: str) -> None:
     image = 3 * 10 * 10
     convolved = 8 * 8 * 8  # what the batch norm normalises
     normalised = 8 * 8 * 8  # what the pool looks at
@@ -84,7 +86,7 @@ def test_activations_by_hand(device: str, monkeypatch: pytest.MonkeyPatch) -> No
     statistics = 2 * 8  # once, for the whole batch
     for batch in (1, 2, 10):
         floats = batch * (image + convolved + normalised + places + averaged) + statistics
-        assert activation_bytes(Network(), channels=3, size=10, batch_size=batch) == 4 * floats
+        assert activation_bytes(Network(), channels=3, size=10, device=device, batch_size=batch) == 4 * floats
 
 
 def test_memory_of_parameters() -> None:
@@ -92,7 +94,7 @@ def test_memory_of_parameters() -> None:
 
 
 def test_stages_by_hand() -> None:
-    found = stages(Network(), channels=3, size=10)
+    found = stages(Network(), channels=3, size=10, device="meta")
     assert [(stage.name, stage.layers, stage.shape) for stage in found] == [
         ("features.0", "Conv2d", (8, 8, 8)),
         ("features.1", "BatchNorm2d", (8, 8, 8)),
@@ -119,19 +121,19 @@ class Twice(nn.Module):
 
 def test_a_part_that_is_used_twice_costs_twice() -> None:
     network = Twice()
-    found = stages(network, channels=2, size=3)
+    found = stages(network, channels=2, size=3, device="meta")
     assert [(stage.name, stage.layers, stage.multiply_adds) for stage in found] == [
         ("block.0", "Conv2d, ReLU x 2", 36),
         ("same", "Conv2d", 72),
     ]
-    assert sum(stage.multiply_adds for stage in found) == multiply_adds(network, channels=2, size=3)
+    assert sum(stage.multiply_adds for stage in found) == multiply_adds(network, channels=2, size=3, device="meta")
 
 
 def test_looking_leaves_a_network_as_it_was() -> None:
     network = Choosy()
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-    activation_bytes(network, channels=3, size=10, batch_size=4)
-    stages(network, channels=3, size=10)
+    activation_bytes(network, channels=3, size=10, device="cpu", batch_size=4)
+    stages(network, channels=3, size=10, device="cpu")
     assert network.training
     assert not network.features[0]._forward_hooks
     assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())

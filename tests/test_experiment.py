@@ -58,6 +58,8 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
         (["data.resize=15"], "data.resize=15: this network takes images of 16 pixels or more, these have 15; the nearest is data.resize=16"),
         (["data=digits", "data.resize=null"], "data.resize=null: this network takes images of 16 pixels or more, these have 8; the nearest is data.resize=16"),
         (["data.val_size=60000"], "data.val_size=60000: must be below the 60000 training images"),
+        (["model.norm=layer"], "model.norm=layer: must be one of none, batch, scratch"),
+        (["model=vgg11", "model.channel_divisor=3"], "model.channel_divisor=3: must divide 64"),
         (["data.augment=flop"], "data.augment=flop: must be one of none, flip, crop_flip; the nearest is flip"),
         (["scheduler=onecycle", "scheduler.warmup=2"], "scheduler.warmup=2: must be a share of the steps, from 0 to 1"),
         (["optimizer=sgd", "optimizer.nesterov=true"], "optimizer: Nesterov momentum requires a momentum and zero dampening"),
@@ -117,6 +119,7 @@ def test_a_run_goes_on_with_its_own_settings(train: Callable[..., Path], tmp_pat
 
     folder = train("run", "trainer=smoke", "trainer.accelerator=cpu")
     check_again("trainer.max_epochs=5", "trainer.accelerator=auto")
+    check_again("trainer.max_epochs=5", "memory_format=channels_last")
     for override, before in (
         ("optimizer.lr=0.1", "0.001"),
         ("data.val_size=0", "180"),
@@ -142,6 +145,16 @@ def test_a_schedule_keeps_the_epochs_it_was_made_for(train: Callable[..., Path])
                 "data=digits", "trainer=smoke", "scheduler=cosine", f"ckpt_path={folder}", "trainer.max_epochs=2"
             )
         )
+
+
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refusal, match=r"^compile=true: must be false where there is no C\+\+ compiler, such as g\+\+$"):
+        check_parts(configured("compile=true"))
+    compiler = tmp_path / "mine"
+    compiler.touch(mode=0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    check_parts(configured("compile=true"))
 
 
 def test_nothing_is_read_while_checking(tmp_path: Path) -> None:

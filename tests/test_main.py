@@ -1,6 +1,5 @@
 """The command as a user types it, in processes of its own."""
 
-import json
 import os
 import re
 import signal
@@ -215,6 +214,16 @@ def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals, st
     assert output.splitlines()[-1] == f"interrupted by {number.name}; to go on: ckpt_path=run"
 
 
+def test_a_run_goes_on_from_another(command: Command, tmp_path: Path) -> None:
+    assert command(*SMOKE, "hydra.run.dir=first").returncode == 0
+    done = command(*SMOKE, "hydra.run.dir=second", "ckpt_path=first", "trainer.max_epochs=3")
+    assert done.returncode == 0, done.stderr
+    assert [row["epoch"] for row in epochs_of(tmp_path / "second")] == ["1", "2", "3"]
+    refused = command(*SMOKE, "ckpt_path=first", "trainer.max_epochs=3", "seed=1")
+    assert refused.returncode == 2
+    assert refused.stderr == "seed=1: must be 0, as in the run that ckpt_path continues\n"
+
+
 def test_missing_data_is_told_within_half_a_minute(command: Command, tmp_path: Path) -> None:
     started = time.monotonic()
     # No look-up of a name gets out of this environment.
@@ -245,39 +254,6 @@ def test_trains_on_the_real_images(command: Command, tmp_path: Path, fashion_mni
     assert (results["model"], results["data"]) == ("densenet", "fashion_mnist")
     assert (results["parameters"], results["multiply_adds"]) == (758_226, 129_077_168)
     assert "test/acc/Ankle boot" in results["metrics"]
-
-
-def test_a_network_of_ones_own_needs_a_class_and_a_file(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
-        "from torch import nn\n"
-        "class Net(nn.Module):\n"
-        "    def __init__(self, in_channels, num_classes, width):\n"
-        "        super().__init__()\n"
-        "        self.features = nn.Sequential(nn.Conv2d(in_channels, width, 3), nn.ReLU())\n"
-        "        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, num_classes))\n"
-        "    def forward(self, x):\n"
-        "        return self.head(self.features(x))\n"
-    )
-    (tmp_path / "options" / "model").mkdir(parents=True)
-    (tmp_path / "options" / "model" / "mine.yaml").write_text(
-        "_target_: mine.Net\nin_channels: ${data.channels}\nnum_classes: ${data.classes}\nwidth: 8\n"
-    )
-    arguments = [sys.executable, "-m", "cnn_experiments", "--config-dir", "options", "model=mine"]
-    done = subprocess.run(
-        [*arguments, *SMOKE, "model.width=5", "hydra.run.dir=run"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert (results["model"], results["parameters"]) == ("mine", 5 * 9 + 5 + 5 * 10 + 10)
-    refused = subprocess.run([*arguments, "model.widht=5"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert refused.returncode == 2
-    assert refused.stderr == (
-        "model.widht=5: there is no such setting; allowed in model: in_channels, num_classes, width; the nearest is model.width\n"
-    )
 
 
 def test_looking_at_networks_leaves_nothing_behind(command: Command, tmp_path: Path) -> None:

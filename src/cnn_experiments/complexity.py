@@ -51,9 +51,8 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def multiply_adds(model: nn.Module, channels: int, size: int) -> int:
+def multiply_adds(model: nn.Module, channels: int, size: int, device: str) -> int:
     """Multiply-adds of one forward pass of one image of `size` x `size` pixels: convolutions and matrix products."""
-    device = usable_device(model, channels, size)
     with FlopCounterMode(display=False) as counter:
         _look(model, channels, size, device)
     return counter.get_total_flops() // 2
@@ -72,12 +71,11 @@ class Stage:
     multiply_adds: int
 
 
-def stages(model: nn.Module, channels: int, size: int) -> list[Stage]:
+def stages(model: nn.Module, channels: int, size: int, device: str) -> list[Stage]:
     """The network's children, and those of its children that are plain sequences, in the order of their use.
 
     A part that returns anything but a tensor is left out, as is what happens between the parts.
     """
-    device = usable_device(model, channels, size)
     found: dict[str, Stage] = {}
     started: list[int] = []
     hooks = []
@@ -131,13 +129,12 @@ def parameter_bytes(model: nn.Module) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
 
 
-def activation_bytes(model: nn.Module, channels: int, size: int, batch_size: int) -> int:
+def activation_bytes(model: nn.Module, channels: int, size: int, device: str, batch_size: int) -> int:
     """The memory of what a training step keeps of a batch for its backward pass, the images included.
 
     What autograd saves but parameters and statistics; it grows linearly with the batch, and is measured on two and four
     images.
     """
-    device = usable_device(model, channels, size)
     with _mode(model, training=True):
         two, four = (_saved_bytes(model, torch.zeros(count, channels, size, size, device=device)) for count in (2, 4))
     return two + (four - two) // 2 * (batch_size - 2)
@@ -172,7 +169,9 @@ def smallest_size(model: nn.Module, channels: int, largest: int, device: str) ->
     """The fewest pixels a side that the network accepts, or None where it refuses even `largest`."""
     if refusal(model, channels, largest, device) is not None:
         return None
-    refused, accepted = 0, largest
+    refused, accepted = 0, 1
+    while refusal(model, channels, accepted, device) is not None:
+        refused, accepted = accepted, min(2 * accepted, largest)
     while accepted - refused > 1:
         middle = (refused + accepted) // 2
         if refusal(model, channels, middle, device) is None:

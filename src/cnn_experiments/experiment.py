@@ -14,7 +14,7 @@ import lightning.pytorch as pl
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -25,18 +25,11 @@ from cnn_experiments.data.module import ImageDataModule
 from cnn_experiments.errors import Refusal
 from cnn_experiments.provenance import effective
 from cnn_experiments.run_folder import checkpoint_of
-from cnn_experiments.settings import text, with_nearest
+from cnn_experiments.settings import plain, text, with_nearest
 
 SCHEDULE_WITHOUT_END = "cnn_experiments.schedules.constant"
 _MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 _SAME_BUT_FOR_ROUNDING = {"compile", "memory_format"}
-
-
-def plain(config: DictConfig) -> dict[str, Any]:
-    """All settings, resolved, in plain Python values."""
-    settings = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(settings, dict)
-    return {str(key): value for key, value in settings.items()}
 
 
 def build_data(config: DictConfig) -> ImageDataModule:
@@ -147,7 +140,8 @@ def _check_resumable(config: DictConfig) -> None:
     now = effective(plain(config))
     # A schedule spans the epochs that were planned; without one, more can be added.
     lengthened = {"trainer.max_epochs"} if before["scheduler._target_"] == SCHEDULE_WITHOUT_END else set()
-    for key in sorted((before.keys() | now.keys()) - lengthened - _SAME_BUT_FOR_ROUNDING):
+    fixed = (before.keys() | now.keys()) - lengthened - _SAME_BUT_FOR_ROUNDING
+    for key in sorted(fixed, key=lambda key: (key.count("."), key)):  # those at the top first: others refer to them
         if before.get(key) != now.get(key):
             allowed = text(before.get(key))
             raise Refusal(f"{key}={text(now.get(key))}: must be {allowed}, as in the run that ckpt_path continues")

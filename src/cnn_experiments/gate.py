@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -31,7 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from cnn_experiments.errors import Refusal
-from cnn_experiments.settings import check, flat, near, unknown_key
+from cnn_experiments.settings import check, flat, near, plain, unknown_key
 
 _PACKAGE = Path(__file__).parent
 CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if path.is_dir())
@@ -46,8 +46,8 @@ class Gate(Callback):
         if _follower():
             return
         with refusing():
-            checked = _check_all([config])
-            _do_at_once(checked)
+            _check_all([config])
+            _do_at_once([config])
             _claim(config, "run")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -60,8 +60,9 @@ class Gate(Callback):
             parser = OverridesParser.create(config_loader=loader)
             overrides = parser.parse_overrides([*swept, *config.hydra.overrides.task])
             batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-            checked = _check_all(loader.load_sweep_config(config, job) for batch in batches for job in batch)
-            _do_at_once(checked)
+            configs = [loader.load_sweep_config(config, job) for batch in batches for job in batch]
+            _check_all(configs)
+            _do_at_once(configs)
             _claim(config, "sweep")
 
 
@@ -83,21 +84,18 @@ def refusing() -> Iterator[None]:
         sys.exit(1)
 
 
-def _check_all(configs: Iterable[DictConfig]) -> list[DictConfig]:
+def _check_all(configs: list[DictConfig]) -> None:
     """What needs no torch first: that takes seconds to import."""
     loader = GlobalHydra.instance().config_loader()
-    checked = []
     for config in configs:
         with _naming(config):
-            check(_settings(config), _settings(_defaults(config, loader)))
-        checked.append(config)
+            check(plain(_job(config)), plain(_job(_defaults(config, loader))))
 
     from cnn_experiments.experiment import check_parts
 
-    for config in checked:
+    for config in configs:
         with _naming(config):
-            check_parts(config)
-    return checked
+            check_parts(_job(config))
 
 
 @contextmanager
@@ -124,15 +122,13 @@ def _do_at_once(configs: list[DictConfig]) -> None:
         overrides = [list(config.hydra.overrides.task) for config in configs]
         shared = set(overrides[0]).intersection(*overrides)
         names = [" ".join(override for override in given if override not in shared) for given in overrides]
-    get_method(configs[0].task._target_)(list(zip(names, configs, strict=True)))
+    get_method(configs[0].task._target_)(list(zip(names, map(_job, configs), strict=True)))
     sys.exit(0)
 
 
-def _settings(config: DictConfig) -> dict[str, Any]:
-    job = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    container = OmegaConf.to_container(job, resolve=True)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
+def _job(config: DictConfig) -> DictConfig:
+    """The settings without Hydra's own, which stand before the job that they refer to."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def _defaults(config: DictConfig, loader: ConfigLoader) -> DictConfig:

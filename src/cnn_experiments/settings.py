@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
 from cnn_experiments.errors import Refusal
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """All settings, resolved, in plain Python values."""
+    settings = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items()}
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -118,7 +127,7 @@ def near(word: str, words: Iterable[str], cutoff: float = 0.5) -> str:
 def with_nearest(refused: str) -> str:
     """Adds the nearest of the words to a line such as `augment=flop: must be one of none, flip`."""
     parts = re.fullmatch(r"[\w.]+=(.*?): must be one of ([\w, ]+)", refused)
-    return refused + near(parts[1], parts[2].split(", "), cutoff=0.0) if parts else refused
+    return refused + near(parts[1], parts[2].split(", ")) if parts else refused
 
 
 def unknown_key(key: str, value: Any, known: Iterable[str]) -> Refusal:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 from rich.table import Table
-from torch import nn
 
 from cnn_experiments import complexity
 from cnn_experiments.console import print_lines
@@ -29,8 +28,8 @@ def inspect(jobs: Sequence[tuple[str, DictConfig]]) -> None:
 @dataclass(frozen=True)
 class _Network:
     name: str
-    model: nn.Module
     data: ImageDataModule
+    stages: list[complexity.Stage]
     parameters: int
     multiply_adds: int
     parameter_bytes: int
@@ -41,16 +40,16 @@ class _Network:
     def of(cls, name: str, config: DictConfig) -> "_Network":
         data = build_data(config)
         model = fitting_model(config, data)
-        image = data.channels, data.size
+        trial = model, data.channels, data.size, complexity.usable_device(model, data.channels, data.size)
         return cls(
             name,
-            model,
             data,
+            complexity.stages(*trial),
             complexity.parameters(model),
-            complexity.multiply_adds(model, *image),
+            complexity.multiply_adds(*trial),
             complexity.parameter_bytes(model),
-            complexity.activation_bytes(model, *image, data.batch_size),
-            complexity.smallest_size(model, *image, device=complexity.usable_device(model, *image)),
+            complexity.activation_bytes(*trial, data.batch_size),
+            complexity.smallest_size(*trial),
         )
 
     @property
@@ -62,8 +61,7 @@ def _stages(network: _Network) -> Table:
     table = Table("stage", "layers", "output", title=f"{network.name}, one image of {network.image}")
     for title in ("parameters", "share", "multiply-adds", "share"):
         table.add_column(title, justify="right")
-    stages = complexity.stages(network.model, network.data.channels, network.data.size)
-    for stage in stages:
+    for stage in network.stages:
         table.add_row(
             stage.name,
             stage.layers,
@@ -73,7 +71,7 @@ def _stages(network: _Network) -> Table:
             f"{stage.multiply_adds:,}",
             _share(stage.multiply_adds, network.multiply_adds),
         )
-    elsewhere = network.parameters - sum(stage.parameters for stage in stages)
+    elsewhere = network.parameters - sum(stage.parameters for stage in network.stages)
     if elsewhere:
         table.add_row("elsewhere", "", "", f"{elsewhere:,}", _share(elsewhere, network.parameters), "", "")
     table.add_section()

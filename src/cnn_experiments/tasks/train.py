@@ -15,12 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from cnn_experiments import provenance
 from cnn_experiments.allocator import keep_freed_memory
 from cnn_experiments.callbacks import BestAndLast, DivergenceGuard, RandomState, Recorder, Throughput
-from cnn_experiments.complexity import multiply_adds, parameters
+from cnn_experiments.complexity import multiply_adds, parameters, usable_device
 from cnn_experiments.dashboard import Dashboard
 from cnn_experiments.errors import RunFailedError
-from cnn_experiments.experiment import build_classifier, build_data, build_trainer, plain
+from cnn_experiments.experiment import build_classifier, build_data, build_trainer
 from cnn_experiments.interruption import Interrupted
 from cnn_experiments.run_folder import RunFolder, checkpoint_of, short
+from cnn_experiments.settings import plain
 
 log = logging.getLogger(__name__)
 
@@ -87,10 +88,11 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
     device = trainer.strategy.root_device
     device_name = provenance.device_name(device)
     folder.write_config(OmegaConf.to_yaml(config, resolve=True))
+    image = classifier.model, data.channels, data.size
     folder.record(
         protocol="holdout" if monitor else "last_epoch",
         parameters=parameters(classifier.model),
-        multiply_adds=multiply_adds(classifier.model, data.channels, data.size),
+        multiply_adds=multiply_adds(*image, usable_device(*image)),
         device=device_name,
         precision=trainer.precision,
         identity=provenance.identity(settings),
