@@ -1,6 +1,9 @@
 """Losses, metrics and the optimizer around a network."""
 
+import re
+import shutil
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,6 +16,7 @@ from torchmetrics.functional import f1_score
 
 from cnn_experiments.classifier import Classifier
 from cnn_experiments.schedules import cosine
+from tests.models.networks import NETWORKS, Facts, ids
 
 NAMES = ("cat", "dog", "owl")
 IMAGES = torch.randn(10, 1, 2, 2, generator=torch.Generator().manual_seed(0))
@@ -126,3 +130,72 @@ def test_one_step_is_plain_gradient_descent() -> None:
     whole = DataLoader(TensorDataset(IMAGES, LABELS), batch_size=10)
     trainer(max_epochs=1).fit(module, whole)
     assert torch.allclose(dict(module.model.named_parameters())["1.weight"], expected, atol=1e-7)
+
+
+def wrapped(facts: Facts, memory_format: torch.memory_format, compiled: bool = False) -> Classifier:
+    module = Classifier(
+        facts.build(),
+        partial(torch.optim.SGD, lr=0.0),
+        cosine,
+        [str(digit) for digit in range(10)],
+        label_smoothing=0.0,
+        memory_format=memory_format,
+        compiled=compiled,
+    )
+    module.eval()
+    return module
+
+
+@pytest.mark.parametrize("facts", NETWORKS, ids=ids)
+def test_every_network_gives_the_same_scores_channels_last(facts: Facts) -> None:
+    images = torch.rand(2, 1, facts.useful, facts.useful)
+    channels_last = wrapped(facts, torch.channels_last)
+    weights = [weight for weight in channels_last.model.parameters() if weight.dim() == 4 and min(weight.shape[1:]) > 1]
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+    with torch.no_grad():
+        expected = wrapped(facts, torch.contiguous_format)(images)
+        scale = expected.abs().max().item()
+        torch.testing.assert_close(channels_last(images), expected, rtol=1e-4, atol=1e-5 * scale)
+
+
+# The others have the same blocks, more of them.
+@pytest.mark.parametrize(
+    "facts",
+    [facts for facts in NETWORKS if not re.search(r"vgg1[369]|resnet(34|101|152)|densenet[12]", facts.command)],
+    ids=ids,
+)
+def test_every_kind_of_network_is_captured_whole(facts: Facts) -> None:
+    network = facts.build()
+    images = torch.rand(4, 1, facts.useful, facts.useful)
+    for training in (True, False):
+        torch.compiler.reset()
+        network.train(training)
+        captured = torch.compile(network, backend="eager", fullgraph=True)
+        torch.manual_seed(0)
+        expected = network(images)
+        torch.manual_seed(0)
+        assert torch.equal(captured(images), expected)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+def test_a_compiled_network_trains_alike_and_its_checkpoint_is_a_plain_networks(tmp_path: Path) -> None:
+    facts = Facts("model=lenet_bn model.norm=scratch", 0, 0)
+    images, labels = torch.rand(12, 1, 28, 28), torch.arange(12) % 10
+    batches = DataLoader(TensorDataset(images, labels), batch_size=4)
+    trained = []
+    for compiled in (False, True):
+        module = wrapped(facts, torch.contiguous_format, compiled)
+        module._optimizer = partial(torch.optim.SGD, lr=0.1)
+        module.train()
+        fitting = trainer(max_epochs=2)
+        fitting.fit(module, batches, batches)
+        fitting.save_checkpoint(tmp_path / f"{compiled}.ckpt")
+        trained.append(torch.load(tmp_path / f"{compiled}.ckpt", weights_only=True)["state_dict"])
+    assert module.model._compiled_call_impl is not None
+    assert trained[0].keys() == trained[1].keys()
+    for name, value in trained[0].items():
+        torch.testing.assert_close(trained[1][name], value, rtol=1e-4, atol=1e-5)
+    plain = wrapped(facts, torch.contiguous_format)
+    plain.load_state_dict(trained[1])
+    with torch.no_grad():
+        torch.testing.assert_close(plain(images), module.eval()(images), rtol=1e-4, atol=1e-5)

@@ -45,6 +45,11 @@ RESNET = {224: [(64, 112, 112), (64, 56, 56), (128, 28, 28), (256, 14, 14), (512
 BOTTLENECKS = {224: [(64, 112, 112), (256, 56, 56), (512, 28, 28), (1024, 14, 14), (2048, 7, 7)]}
 
 
+def ids(facts: Facts) -> str:
+    """A network's command as the name of a test."""
+    return facts.command.replace("model=", "").replace("model.", "").replace(" ", "-")
+
+
 def dense(*channels: int) -> dict[int, list[tuple[int, ...]]]:
     """Every dense block's output, and the transition's behind it."""
     shapes: list[tuple[int, ...]] = [(64, 112, 112), (64, 56, 56)]

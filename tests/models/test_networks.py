@@ -14,12 +14,7 @@ from cnn_experiments.data import pixels
 from cnn_experiments.experiment import build_data
 from cnn_experiments.gate import CONF
 from tests.conftest import configured
-from tests.models.networks import ARCHITECTURES, NETWORKS, Facts
-
-
-def ids(facts: Facts) -> str:
-    return facts.command.replace("model=", "").replace("model.", "").replace(" ", "-")
-
+from tests.models.networks import ARCHITECTURES, NETWORKS, Facts, ids
 
 every_network = pytest.mark.parametrize("facts", NETWORKS, ids=ids)
 
@@ -87,7 +82,7 @@ def test_multiply_adds_agree_with_the_published_ones(facts: Facts, size: int) ->
         fit_hidden_head(network, size)
     printed = facts.millions[size]
     decimals = len(printed.partition(".")[2])
-    assert f"{multiply_adds(network, 1, size) / 1e6:.{decimals}f}" == printed
+    assert f"{multiply_adds(network, 1, size, 'meta') / 1e6:.{decimals}f}" == printed
 
 
 @every_network
