@@ -274,6 +274,13 @@ def test_a_failed_run_has_its_row_too(train: Train, tmp_path: Path) -> None:
     assert HParamsPluginData.FromString(metadata.plugin_data.content).session_end_info.status == 2  # failure
 
 
+def test_batch_norm_from_scratch_follows_torchs_training_curve(train: Train) -> None:
+    curves = [figures(train(norm, *QUICK, f"model.norm={norm}")) for norm in ("batch", "scratch", "none")]
+    torchs, ours, without = ([float(row["train/loss"]) for row in curve] for curve in curves)
+    assert ours == pytest.approx(torchs, rel=5e-3)
+    assert without != pytest.approx(torchs, rel=0.1)
+
+
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
 def test_other_precisions(train: Train, precision: str) -> None:
     folder = train("run", "trainer=smoke", "trainer.accelerator=cpu", f"trainer.precision={precision}")
