@@ -1,6 +1,7 @@
 """The statistics of freshly drawn weights."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from torch import nn
 
 from cnn_experiments.errors import Refusal
 from cnn_experiments.experiment import build_model, check_parts
+from cnn_experiments.initialization import kaiming, xavier
+from cnn_experiments.models import scratch
 from tests.conftest import configured
 
 
@@ -63,6 +66,20 @@ def test_batch_norm_is_left_alone() -> None:
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     assert len(norms) == 4
     assert all(norm.weight.eq(1).all() and norm.bias.eq(0).all() for norm in norms)
+
+
+@pytest.mark.parametrize("layer", [nn.Conv1d(4, 4, 3), nn.Conv3d(4, 4, 3), scratch.Conv2d(4, 4, (3, 3), bias=True)])
+def test_other_convolutions_are_drawn_too(layer: nn.Module) -> None:
+    nn.init.zeros_(layer.weight)
+    xavier(nn.Sequential(layer))
+    assert layer.weight.all()
+
+
+@pytest.mark.parametrize("init", [xavier, kaiming])
+def test_a_weight_that_is_computed_is_refused(init: Callable[[nn.Module], None]) -> None:
+    network = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)))
+    with pytest.raises(ValueError, match=r"^0\.weight is computed from others"):
+        init(network)
 
 
 class Lazy(nn.Sequential):

@@ -4,6 +4,10 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
+from cnn_experiments.models import scratch
+
+_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, scratch.Conv2d)
+
 
 def default(model: nn.Module) -> None:
     """Leaves what each layer's own constructor drew."""
@@ -13,6 +17,9 @@ def xavier(model: nn.Module) -> None:
     """Xavier-uniform weights of convolutions and linear layers, variance 2 / (fan_in + fan_out).
 
     Glorot and Bengio, 2010; as in the course, biases stay what they are.
+
+    Raises:
+        ValueError: a weight is computed from others, as by weight normalisation.
     """
     for weight, _ in _layers(model):
         nn.init.xavier_uniform_(weight)
@@ -22,6 +29,9 @@ def kaiming(model: nn.Module) -> None:
     """Normal weights of convolutions and linear layers, variance 2 / fan_in, and zero biases, as made for ReLU.
 
     He et al., 2015, arXiv 1502.01852.
+
+    Raises:
+        ValueError: a weight is computed from others, as by weight normalisation.
     """
     for weight, bias in _layers(model):
         nn.init.kaiming_normal_(weight, nonlinearity="relu")
@@ -30,6 +40,10 @@ def kaiming(model: nn.Module) -> None:
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[Tensor, Tensor | None]]:
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+    for name, module in model.named_modules():
+        if isinstance(module, _LAYERS):
+            if not isinstance(module.weight, nn.Parameter):
+                raise ValueError(
+                    f"{name}.weight is computed from others and can't be drawn; init=default leaves it alone"
+                )
             yield module.weight, module.bias

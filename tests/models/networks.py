@@ -3,12 +3,12 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from hydra.utils import instantiate
 from torch import nn
 
+from cnn_experiments.experiment import build_model
 from tests.conftest import configured
 
 ARCHITECTURES: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "architectures.json").read_text())
@@ -31,13 +31,20 @@ class Facts:
     useful: int = 32
     """Pixels a side of the smallest image that it can be expected to learn from."""
 
-    def build(self, channels: int = 1, classes: int = 10, device: str = "cpu") -> nn.Module:
-        """The network that a command trains, with the same weights at every call."""
-        torch.manual_seed(0)
-        config = configured(*self.command.split()).model
-        with torch.device(device):
-            network: nn.Module = instantiate(config, in_channels=channels, num_classes=classes, _convert_="all")
-        return network
+
+class Network(nn.Module):
+    """What every network has."""
+
+    features: nn.Sequential
+    head: nn.Sequential
+
+
+def build(command: str, channels: int = 1, classes: int = 10, device: str = "cpu") -> Network:
+    """The network that a command trains, with the same weights at every call."""
+    torch.manual_seed(0)
+    config = configured(*command.split(), f"model.in_channels={channels}", f"model.num_classes={classes}")
+    with torch.device(device):
+        return cast(Network, build_model(config))
 
 
 VGG = {224: [(64, 112, 112), (128, 56, 56), (256, 28, 28), (512, 14, 14), (512, 7, 7)]}

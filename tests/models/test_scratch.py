@@ -206,13 +206,21 @@ def test_batch_norm_needs_two_values(norm: nn.Module) -> None:
         norm(torch.zeros(1, 5, 1, 1))
 
 
-def test_batch_norm_of_halves_has_whole_statistics() -> None:
+@pytest.mark.parametrize("buffers", [torch.float32, torch.bfloat16])
+def test_batch_norm_of_halves_has_whole_statistics(buffers: torch.dtype) -> None:
+    """Where the mean is far from zero, halves would lose everything: images of mean 100 and deviation 3."""
     ours, theirs, batch = both((64, 5, 4, 4), torch.float32)
-    halves = batch.bfloat16()
-    results = [layer(halves) for layer in (ours, theirs)]
+    halves = (batch + 98).bfloat16()
+    results = [layer.to(buffers)(halves) for layer in (ours, theirs)]
     assert [result.dtype for result in results] == [torch.bfloat16] * 2
-    torch.testing.assert_close(*results)
+    precise = nn.functional.batch_norm(
+        halves.double(), None, None, ours.weight.double(), ours.bias.double(), training=True
+    )
+    torch.testing.assert_close(results[0].double(), precise, rtol=2**-8, atol=2**-8)
+    torch.testing.assert_close(*results, rtol=0.05, atol=0.05)
+    assert ours.running_var.dtype == buffers
     torch.testing.assert_close(ours.running_var, theirs.get_buffer("running_var"))
+    torch.testing.assert_close(ours.running_mean, theirs.get_buffer("running_mean"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

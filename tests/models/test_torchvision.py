@@ -9,7 +9,7 @@ import torchvision
 from torch import Tensor, nn
 
 from cnn_experiments.complexity import parameters
-from tests.models.networks import Facts
+from tests.models.networks import build
 
 LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
 
@@ -37,7 +37,7 @@ def theirs(name: str) -> nn.Module:
         first.kernel_size,
         first.stride,
         first.padding,
-        bias=first.bias is not None,  # type: ignore[arg-type]
+        bias=first.bias is not None,
     )
     parent, _, attribute = name_of_first.rpartition(".")
     setattr(network.get_submodule(parent), attribute, one_channel)
@@ -66,7 +66,7 @@ def in_order_of_use(network: nn.Module, image: Tensor) -> list[nn.Module]:
 
 def with_weights_of(command: str, their_network: nn.Module, size: int) -> nn.Module:
     """Our network, every layer with the values of the one that torchvision's uses at the same time."""
-    network = Facts(command, 0, 0).build().eval()
+    network = build(command).eval()
     image = torch.zeros(1, 1, size, size)
     pairs = zip(in_order_of_use(network, image), in_order_of_use(their_network, image), strict=True)
     for our_layer, their_layer in pairs:
@@ -86,7 +86,7 @@ def test_same_outputs_with_the_same_weights(command: str, name: str) -> None:
         torch.testing.assert_close(network(image), expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
 
 
-def test_googlenet_differs_from_torchvisions_in_pools_and_the_5x5_branch_alone() -> None:
+def test_googlenet_is_torchvisions_but_for_epsilon_pools_and_the_5x5_branch() -> None:
     their_network = theirs("googlenet")
     for module in their_network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -95,7 +95,7 @@ def test_googlenet_differs_from_torchvisions_in_pools_and_the_5x5_branch_alone()
         setattr(their_network, name, nn.MaxPool2d(3, stride=2, padding=1))
     for name, module in their_network.named_children():
         if name.startswith("inception"):
-            reduction, branch = module.branch3  # type: ignore[misc]
+            reduction, branch = module.branch3
             width = reduction.conv.out_channels
             branch.conv = nn.Conv2d(width, branch.conv.out_channels, 5, padding=2, bias=False)
     network = with_weights_of("model=googlenet model.norm=batch", their_network, 64)
@@ -107,8 +107,8 @@ def test_googlenet_differs_from_torchvisions_in_pools_and_the_5x5_branch_alone()
 
 
 def test_v2_block_without_weights_is_the_identity() -> None:
-    features = Facts("model=resnet18 model.version=v2", 0, 0).build().eval().features
-    block = features[4][1]  # type: ignore[index]
+    features = build("model=resnet18 model.version=v2").eval().features
+    block = features[4][1]
     for parameter in block.residual.parameters():
         nn.init.zeros_(parameter)
     x = torch.randn(2, 64, 5, 5)
@@ -116,8 +116,8 @@ def test_v2_block_without_weights_is_the_identity() -> None:
 
 
 def test_v2_activates_once_in_front_of_every_convolution_and_at_the_end() -> None:
-    features = Facts("model=resnet50 model.version=v2", 0, 0).build().eval().features
-    order = [type(layer) for layer in in_order_of_use(features, torch.zeros(1, 1, 64, 64))]  # type: ignore[arg-type]
+    features = build("model=resnet50 model.version=v2").eval().features
+    order = [type(layer) for layer in in_order_of_use(features, torch.zeros(1, 1, 64, 64))]
     # The first block takes what the stem activated: its projection is used last, behind three convolutions.
     block = [nn.Conv2d, nn.BatchNorm2d, nn.Conv2d, nn.BatchNorm2d, nn.Conv2d]
     assert order[:8] == [nn.Conv2d, nn.BatchNorm2d, *block, nn.Conv2d]

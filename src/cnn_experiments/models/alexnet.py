@@ -7,7 +7,7 @@ another network again: the narrower one of Krizhevsky (2014, https://arxiv.org/a
 
 from torch import Tensor, nn
 
-from cnn_experiments.models.layers import hidden_head
+from cnn_experiments.models.layers import at_least, hidden_head
 
 
 class AlexNet(nn.Module):
@@ -21,10 +21,14 @@ class AlexNet(nn.Module):
         num_classes: scores for each image.
         padding: pixels around the image for the first convolution: 0 or 1 in the course's editions.
         dropout: share of hidden units left out in training.
+
+    Raises:
+        ValueError: `padding` is below 0 or `dropout` no share.
     """
 
     def __init__(self, in_channels: int, num_classes: int, padding: int, dropout: float) -> None:
         super().__init__()
+        at_least(0, padding=padding)
         self.features = nn.Sequential(
             nn.Conv2d(in_channels, 96, 11, stride=4, padding=padding), nn.ReLU(),
             nn.MaxPool2d(3, stride=2),
@@ -35,7 +39,7 @@ class AlexNet(nn.Module):
             nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(),
             nn.MaxPool2d(3, stride=2),
         )  # fmt: skip
-        self.head = hidden_head(256, grid=5, hidden=4096, num_classes=num_classes, dropout=dropout)
+        self.head = hidden_head(256, grid=5, hidden=4096, num_classes=num_classes, dropped=dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores of every class."""

@@ -1,8 +1,8 @@
 """DenseNet (Huang et al., 2017, https://arxiv.org/abs/1608.06993), the paper's DenseNet-BC and the course's version.
 
 The course leaves out the 1 x 1 bottlenecks and keeps the biases of the convolutions; neither has the paper's dropout.
-The paper's are torchvision's networks, but for images whose sides are no multiples of 32: there the pools between
-blocks keep the odd row and column, so that any image is large enough.
+The paper's are torchvision's networks, but for images that do not halve evenly: there the pools between blocks keep the
+odd row and column, so that any image is large enough.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cnn_experiments.models.layers import linear_head
+from cnn_experiments.models.layers import at_least, linear_head
 
 
 def conv_block(in_channels: int, out_channels: int, kernel_size: int, bias: bool) -> nn.Sequential:
@@ -56,6 +56,9 @@ class DenseNet(nn.Module):
         depths: layers of each block.
         bottleneck: whether a 1 x 1 convolution to 4 * growth_rate channels precedes each 3 x 3 convolution.
         bias: whether the convolutions have one.
+
+    Raises:
+        ValueError: a number is below 1.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class DenseNet(nn.Module):
         bias: bool,
     ) -> None:
         super().__init__()
+        at_least(1, stem_channels=stem_channels, growth_rate=growth_rate, depths=depths)
         layers: list[nn.Module] = [
             nn.Conv2d(in_channels, stem_channels, 7, stride=2, padding=3, bias=bias),
             nn.BatchNorm2d(stem_channels),

@@ -2,8 +2,9 @@
 
 It leaves out the paper's local response normalisation, auxiliary classifiers and dropout, and pads its pools instead of
 letting them overhang. Batch normalisation came with its successor (Ioffe and Szegedy, 2015,
-https://arxiv.org/abs/1502.03167), and takes the place of the biases. torchvision's network has it always, pools that
-overhang, and 3 x 3 convolutions in the branch of the paper's 5 x 5.
+https://arxiv.org/abs/1502.03167), and takes the place of the biases. torchvision's network has it always, with an
+epsilon of 0.001, and has the auxiliary classifiers, dropout, pools that overhang, and 3 x 3 convolutions in the branch
+of the paper's 5 x 5.
 """
 
 import torch

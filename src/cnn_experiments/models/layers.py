@@ -1,6 +1,6 @@
 """What several papers share."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from torch import nn
 
@@ -25,6 +25,31 @@ def one_of(name: str, value: str, values: Collection[str]) -> str:
     return value
 
 
+def at_least(least: int, **values: int | Sequence[int]) -> None:
+    """Checks whole numbers, or every one of a list of them, which must not be empty.
+
+    Raises:
+        ValueError: one is smaller.
+    """
+    for name, value in values.items():
+        if isinstance(value, int):
+            if value < least:
+                raise ValueError(f"{name}={value}: must be a whole number of {least} or more")
+        elif not value or min(value) < least:
+            raise ValueError(f"{name}={list(value)}: must be a list of whole numbers of {least} or more")
+
+
+def dropout(share: float) -> nn.Dropout:
+    """Leaves a share of the values out in training.
+
+    Raises:
+        ValueError: it is no share.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"dropout={share}: must be a share from 0 to 1")
+    return nn.Dropout(share)
+
+
 def norm2d(norm: str, channels: int) -> list[nn.Module]:
     """The normalisation behind a convolution: `none`, torch's (`batch`) or the one written out (`scratch`).
 
@@ -44,7 +69,7 @@ def linear_head(channels: int, num_classes: int) -> nn.Sequential:
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
 
 
-def hidden_head(channels: int, grid: int, hidden: int, num_classes: int, dropout: float) -> nn.Sequential:
+def hidden_head(channels: int, grid: int, hidden: int, num_classes: int, dropped: float) -> nn.Sequential:
     """Two hidden layers on features pooled to `grid` x `grid`: (N, channels, H, W) to (N, num_classes).
 
     The pooling is the identity, to the bit, where the features have that size already.
@@ -54,9 +79,9 @@ def hidden_head(channels: int, grid: int, hidden: int, num_classes: int, dropout
         nn.Flatten(),
         nn.Linear(channels * grid**2, hidden),
         nn.ReLU(),
-        nn.Dropout(dropout),
+        dropout(dropped),
         nn.Linear(hidden, hidden),
         nn.ReLU(),
-        nn.Dropout(dropout),
+        dropout(dropped),
         nn.Linear(hidden, num_classes),
     )

@@ -1,13 +1,13 @@
 """LeNet-5 (LeCun et al., 1998, "Gradient-based learning applied to document recognition").
 
-The course's version: max- or average-pooling instead of trained subsampling, every map connected to every map, a
-softmax classifier instead of radial basis functions, and 28 pixels, padded or not, instead of 32. Batch normalisation
-(Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167) stands in front of every sigmoid.
+The course's version: sigmoids instead of scaled tanh, max- or average-pooling instead of trained subsampling, every map
+connected to every map, a softmax classifier instead of radial basis functions, and 28 pixels, padded or not, instead of
+32. Batch normalisation (Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167) stands in front of every sigmoid.
 """
 
 from torch import Tensor, nn
 
-from cnn_experiments.models.layers import norm1d, norm2d, one_of
+from cnn_experiments.models.layers import at_least, norm1d, norm2d, one_of
 
 _POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 
@@ -26,11 +26,12 @@ class LeNet(nn.Module):
         padding: pixels around the image for the first convolution; 2 keeps its size.
 
     Raises:
-        ValueError: `norm` or `pool` is none of these.
+        ValueError: `norm` or `pool` is none of these, or `padding` is below 0.
     """
 
     def __init__(self, in_channels: int, num_classes: int, norm: str, pool: str, padding: int) -> None:
         super().__init__()
+        at_least(0, padding=padding)
         halve = _POOLS[one_of("pool", pool, _POOLS)]
 
         def linear(features: int, out_features: int) -> list[nn.Module]:

@@ -1,10 +1,14 @@
-"""Network in network (Lin et al., 2013, https://arxiv.org/abs/1312.4400), the course's version on AlexNet's shapes.
+"""Network in network (Lin et al., 2013, https://arxiv.org/abs/1312.4400), the course's version.
+
+It has four blocks with AlexNet's kernels and strides, where the paper has three for images of 32 pixels.
 
 The last ReLU clips the class scores at zero and can die: in the course, with plain SGD and a learning rate of 0.1, a
 few runs in a hundred stay at chance.
 """
 
 from torch import Tensor, nn
+
+from cnn_experiments.models import layers
 
 
 def nin_block(in_channels: int, out_channels: int, kernel_size: int, stride: int, padding: int) -> nn.Sequential:
@@ -25,6 +29,9 @@ class NiN(nn.Module):
         in_channels: channels of the images.
         num_classes: scores for each image.
         dropout: share of the values left out in training, in front of the last block.
+
+    Raises:
+        ValueError: `dropout` is no share.
     """
 
     def __init__(self, in_channels: int, num_classes: int, dropout: float) -> None:
@@ -36,7 +43,7 @@ class NiN(nn.Module):
             nn.MaxPool2d(3, stride=2),
             nin_block(256, 384, 3, stride=1, padding=1),
             nn.MaxPool2d(3, stride=2),
-            nn.Dropout(dropout),
+            layers.dropout(dropout),
         )
         self.head = nn.Sequential(
             nin_block(384, num_classes, 3, stride=1, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten()

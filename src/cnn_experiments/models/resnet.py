@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from cnn_experiments.models.layers import linear_head, one_of
+from cnn_experiments.models.layers import at_least, linear_head, one_of
 
 
 def convolutions(in_channels: int, channels: int, stride: int, bottleneck: bool, bias: bool) -> list[nn.Conv2d]:
@@ -97,7 +97,7 @@ class ResNet(nn.Module):
         stem: `7x7` halves the resolution twice, by its stride and by a pool; `3x3` keeps that of small images.
 
     Raises:
-        ValueError: `version` or `stem` is none of these.
+        ValueError: `version` or `stem` is none of these, or a stage has no block.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         kernel_size, stride = _STEMS[one_of("stem", stem, _STEMS)]
+        at_least(1, depths=depths)
         one_of("version", version, _VERSIONS)
         course = version == "course"
 

@@ -3,8 +3,8 @@
 Everything up to `pool2d_by_definition` says in loops what the operation is; the functions behind it compute the same
 on strided views, fast enough to train with.
 
-Where the course differs: its running variance starts at zero and is biased, its statistics are no buffers, and it reads
-train or eval from whether gradients are on. `BatchNorm` is torch's and the paper's.
+Where the course differs: its running variance is biased (and starts at zero in early editions), its statistics are no
+buffers, and it reads train or eval from whether gradients are on. `BatchNorm` is torch's and the paper's.
 """
 
 import math
@@ -127,11 +127,11 @@ class BatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Every channel with mean `bias` and standard deviation `weight`; the shape stays."""
         channelwise = (1, -1) + (1,) * (x.dim() - 2)
-        values = x.to(self.running_mean.dtype)  # as torch does: autocast's halves are too coarse for statistics
+        values = x.to(torch.promote_types(x.dtype, torch.float32))  # halves are too coarse for statistics
         if self.training:
             mean, variance = self._of_batch(values)
         else:
-            mean, variance = self.running_mean, self.running_var
+            mean, variance = self.running_mean.to(values.dtype), self.running_var.to(values.dtype)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         shift = self.bias - mean * scale
         return (values * scale.view(channelwise) + shift.view(channelwise)).to(x.dtype)
@@ -142,6 +142,7 @@ class BatchNorm(nn.Module):
             raise ValueError(f"batch normalisation needs more than one value per channel, not {tuple(values.shape)}")
         variance, mean = torch.var_mean(values, [0, *range(2, values.dim())], correction=0)
         with torch.no_grad():
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+            unbiased = variance * (count / (count - 1))
+            for running, current in ((self.running_mean, mean), (self.running_var, unbiased)):
+                running.copy_(running.to(current.dtype).lerp(current, self.momentum))
         return mean, variance

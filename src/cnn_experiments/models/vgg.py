@@ -1,14 +1,14 @@
 """VGG (Simonyan and Zisserman, 2014, https://arxiv.org/abs/1409.1556), configurations A, B, D and E.
 
-The course divides the widths for small images. These are torchvision's networks, but for images whose sides are no
-multiples of 32: there the pools keep the odd row and column, so that any image is large enough.
+The course divides the widths for small images. These are torchvision's networks, but for images that do not halve
+evenly: there the pools keep the odd row and column, so that any image is large enough.
 """
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from cnn_experiments.models.layers import hidden_head, norm2d
+from cnn_experiments.models.layers import at_least, hidden_head, norm2d
 
 _WIDTHS = (64, 128, 256, 512, 512)
 _HIDDEN = 4096
@@ -38,7 +38,8 @@ class VGG(nn.Module):
         dropout: share of hidden units left out in training.
 
     Raises:
-        ValueError: a divisor leaves a remainder, there are more than five blocks, or `norm` is none of these.
+        ValueError: a divisor leaves a remainder, `depths` are not five of 1 or more, `norm` is none of
+            these, or `dropout` no share.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class VGG(nn.Module):
         ):
             if divisor < 1 or divided % divisor:
                 raise ValueError(f"{name}={divisor}: must divide {divided}")
+        at_least(1, depths=depths)
         if len(depths) != len(_WIDTHS):
             raise ValueError(f"depths={list(depths)}: must be {len(_WIDTHS)} numbers, one for each block")
         widths = [width // channel_divisor for width in _WIDTHS]

@@ -1,0 +1,174 @@
+"""The course's networks written out layer by layer, as the chapter has them, against ours with the same weights."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.models.networks import build
+
+
+def lenet(pool: Callable[[int], nn.Module], padding: int, norm: bool) -> nn.Sequential:
+    grid = 5 if padding else 4
+    layers = [
+        nn.Conv2d(1, 6, 5, padding=padding), nn.BatchNorm2d(6), nn.Sigmoid(), pool(2),
+        nn.Conv2d(6, 16, 5), nn.BatchNorm2d(16), nn.Sigmoid(), pool(2),
+        nn.Flatten(),
+        nn.Linear(16 * grid * grid, 120), nn.BatchNorm1d(120), nn.Sigmoid(),
+        nn.Linear(120, 84), nn.BatchNorm1d(84), nn.Sigmoid(),
+        nn.Linear(84, 10),
+    ]  # fmt: skip
+    return nn.Sequential(*(each for each in layers if norm or not isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)))
+
+
+def alexnet(padding: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 96, 11, stride=4, padding=padding), nn.ReLU(), nn.MaxPool2d(3, stride=2),
+        nn.Conv2d(96, 256, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, stride=2),
+        nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(384, 384, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, stride=2),
+        nn.Flatten(),
+        nn.Linear(6400, 4096), nn.ReLU(), nn.Dropout(0.5),
+        nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(0.5),
+        nn.Linear(4096, 10),
+    )  # fmt: skip
+
+
+def vgg11_eighth() -> nn.Sequential:
+    layers: list[nn.Module] = []
+    before = 1
+    for convs, channels in ((1, 8), (1, 16), (2, 32), (2, 64), (2, 64)):
+        for _ in range(convs):
+            layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU()]
+            before = channels
+        layers.append(nn.MaxPool2d(2, stride=2))
+    return nn.Sequential(
+        *layers, nn.Flatten(),
+        nn.Linear(64 * 7 * 7, 512), nn.ReLU(), nn.Dropout(0.5),
+        nn.Linear(512, 512), nn.ReLU(), nn.Dropout(0.5),
+        nn.Linear(512, 10),
+    )  # fmt: skip
+
+
+def nin() -> nn.Sequential:
+    def block(before: int, channels: int, size: int, stride: int, padding: int) -> list[nn.Module]:
+        return [
+            nn.Conv2d(before, channels, size, stride, padding), nn.ReLU(),
+            nn.Conv2d(channels, channels, 1), nn.ReLU(),
+            nn.Conv2d(channels, channels, 1), nn.ReLU(),
+        ]  # fmt: skip
+
+    return nn.Sequential(
+        *block(1, 96, 11, 4, 0), nn.MaxPool2d(3, stride=2),
+        *block(96, 256, 5, 1, 2), nn.MaxPool2d(3, stride=2),
+        *block(256, 384, 3, 1, 1), nn.MaxPool2d(3, stride=2),
+        nn.Dropout(0.5),
+        *block(384, 10, 3, 1, 1), nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(),
+    )  # fmt: skip
+
+
+class Residual(nn.Module):
+    def __init__(self, before: int, channels: int, use_1x1conv: bool = False, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, channels, 3, padding=1, stride=stride)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv3 = nn.Conv2d(before, channels, 1, stride=stride) if use_1x1conv else None
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return torch.relu(y + (self.conv3(x) if self.conv3 else x))
+
+
+def resnet18() -> nn.Sequential:
+    blocks = [Residual(64, 64), Residual(64, 64)]
+    for channels in (128, 256, 512):
+        blocks += [Residual(channels // 2, channels, use_1x1conv=True, stride=2), Residual(channels, channels)]
+    return nn.Sequential(
+        nn.Conv2d(1, 64, 7, stride=2, padding=3), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1),
+        *blocks,
+        nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Linear(512, 10),
+    )  # fmt: skip
+
+
+class Dense(nn.Module):
+    def __init__(self, before: int) -> None:
+        super().__init__()
+        self.net = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(c), nn.ReLU(), nn.Conv2d(c, 32, 3, padding=1))
+            for c in range(before, before + 128, 32)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.net:
+            x = torch.cat((x, layer(x)), dim=1)
+        return x
+
+
+def densenet() -> nn.Sequential:
+    layers: list[nn.Module] = [
+        nn.Conv2d(1, 64, 7, stride=2, padding=3), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1)
+    ]  # fmt: skip
+    for before in (64, 96, 112):
+        after = before + 128
+        layers += [Dense(before), nn.BatchNorm2d(after), nn.ReLU(), nn.Conv2d(after, after // 2, 1), nn.AvgPool2d(2)]
+    layers += [Dense(120), nn.BatchNorm2d(248), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Linear(248, 10))
+
+
+NETWORKS = [
+    ("model=lenet", lambda: lenet(nn.MaxPool2d, padding=0, norm=False), 28),
+    ("model=lenet model.padding=2 model.pool=avg", lambda: lenet(nn.AvgPool2d, padding=2, norm=False), 28),
+    ("model=lenet_bn", lambda: lenet(nn.MaxPool2d, padding=0, norm=True), 28),
+    ("model=lenet_bn model.pool=avg", lambda: lenet(nn.AvgPool2d, padding=0, norm=True), 28),
+    ("model=alexnet", lambda: alexnet(padding=0), 224),
+    ("model=alexnet model.padding=1", lambda: alexnet(padding=1), 224),
+    ("model=vgg11 model.channel_divisor=8 model.hidden_divisor=8", vgg11_eighth, 224),
+    ("model=nin", nin, 224),
+    ("model=resnet18", resnet18, 28),
+    ("model=resnet18", resnet18, 96),
+    ("model=densenet", densenet, 96),
+]
+
+
+@pytest.mark.parametrize(("command", "written_out", "size"), NETWORKS, ids=[f"{n[0]} at {n[2]}" for n in NETWORKS])
+def test_the_same_function_to_the_bit(command: str, written_out: Callable[[], nn.Sequential], size: int) -> None:
+    network, reference = build(command), written_out()
+    ours, theirs = network.state_dict(), reference.state_dict()
+    assert [value.shape for value in ours.values()] == [value.shape for value in theirs.values()]
+    network.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
+    images = torch.rand(2, 1, size, size)
+    for training in (True, False):  # training first, so that the statistics are a batch's
+        scores = []
+        for each in (network, reference):
+            torch.manual_seed(0)  # the same units are dropped
+            scores.append(each.train(training)(images))
+        assert scores[0].std() > 0
+        assert torch.equal(*scores)
+
+
+def test_dropout_is_a_setting() -> None:
+    for command, layers in (("model=alexnet", 2), ("model=vgg11", 2), ("model=nin", 1)):
+        network = build(f"{command} model.dropout=0.3", device="meta")
+        assert [module.p for module in network.modules() if isinstance(module, nn.Dropout)] == [0.3] * layers
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_v2_block_by_its_equations(stride: int) -> None:
+    """He et al., 2016, figure 4e and equation 5; a convolution on the shortcut starts behind the activation."""
+    stage, block = (2, 0) if stride == 2 else (1, 1)
+    unit = build("model=resnet18 model.version=v2").features[3 + stage][block]
+    norm1, norm2 = unit.activation[0], unit.residual[1]
+    for norm in (norm1, norm2):
+        for value in (norm.weight.data, norm.bias.data, norm.running_mean, norm.running_var):
+            value.uniform_(0.5, 1.5)
+    unit.eval()
+    x = torch.randn(2, 64, 8, 8)
+    activated = torch.relu(norm1(x))
+    residual = unit.residual[3](torch.relu(norm2(unit.residual[0](activated))))
+    shortcut = unit.projection[0](activated) if stride == 2 else x
+    assert torch.equal(unit(x), residual + shortcut)
