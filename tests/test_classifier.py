@@ -16,7 +16,7 @@ from torchmetrics.functional import f1_score
 
 from cnn_experiments.classifier import Classifier
 from cnn_experiments.schedules import cosine
-from tests.models.networks import NETWORKS, Facts, ids
+from tests.models.networks import NETWORKS, Facts, build, ids
 
 NAMES = ("cat", "dog", "owl")
 IMAGES = torch.randn(10, 1, 2, 2, generator=torch.Generator().manual_seed(0))
@@ -57,7 +57,7 @@ def trainer(**settings: Any) -> pl.Trainer:
 
 def scores_of(module: Classifier) -> Tensor:
     with torch.no_grad():
-        return module(IMAGES)  # type: ignore[no-any-return]
+        return module(IMAGES)
 
 
 def test_figures_are_those_of_all_images_together() -> None:
@@ -132,9 +132,9 @@ def test_one_step_is_plain_gradient_descent() -> None:
     assert torch.allclose(dict(module.model.named_parameters())["1.weight"], expected, atol=1e-7)
 
 
-def wrapped(facts: Facts, memory_format: torch.memory_format, compiled: bool = False) -> Classifier:
+def wrapped(command: str, memory_format: torch.memory_format, compiled: bool = False) -> Classifier:
     module = Classifier(
-        facts.build(),
+        build(command),
         partial(torch.optim.SGD, lr=0.0),
         cosine,
         [str(digit) for digit in range(10)],
@@ -149,13 +149,27 @@ def wrapped(facts: Facts, memory_format: torch.memory_format, compiled: bool = F
 @pytest.mark.parametrize("facts", NETWORKS, ids=ids)
 def test_every_network_gives_the_same_scores_channels_last(facts: Facts) -> None:
     images = torch.rand(2, 1, facts.useful, facts.useful)
-    channels_last = wrapped(facts, torch.channels_last)
+    channels_last = wrapped(facts.command, torch.channels_last)
     weights = [weight for weight in channels_last.model.parameters() if weight.dim() == 4 and min(weight.shape[1:]) > 1]
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+    inputs: list[Tensor] = []
+    channels_last.model.features[1].register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     with torch.no_grad():
-        expected = wrapped(facts, torch.contiguous_format)(images)
+        expected = wrapped(facts.command, torch.contiguous_format)(images)
         scale = expected.abs().max().item()
         torch.testing.assert_close(channels_last(images), expected, rtol=1e-4, atol=1e-5 * scale)
+    assert inputs[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_inputs_have_the_memory_format_too() -> None:
+    seen: list[Tensor] = []
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    network.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    module = Classifier(
+        network, partial(torch.optim.SGD, lr=0.0), cosine, NAMES, 0.0, torch.channels_last, compiled=False
+    )
+    module(torch.rand(2, 3, 2, 2))
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
 
 # The others have the same blocks, more of them.
@@ -165,7 +179,7 @@ def test_every_network_gives_the_same_scores_channels_last(facts: Facts) -> None
     ids=ids,
 )
 def test_every_kind_of_network_is_captured_whole(facts: Facts) -> None:
-    network = facts.build()
+    network = build(facts.command)
     images = torch.rand(4, 1, facts.useful, facts.useful)
     for training in (True, False):
         torch.compiler.reset()
@@ -179,12 +193,12 @@ def test_every_kind_of_network_is_captured_whole(facts: Facts) -> None:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
 def test_a_compiled_network_trains_alike_and_its_checkpoint_is_a_plain_networks(tmp_path: Path) -> None:
-    facts = Facts("model=lenet_bn model.norm=scratch", 0, 0)
+    command = "model=lenet_bn model.norm=scratch"
     images, labels = torch.rand(12, 1, 28, 28), torch.arange(12) % 10
     batches = DataLoader(TensorDataset(images, labels), batch_size=4)
     trained = []
     for compiled in (False, True):
-        module = wrapped(facts, torch.contiguous_format, compiled)
+        module = wrapped(command, torch.contiguous_format, compiled)
         module._optimizer = partial(torch.optim.SGD, lr=0.1)
         module.train()
         fitting = trainer(max_epochs=2)
@@ -195,7 +209,7 @@ def test_a_compiled_network_trains_alike_and_its_checkpoint_is_a_plain_networks(
     assert trained[0].keys() == trained[1].keys()
     for name, value in trained[0].items():
         torch.testing.assert_close(trained[1][name], value, rtol=1e-4, atol=1e-5)
-    plain = wrapped(facts, torch.contiguous_format)
+    plain = wrapped(command, torch.contiguous_format)
     plain.load_state_dict(trained[1])
     with torch.no_grad():
         torch.testing.assert_close(plain(images), module.eval()(images), rtol=1e-4, atol=1e-5)

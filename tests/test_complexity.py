@@ -12,6 +12,7 @@ from cnn_experiments.complexity import (
     refusal,
     smallest_size,
     stages,
+    training_refusal,
     usable_device,
 )
 
@@ -62,16 +63,22 @@ def test_a_network_that_looks_at_values_is_tried_for_real() -> None:
     assert usable_device(network, channels=3, size=10) == "cpu"
     assert usable_device(Network(), channels=3, size=10) == "meta"
     assert refusal(network, channels=3, size=10, device="cpu") is None
-    assert refusal(network, channels=3, size=7, device="cpu") == "ValueError: too small for me"
+    assert refusal(network, channels=3, size=7, device="cpu") == "ValueError: too small for me (test_complexity.py:56)"
     assert smallest_size(network, channels=3, largest=64, device="cpu") == 8
     assert multiply_adds(network, channels=3, size=10, device="cpu") == 8 * 8 * 3 * 8 * 9 + 8 * 5
 
 
-def test_a_network_is_left_as_it_was() -> None:
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_a_network_is_left_as_it_was(device: str) -> None:
     network = Network()
+    network.features[1].eval()  # as those do who freeze a batch norm
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-    multiply_adds(network, channels=3, size=10, device="cpu")
-    assert network.training
+    multiply_adds(network, channels=3, size=10, device=device)
+    activation_bytes(network, channels=3, size=10, device=device, batch_size=4)
+    stages(network, channels=3, size=10, device=device)
+    assert training_refusal(network, channels=3, size=10, device=device, batch_size=2) is None
+    assert [module for module in network.modules() if not module.training] == [network.features[1]]
+    assert not network.features[0]._forward_hooks
     assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
     assert all(tensor.device.type == "cpu" for tensor in network.state_dict().values())
 
@@ -129,11 +136,48 @@ def test_a_part_that_is_used_twice_costs_twice() -> None:
     assert sum(stage.multiply_adds for stage in found) == multiply_adds(network, channels=2, size=3, device="meta")
 
 
-def test_looking_leaves_a_network_as_it_was() -> None:
-    network = Choosy()
-    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-    activation_bytes(network, channels=3, size=10, device="cpu", batch_size=4)
-    stages(network, channels=3, size=10, device="cpu")
-    assert network.training
-    assert not network.features[0]._forward_hooks
-    assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
+class Shared(nn.Module):
+    """A list, a layer in two places, tied weights, a recurrent layer and a product between the parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        relu = nn.ReLU()
+        self.convs = nn.ModuleList([nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)])
+        self.convs[1].weight = self.convs[0].weight
+        self.one = nn.Sequential(relu, nn.Flatten(2))
+        self.two = nn.Sequential(nn.LSTM(9, 4, batch_first=True), relu)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for conv in self.convs:
+            x = conv(x)
+        y, _ = self.two[0](self.one(x))
+        return self.two[1](y) @ torch.ones(4, 3, device=x.device)
+
+
+def test_stages_that_share_and_lists_of_them() -> None:
+    network = Shared()
+    found = stages(network, channels=2, size=3, device="cpu")
+    assert [(stage.name, stage.layers, stage.shape) for stage in found] == [
+        ("convs.0", "Conv2d", (2, 3, 3)),
+        ("convs.1", "Conv2d", (2, 3, 3)),
+        ("one.0", "ReLU", (2, 4)),
+        ("one.1", "Flatten", (2, 9)),
+        ("two.0", "LSTM", (2, 4)),
+    ]
+    recurrent = 4 * 4 * (9 + 4 + 2)
+    assert [stage.parameters for stage in found] == [2 * 2 + 2, 2, 0, 0, recurrent]
+    assert sum(stage.parameters for stage in found) == parameters(network)
+    assert [stage.multiply_adds for stage in found[:4]] == [36, 36, 0, 0]
+    between = 2 * 4 * 3
+    assert sum(stage.multiply_adds for stage in found) + between == multiply_adds(network, 2, 3, "cpu")
+
+
+def test_what_is_wrong_with_scores_and_with_training() -> None:
+    network = Network()
+    assert refusal(network, 3, 10, "meta", classes=5) is None
+    assert refusal(network, 3, 10, "meta", classes=6) == "one image's scores must be (1, 6), not (1, 5)"
+    assert training_refusal(network, 3, 10, "meta", batch_size=1) is None
+    network.head[1] = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(8))
+    assert str(training_refusal(network, 3, 10, "meta", batch_size=1)).startswith(
+        "ValueError: Expected more than 1 value"
+    )

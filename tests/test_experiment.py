@@ -63,7 +63,8 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
         (["data.augment=flop"], "data.augment=flop: must be one of none, flip, crop_flip; the nearest is flip"),
         (["scheduler=onecycle", "scheduler.warmup=2"], "scheduler.warmup=2: must be a share of the steps, from 0 to 1"),
         (["optimizer=sgd", "optimizer.nesterov=true"], "optimizer: Nesterov momentum requires a momentum and zero dampening"),
-        (["optimizer.betas=[0.9]"], "optimizer: list index out of range"),
+        (["optimizer.betas=[0.9]"], "optimizer: IndexError: list index out of range"),
+        (["task=inspect", "ckpt_path=nowhere"], "ckpt_path=nowhere: must be null for a task that trains nothing"),
         (["ckpt_path=nowhere"], "ckpt_path=nowhere: must be a checkpoint, or a run's folder with checkpoints/last.ckpt"),
     ],
 )  # fmt: skip
@@ -84,6 +85,27 @@ class OneSize(nn.Sequential):
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__(nn.Flatten(), nn.Linear(in_channels * 28 * 28, num_classes))
+
+
+class SevenScores(OneSize):
+    """Knows no ten classes."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_classes - 3)
+
+
+class Pair(OneSize):
+    """Returns more than scores."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return super().forward(x), None
+
+
+class Unfinished(OneSize):
+    """Fails in training alone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.missing(x) if self.training else super().forward(x)
 
 
 class NeedsValues(OneSize):
@@ -108,9 +130,46 @@ def test_a_network_of_ones_own_may_be_choosy(tmp_path: Path, name: str) -> None:
     check_parts(config)
     config.data.resize = 32
     with pytest.raises(
-        Refusal, match=rf"^model\._target_={__name__}\.{name}: takes no images of 1 x 32 x 32: RuntimeError"
+        Refusal,
+        match=r"^model: does not fit images of 1 x 32 x 32 in 10 classes: RuntimeError",
     ):
         check_parts(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("SevenScores", "model: does not fit images of 1 x 28 x 28 in 10 classes: one image's scores must be (1, 10), not (1, 7)"),
+        ("Pair", "model: does not fit images of 1 x 28 x 28 in 10 classes: one image's scores must be (1, 10), not tuple"),
+        ("Unfinished", "model: does not train: AttributeError: 'Unfinished' object has no attribute 'missing' (test_experiment.py:"),
+    ],
+)  # fmt: skip
+def test_a_network_of_ones_own_is_tried_first(tmp_path: Path, name: str, line: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        check_parts(own(tmp_path, name))
+    assert str(refused.value).startswith(line)
+
+
+@pytest.mark.parametrize("model", ["lenet_bn", "lenet_bn model.norm=scratch", "resnet18"])
+def test_batch_norm_needs_two_images(model: str) -> None:
+    with pytest.raises(
+        Refusal, match=r"^data\.batch_size=1: must be 2 or more for this network: ValueError: .*more than"
+    ):
+        check_parts(configured(*f"model={model} data.batch_size=1".split()))
+    check_parts(configured("model=lenet", "data.batch_size=1"))
+
+
+def draw(model: nn.Module, gains: list[float]) -> None:
+    assert type(gains) is list
+    raise ValueError(f"gains={gains}: must be above 0")
+
+
+def test_an_initialisation_of_ones_own_is_named(tmp_path: Path) -> None:
+    (tmp_path / "init").mkdir()
+    (tmp_path / "init" / "own.yaml").write_text(f"_target_: {__name__}.draw\n_partial_: true\ngains: [-1.0]\n")
+    with pytest.raises(Refusal) as refused:
+        check_parts(configured("init=own", f"hydra.searchpath=[file://{tmp_path}]"))
+    assert str(refused.value) == "init.gains=[-1.0]: must be above 0"
 
 
 def test_a_run_goes_on_with_its_own_settings(train: Callable[..., Path], tmp_path: Path) -> None:
@@ -147,13 +206,24 @@ def test_a_schedule_keeps_the_epochs_it_was_made_for(train: Callable[..., Path])
         )
 
 
+def test_settings_for_speed_reach_the_classifier() -> None:
+    config = configured("compile=true", "memory_format=channels_last", "model=nin", "data.resize=67")
+    classifier = build_classifier(config, build_data(config))
+    assert classifier.model.features[2][0].weight.is_contiguous(memory_format=torch.channels_last)
+    classifier.configure_model()
+    assert classifier.model._compiled_call_impl is not None
+    torch.compiler.reset()
+
+
 def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Refusal, match=r"^compile=true: must be false where there is no C\+\+ compiler, such as g\+\+$"):
+    with pytest.raises(
+        Refusal, match=r"^compile=true: must be false where there is no \S+; CXX names another C\+\+ compiler$"
+    ):
         check_parts(configured("compile=true"))
     compiler = tmp_path / "mine"
     compiler.touch(mode=0o755)
-    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv("CXX", f"{compiler} --with=options")
     check_parts(configured("compile=true"))
 
 

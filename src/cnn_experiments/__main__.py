@@ -35,6 +35,8 @@ def main() -> None:
         nonlocal failed
         failed |= not _succeeds(config)
 
+    # Hydra's parser takes no -m between settings.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come out of Hydra as they are; refusing() puts them in one line
     with interruptible(), refusing():
         run()

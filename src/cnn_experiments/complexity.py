@@ -12,6 +12,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from cnn_experiments.errors import in_one_line
+
 
 def _state(model: nn.Module, device: str) -> dict[str, Tensor]:
     """Parameters and copies of the buffers, so that the network stays as it is; on `meta` without values."""
@@ -27,18 +29,20 @@ def _state(model: nn.Module, device: str) -> dict[str, Tensor]:
 
 @contextmanager
 def _mode(model: nn.Module, training: bool) -> Iterator[None]:
-    before = model.training
+    before = {module: module.training for module in model.modules()}
     model.train(training)
     try:
         yield
     finally:
-        model.train(before)
+        for module, was_training in before.items():
+            module.training = was_training
 
 
-def _look(model: nn.Module, channels: int, size: int, device: str) -> None:
-    """One image through the network in eval mode: on `cpu`, where the network is, or on `meta`, on shapes alone."""
-    with torch.no_grad(), _mode(model, training=False):
-        functional_call(model, _state(model, device), torch.zeros(1, channels, size, size, device=device))
+def _look(model: nn.Module, channels: int, size: int, device: str, batch_size: int = 1, training: bool = False) -> Any:
+    """What comes of a batch: on `cpu`, where the network is, or on `meta`, of shapes alone."""
+    images = torch.zeros(batch_size, channels, size, size, device=device)
+    with torch.no_grad(), _mode(model, training):
+        return functional_call(model, _state(model, device), images)
 
 
 def usable_device(model: nn.Module, channels: int, size: int) -> str:
@@ -66,31 +70,31 @@ class Stage:
     layers: str
     """`Conv2d, ReLU x 2`."""
     shape: tuple[int, ...]
-    """Of what comes out, for one image."""
+    """Of what comes out, for one image; empty where that is no tensor."""
     parameters: int
     multiply_adds: int
 
 
 def stages(model: nn.Module, channels: int, size: int, device: str) -> list[Stage]:
-    """The network's children, and those of its children that are plain sequences, in the order of their use.
+    """The network's children, and the children of those that are sequences, lists or dictionaries, in order of use.
 
-    A part that returns anything but a tensor is left out, as is what happens between the parts.
+    Left out is what happens between them. What two of them share counts for the first.
     """
-    found: dict[str, Stage] = {}
+    parts = _parts(model)
+    found: dict[str, tuple[tuple[int, ...], int]] = {}
     started: list[int] = []
     hooks = []
 
     def start(*_: Any) -> None:
         started.append(counter.get_total_flops())
 
-    for name, module in _parts(model):
+    for name, module in parts.items():
 
-        def end(module: nn.Module, _: Any, output: Any, name: str = name) -> None:
+        def end(_module: nn.Module, _: Any, output: Any, name: str = name) -> None:
             cost = (counter.get_total_flops() - started.pop()) // 2
-            if isinstance(output, Tensor):
-                before = found[name].multiply_adds if name in found else 0
-                shape = tuple(output.shape[1:])
-                found[name] = Stage(name, _layers(module), shape, parameters(module), before + cost)
+            first = output[0] if isinstance(output, tuple) and output else output  # as recurrent layers return it
+            shape = tuple(first.shape[1:]) if isinstance(first, Tensor) else ()
+            found[name] = shape, cost + (found[name][1] if name in found else 0)
 
         hooks += [module.register_forward_pre_hook(start), module.register_forward_hook(end)]
     try:
@@ -99,16 +103,24 @@ def stages(model: nn.Module, channels: int, size: int, device: str) -> list[Stag
     finally:
         for hook in hooks:
             hook.remove()
-    return list(found.values())
+
+    counted: set[nn.Parameter] = set()
+    table = []
+    for name, (shape, cost) in found.items():
+        own = set(parts[name].parameters()) - counted
+        counted |= own
+        weights = sum(parameter.numel() for parameter in own if parameter.requires_grad)
+        table.append(Stage(name, _layers(parts[name]), shape, weights, cost))
+    return table
 
 
-def _parts(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    parts = []
+def _parts(model: nn.Module) -> dict[str, nn.Module]:
+    """Each module once, under its first name."""
+    parts: dict[str, nn.Module] = {}
     for name, child in model.named_children():
-        if isinstance(child, nn.Sequential):
-            parts += [(f"{name}.{inner}", layer) for inner, layer in child.named_children()]
-        else:
-            parts.append((name, child))
+        whole = not isinstance(child, nn.Sequential | nn.ModuleList | nn.ModuleDict)
+        inner = [(name, child)] if whole else [(f"{name}.{key}", each) for key, each in child.named_children()]
+        parts |= {key: module for key, module in inner if module not in parts.values()}
     return parts
 
 
@@ -156,12 +168,27 @@ def _saved_bytes(model: nn.Module, images: Tensor) -> int:
     return sum(storage.nbytes() for storage in saved.values())
 
 
-def refusal(model: nn.Module, channels: int, size: int, device: str) -> str | None:
-    """What the network says to one image of that size that it does not take; None where it takes it."""
+def refusal(model: nn.Module, channels: int, size: int, device: str, classes: int | None = None) -> str | None:
+    """What is wrong with one image of that size for the network, or with its scores for it; None where nothing is.
+
+    Without `classes`, anything may come out.
+    """
     try:
-        _look(model, channels, size, device)
+        scores = _look(model, channels, size, device)
     except Exception as error:  # a network may say no in any way
-        return " ".join(f"{type(error).__name__}: {error}".split())
+        return in_one_line(error)
+    found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+    if classes is not None and found != (1, classes):
+        return f"one image's scores must be (1, {classes}), not {found}"
+    return None
+
+
+def training_refusal(model: nn.Module, channels: int, size: int, device: str, batch_size: int) -> str | None:
+    """What is wrong with a batch of that size for the network in training; None where nothing is."""
+    try:
+        _look(model, channels, size, device, batch_size, training=True)
+    except Exception as error:  # a network may say no in any way
+        return in_one_line(error)
     return None
 
 

@@ -3,7 +3,8 @@
 import logging
 
 import rich
-from rich.console import Console, RenderableType
+from rich.console import Console
+from rich.table import Table
 
 
 class ConsoleHandler(logging.Handler):
@@ -16,8 +17,9 @@ class ConsoleHandler(logging.Handler):
         rich.get_console().print(message, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_lines(*lines: RenderableType) -> None:
-    """Prints tables and texts, as wide as they are where no terminal sets a width."""
-    console = Console(width=None if rich.get_console().is_terminal else 200, highlight=False)
-    for line in lines:
-        console.print(line, soft_wrap=isinstance(line, str))
+def print_table(table: Table) -> None:
+    """Folds what may be folded to the terminal's width; what may not is wider, and whole."""
+    terminal = rich.get_console()
+    widest = terminal.measure(table, options=terminal.options.update(max_width=10_000))
+    width = max(widest.minimum, terminal.width) if terminal.is_terminal else widest.maximum
+    Console(width=width, highlight=False).print(table)

@@ -3,7 +3,9 @@
 import logging
 import os
 import re
+import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,16 +22,16 @@ from torch.nn.parameter import is_lazy
 
 from cnn_experiments.callbacks import Recorder
 from cnn_experiments.classifier import Classifier
-from cnn_experiments.complexity import refusal, smallest_size
+from cnn_experiments.complexity import refusal, smallest_size, training_refusal
 from cnn_experiments.data.module import ImageDataModule
-from cnn_experiments.errors import Refusal
+from cnn_experiments.errors import Refusal, in_one_line
 from cnn_experiments.provenance import effective
 from cnn_experiments.run_folder import checkpoint_of
 from cnn_experiments.settings import plain, text, with_nearest
 
 SCHEDULE_WITHOUT_END = "cnn_experiments.schedules.constant"
 _MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-_SAME_BUT_FOR_ROUNDING = {"compile", "memory_format"}
+_FOR_SPEED = {"compile", "memory_format"}
 
 
 def build_data(config: DictConfig) -> ImageDataModule:
@@ -42,16 +44,19 @@ def build_model(config: DictConfig) -> nn.Module:
     """The network with its initial weights.
 
     Raises:
-        ValueError: it has lazy layers.
+        Refusal: the network or the initialisation does not take its settings, or the network has lazy layers, whose
+            weights neither the initialisation nor the optimizer would reach.
     """
-    model: nn.Module = instantiate(config.model, _convert_="all")
-    tensors = [*model.named_parameters(), *model.named_buffers()]
-    if lazy := [name for name, tensor in tensors if is_lazy(tensor)]:
-        raise ValueError(
-            f"_target_={config.model._target_}: must not have lazy layers ({', '.join(lazy)}), "
-            "whose weights are not there to be initialised"
-        )
-    instantiate(config.init)(model)
+    with _refusing("model", config):
+        model: nn.Module = instantiate(config.model, _convert_="all")
+        tensors = [*model.named_parameters(), *model.named_buffers()]
+        if lazy := [name for name, tensor in tensors if is_lazy(tensor)]:
+            raise ValueError(
+                f"_target_={config.model._target_}: must not have lazy layers ({', '.join(lazy)}), "
+                "whose weights are not there to be initialised"
+            )
+    with _refusing("init", config):
+        instantiate(config.init, _convert_="all")(model)
     return model
 
 
@@ -92,9 +97,11 @@ def check_parts(config: DictConfig) -> None:
         instantiate(config.scheduler, _convert_="all")(optimizer, 1000)
     with _refusing("trainer", config), _quiet():
         build_trainer(config, logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    if config.compile and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++", "cl"))):
-        raise Refusal("compile=true: must be false where there is no C++ compiler, such as g++")
+    if config.compile and shutil.which(compiler := _compiler()) is None:
+        raise Refusal(f"compile=true: must be false where there is no {compiler}; CXX names another C++ compiler")
     if config.ckpt_path is not None:
+        if not config.task.folder:
+            raise Refusal(f"ckpt_path={config.ckpt_path}: must be null for a task that trains nothing")
         _check_resumable(config)
 
 
@@ -107,23 +114,40 @@ def fitting_model(config: DictConfig, data: ImageDataModule) -> nn.Module:
     said: str | None = None
     for device in ("meta", "cpu"):
         try:
-            with torch.device(device), _refusing("model", config):
+            with torch.device(device):
                 model = build_model(config)
         except Refusal:
             if device == "meta":  # it may only need values while it is built
                 continue
             raise
-        said = refusal(model, data.channels, data.size, device)
+        said = refusal(model, data.channels, data.size, device, data.classes)
         if said is None:
+            _check_training(model, data, device)
             return model
         smallest = smallest_size(model, data.channels, max(512, data.size), device)
-        if smallest is not None:
+        if smallest is not None and smallest > data.size:
             raise Refusal(
                 f"data.resize={text(config.data.resize)}: this network takes images of {smallest} pixels or more, "
                 f"these have {data.size}; the nearest is data.resize={smallest}"
             )
-    shape = f"{data.channels} x {data.size} x {data.size}"
-    raise Refusal(f"model._target_={config.model._target_}: takes no images of {shape}: {said}")
+    images = f"images of {data.channels} x {data.size} x {data.size} in {data.classes} classes"
+    raise Refusal(f"model: does not fit {images}: {said}")
+
+
+def _check_training(model: nn.Module, data: ImageDataModule, device: str) -> None:
+    batch_size = min(data.batch_size, 2)  # of two images, one can tell what holds for more
+    trial = model, data.channels, data.size, device
+    said = training_refusal(*trial, batch_size)
+    if said is not None and batch_size == 1 and training_refusal(*trial, batch_size=2) is None:
+        raise Refusal(f"data.batch_size=1: must be 2 or more for this network: {said}")
+    if said is not None:
+        raise Refusal(f"model: does not train: {said}")
+
+
+def _compiler() -> str:
+    """The C++ compiler that torch.compile calls."""
+    default = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    return shlex.split(os.environ.get("CXX", default))[0]
 
 
 def _check_resumable(config: DictConfig) -> None:
@@ -140,7 +164,7 @@ def _check_resumable(config: DictConfig) -> None:
     now = effective(plain(config))
     # A schedule spans the epochs that were planned; without one, more can be added.
     lengthened = {"trainer.max_epochs"} if before["scheduler._target_"] == SCHEDULE_WITHOUT_END else set()
-    fixed = (before.keys() | now.keys()) - lengthened - _SAME_BUT_FOR_ROUNDING
+    fixed = (before.keys() | now.keys()) - lengthened - _FOR_SPEED
     for key in sorted(fixed, key=lambda key: (key.count("."), key)):  # those at the top first: others refer to them
         if before.get(key) != now.get(key):
             allowed = text(before.get(key))
@@ -167,7 +191,8 @@ def _refusing(group: str, config: DictConfig) -> Iterator[None]:
             for key, value in config[group].items()
             if isinstance(value, str) and re.search(rf"\b{re.escape(value)}\b", said)
         ]
-        raise Refusal(f"{named[0] if len(named) == 1 else group}: {said}") from error
+        told = said if isinstance(cause, ValueError) else in_one_line(cause)
+        raise Refusal(f"{named[0] if len(named) == 1 else group}: {told}") from error
 
 
 @contextmanager

@@ -43,27 +43,40 @@ class Gate(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Checks one run and claims its folder."""
-        if _follower():
-            return
         with refusing():
-            _check_all([config])
-            _do_at_once([config])
-            _claim(config, "run")
+            _admit(config, [config], "run")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Checks every combination of a sweep before the first starts, and claims the sweep's folder."""
-        if _follower():
-            return
         with refusing():
             loader = GlobalHydra.instance().config_loader()
             swept = [f"{key}={values}" for key, values in (config.hydra.sweeper.get("params") or {}).items()]
             parser = OverridesParser.create(config_loader=loader)
             overrides = parser.parse_overrides([*swept, *config.hydra.overrides.task])
             batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-            configs = [loader.load_sweep_config(config, job) for batch in batches for job in batch]
-            _check_all(configs)
-            _do_at_once(configs)
-            _claim(config, "sweep")
+            configs = [_composed(loader, config, list(job)) for batch in batches for job in batch]
+            _admit(config, configs, "sweep")
+
+
+def _composed(loader: ConfigLoader, sweep: DictConfig, overrides: list[str]) -> DictConfig:
+    """One job of a sweep; a refusal says which."""
+    try:
+        return loader.load_sweep_config(sweep, overrides)
+    except HydraException as error:
+        raise Refusal(f"{explain(error, overrides)} (in {' '.join(overrides)})") from error
+
+
+def _admit(config: DictConfig, jobs: list[DictConfig], kind: str) -> None:
+    """The first process of a run or sweep checks it and claims the folder; the others follow."""
+    first = not _follower()
+    if first:
+        _check_all(jobs)
+    if not all(job.task.folder for job in jobs):
+        if first:
+            _do_at_once(jobs)
+        sys.exit(0)
+    if first:
+        _claim(config, kind)
 
 
 def _follower() -> bool:
@@ -110,20 +123,17 @@ def _naming(config: DictConfig) -> Iterator[None]:
 
 
 def _do_at_once(configs: list[DictConfig]) -> None:
-    """Does a task that leaves no folder, for all jobs together, and ends the program."""
-    if all(config.task.folder for config in configs):
-        return
+    """Does a task that leaves no folder, for all jobs together."""
     tasks = list(dict.fromkeys(config.hydra.runtime.choices.task for config in configs))
     if len(tasks) > 1:
         raise Refusal(f"task={','.join(tasks)}: must be one task, because one of these leaves no runs")
-    if len(configs) == 1:
-        names = [configs[0].hydra.runtime.choices.model]
-    else:
-        overrides = [list(config.hydra.overrides.task) for config in configs]
-        shared = set(overrides[0]).intersection(*overrides)
-        names = [" ".join(override for override in given if override not in shared) for given in overrides]
+    overrides = [list(config.hydra.overrides.task) for config in configs]
+    shared = set(overrides[0]).intersection(*overrides)
+    varied = [[each for each in given if each not in shared and not each.startswith("model=")] for given in overrides]
+    names = [
+        " ".join([config.hydra.runtime.choices.model, *each]) for config, each in zip(configs, varied, strict=True)
+    ]
     get_method(configs[0].task._target_)(list(zip(names, map(_job, configs), strict=True)))
-    sys.exit(0)
 
 
 def _job(config: DictConfig) -> DictConfig:
@@ -163,8 +173,8 @@ def _claim(config: DictConfig, kind: str) -> None:
         config.hydra.overrides.hydra.append(f"{key}={folder}")
 
 
-def explain(error: Exception) -> str:
-    """One line for what Hydra and OmegaConf say in many."""
+def explain(error: Exception, overrides: list[str] | None = None) -> str:
+    """One line for what Hydra and OmegaConf say in many of these overrides; without any, of the command line's."""
     if isinstance(error, Refusal):
         return str(error)
     said = str(error)
@@ -174,7 +184,7 @@ def explain(error: Exception) -> str:
         return f"{group}={option}: there is no such option; allowed: {allowed}{near(option, error.options)}"
     if unknown := re.search(r"^Could not override .*use \+([^=]+)=(.*)$", said, re.DOTALL):
         key, value = unknown.groups()
-        return str(unknown_key(key, value, _known_keys(besides=key)))
+        return str(unknown_key(key, value, _known_keys(overrides, besides=key)))
     if chosen := re.search(r"^Multiple values for (\S+?)\. ", said):
         return f"+{chosen[1]}: an option of {chosen[1]} is chosen already; choose another without the +"
     if known := re.search(r"^Could not append to config. An item is already at '(.+?)'", said):
@@ -187,11 +197,15 @@ def explain(error: Exception) -> str:
     return ": ".join(" ".join(part.split()) for part in parts if part)
 
 
-def _known_keys(besides: str) -> list[str]:
-    """All settings under the options chosen on the command line, Hydra's own among them."""
+def _known_keys(overrides: list[str] | None, besides: str) -> list[str]:
+    """All settings under the options chosen, Hydra's own among them."""
     arguments, _ = get_args_parser().parse_known_args()
     simple = re.compile(r"\+?(?P<group>[\w/]+)=\w+")
-    chosen = [given for given in arguments.overrides if (is_ := simple.fullmatch(given)) and is_["group"] != besides]
+    chosen = [
+        given
+        for given in overrides or arguments.overrides
+        if (is_ := simple.fullmatch(given)) and is_["group"] != besides
+    ]
     if arguments.config_dir:
         chosen.append(f"hydra.searchpath=[file://{Path(arguments.config_dir).absolute()}]")
     GlobalHydra.instance().clear()

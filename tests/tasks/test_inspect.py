@@ -26,15 +26,15 @@ def test_the_stages_of_vgg11_are_the_courses(capsys: pytest.CaptureFixture[str])
     ]  # fmt: skip
     assert stages["head.3"] == ["ReLU", "4096", "0", "-", "0", "-"]
     assert stages["total"] == ["", "", "128,806,154", "", "7,547,232,256", ""]
-    assert "parameters   491 MiB\n" in printed
-    assert "smallest     data.resize=1\n" in printed
+    assert "parameters  491 MiB\n" in printed
+    assert "smallest    data.resize=1\n" in printed
 
 
 def test_memory_is_that_of_the_configured_batch(capsys: pytest.CaptureFixture[str]) -> None:
     found = []
     for batch in (100, 200):
         inspect([("lenet", configured("model=lenet", f"data.batch_size={batch}"))])
-        line = re.search(rf"activations  (\S+) MiB, kept of {batch} images", capsys.readouterr().out)
+        line = re.search(rf"activations (\S+) MiB kept for the backward pass, batch {batch}\n", capsys.readouterr().out)
         assert line is not None
         found.append(float(line[1]))
     assert found[1] == pytest.approx(2 * found[0], rel=0.01)

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from cnn_experiments import complexity
-from cnn_experiments.console import print_lines
+from cnn_experiments.console import print_table
 from cnn_experiments.data.module import ImageDataModule
 from cnn_experiments.experiment import build_data, fitting_model
 
@@ -19,10 +19,16 @@ def inspect(jobs: Sequence[tuple[str, DictConfig]]) -> None:
         jobs: what tells each job from the others, and its settings.
     """
     networks = [_Network.of(name, config) for name, config in jobs]
-    if len(networks) == 1:
-        print_lines(_stages(networks[0]), *_summary(networks[0]))
-    else:
-        print_lines(_comparison(networks))
+    if len(networks) > 1:
+        print_table(_comparison(networks))
+        return
+    (network,) = networks
+    print_table(_stages(network))
+    print("parameters ", _memory(network.parameter_bytes))
+    print(
+        "activations", _memory(network.activation_bytes), "kept for the backward pass, batch", network.data.batch_size
+    )
+    print("smallest    data.resize", network.smallest, sep="=")
 
 
 @dataclass(frozen=True)
@@ -57,41 +63,40 @@ class _Network:
         return _shape((self.data.channels, self.data.size, self.data.size))
 
 
+def _table(texts: Sequence[str], numbers: Sequence[str], title: str | None = None) -> Table:
+    table = Table(title=title)
+    for text in texts:
+        table.add_column(text, no_wrap=text != "layers")
+    for number in numbers:
+        table.add_column(number, justify="right", no_wrap=True)
+    return table
+
+
 def _stages(network: _Network) -> Table:
-    table = Table("stage", "layers", "output", title=f"{network.name}, one image of {network.image}")
-    for title in ("parameters", "share", "multiply-adds", "share"):
-        table.add_column(title, justify="right")
+    table = _table(
+        ["stage", "layers", "output"],
+        ["parameters", "share", "multiply-adds", "share"],
+        title=f"{network.name}, one image of {network.image}",
+    )
+
+    def add(name: str, layers: str, output: str, weights: int, cost: int) -> None:
+        shares = _share(weights, network.parameters), _share(cost, network.multiply_adds)
+        table.add_row(name, layers, output, f"{weights:,}", shares[0], f"{cost:,}", shares[1])
+
     for stage in network.stages:
-        table.add_row(
-            stage.name,
-            stage.layers,
-            _shape(stage.shape),
-            f"{stage.parameters:,}",
-            _share(stage.parameters, network.parameters),
-            f"{stage.multiply_adds:,}",
-            _share(stage.multiply_adds, network.multiply_adds),
-        )
-    elsewhere = network.parameters - sum(stage.parameters for stage in network.stages)
-    if elsewhere:
-        table.add_row("elsewhere", "", "", f"{elsewhere:,}", _share(elsewhere, network.parameters), "", "")
+        add(stage.name, stage.layers, _shape(stage.shape), stage.parameters, stage.multiply_adds)
+    weights = network.parameters - sum(stage.parameters for stage in network.stages)
+    cost = network.multiply_adds - sum(stage.multiply_adds for stage in network.stages)
+    if weights or cost:
+        add("elsewhere", "", "", weights, cost)
     table.add_section()
     table.add_row("total", "", "", f"{network.parameters:,}", "", f"{network.multiply_adds:,}", "")
     return table
 
 
-def _summary(network: _Network) -> list[str]:
-    batch = network.data.batch_size
-    return [
-        f"parameters   {_memory(network.parameter_bytes)}",
-        f"activations  {_memory(network.activation_bytes)}, kept of {batch} images for the backward pass",
-        f"smallest     data.resize={network.smallest}",
-    ]
-
-
 def _comparison(networks: Sequence[_Network]) -> Table:
-    table = Table("network", "image")
-    for title in ("parameters", "multiply-adds", "memory of parameters", "of activations", "batch", "smallest"):
-        table.add_column(title, justify="right")
+    numbers = ["parameters", "multiply-adds", "memory of parameters", "of activations", "batch", "smallest"]
+    table = _table(["network", "image"], numbers)
     for network in networks:
         table.add_row(
             network.name,
@@ -121,4 +126,4 @@ def _memory(count: int) -> str:
         if value < 1000:
             break
         value, unit = value / 1024, larger
-    return f"{value:.3g} {unit}"
+    return f"{value:.3g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"
