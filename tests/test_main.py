@@ -64,6 +64,7 @@ REFUSALS = [
     (["data.classes=7"], r"data\.classes=7: must be 10, a fact of the chosen option and no setting"),
     (["~optimizer.lr"], r"~optimizer\.lr: a setting can't be taken away; the default is optimizer\.lr=0\.001"),
     (["+optimizer.lr=0.9"], r"\+optimizer\.lr: the setting is there already; leave the \+ out"),
+    (["seed=3", "model=null"], r"model=null: must name an option of that group"),
     (["+model=densenet"], r"\+model: an option of model is chosen already; choose another without the \+"),
     (["model=lenet,densenet"], r"model=lenet,densenet: several values make a sweep, which needs -m"),
     (["-m", "seed=1,2", "optimizer.lr=0.1,fast"], r"optimizer\.lr=fast: must be a number above 0 \(in seed=1 optimizer\.lr=fast\)"),

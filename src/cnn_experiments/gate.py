@@ -92,7 +92,12 @@ def refusing() -> Iterator[None]:
     except (Refusal, HydraException, OmegaConfBaseException, YAMLError) as error:
         print(explain(error), file=sys.stderr)
         sys.exit(2)
-    except Exception:
+    except Exception as error:
+        if str(error).startswith("Config group override must be a string"):  # Hydra, of a group that is null
+            groups = [word for word in sys.argv if (CONF / word.strip("+").partition("=")[0]).is_dir() and "=" in word]
+            nameless = [word for word in groups if re.fullmatch(r"[^=]+=(null|true|false|[\d.]+)", word)]
+            print(f"{' '.join(nameless)}: must name an option of that group", file=sys.stderr)
+            sys.exit(2)
         traceback.print_exc()
         sys.exit(1)
 
