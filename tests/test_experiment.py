@@ -108,6 +108,13 @@ class Unfinished(OneSize):
         return self.missing(x) if self.training else super().forward(x)
 
 
+class LooksInTraining(OneSize):
+    """Can't be trained without values, and may be tried without."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x * (1 + x.mean().item()) if self.training else x)
+
+
 class NeedsValues(OneSize):
     """Can't be built without memory."""
 
@@ -124,7 +131,7 @@ def own(tmp_path: Path, name: str) -> DictConfig:
     return configured("model=own", f"hydra.searchpath=[file://{tmp_path}]")
 
 
-@pytest.mark.parametrize("name", ["OneSize", "NeedsValues"])
+@pytest.mark.parametrize("name", ["OneSize", "NeedsValues", "LooksInTraining"])
 def test_a_network_of_ones_own_may_be_choosy(tmp_path: Path, name: str) -> None:
     config = own(tmp_path, name)
     check_parts(config)

@@ -46,8 +46,9 @@ def _look(model: nn.Module, channels: int, size: int, device: str, batch_size: i
 
 
 def usable_device(model: nn.Module, channels: int, size: int) -> str:
-    """`meta` where the network takes an image without values, `cpu` otherwise."""
-    return "meta" if refusal(model, channels, size, "meta") is None else "cpu"
+    """`meta` where the network takes images without values, in training too; `cpu` otherwise."""
+    trial = model, channels, size, "meta"
+    return "meta" if refusal(*trial) is None and training_refusal(*trial, batch_size=2) is None else "cpu"
 
 
 def parameters(model: nn.Module) -> int:

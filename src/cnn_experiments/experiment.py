@@ -122,8 +122,12 @@ def fitting_model(config: DictConfig, data: ImageDataModule) -> nn.Module:
             raise
         said = refusal(model, data.channels, data.size, device, data.classes)
         if said is None:
-            _check_training(model, data, device)
-            return model
+            unfit = _unfit_for_training(model, data, device)
+            if unfit is None:
+                return model
+            if device == "meta":  # it may only need values in training
+                continue
+            raise unfit
         smallest = smallest_size(model, data.channels, max(512, data.size), device)
         if smallest is not None and smallest > data.size:
             raise Refusal(
@@ -134,14 +138,13 @@ def fitting_model(config: DictConfig, data: ImageDataModule) -> nn.Module:
     raise Refusal(f"model: does not fit {images}: {said}")
 
 
-def _check_training(model: nn.Module, data: ImageDataModule, device: str) -> None:
+def _unfit_for_training(model: nn.Module, data: ImageDataModule, device: str) -> Refusal | None:
     batch_size = min(data.batch_size, 2)  # of two images, one can tell what holds for more
     trial = model, data.channels, data.size, device
     said = training_refusal(*trial, batch_size)
     if said is not None and batch_size == 1 and training_refusal(*trial, batch_size=2) is None:
-        raise Refusal(f"data.batch_size=1: must be 2 or more for this network: {said}")
-    if said is not None:
-        raise Refusal(f"model: does not train: {said}")
+        return Refusal(f"data.batch_size=1: must be 2 or more for this network: {said}")
+    return Refusal(f"model: does not train: {said}") if said is not None else None
 
 
 def _compiler() -> str:

@@ -69,6 +69,40 @@ def nin() -> nn.Sequential:
     )  # fmt: skip
 
 
+class Inception(nn.Module):
+    def __init__(self, before: int, c1: int, c2: tuple[int, int], c3: tuple[int, int], c4: int) -> None:
+        super().__init__()
+        self.p1_1 = nn.Conv2d(before, c1, 1)
+        self.p2_1 = nn.Conv2d(before, c2[0], 1)
+        self.p2_2 = nn.Conv2d(c2[0], c2[1], 3, padding=1)
+        self.p3_1 = nn.Conv2d(before, c3[0], 1)
+        self.p3_2 = nn.Conv2d(c3[0], c3[1], 5, padding=2)
+        self.p4_1 = nn.MaxPool2d(3, stride=1, padding=1)
+        self.p4_2 = nn.Conv2d(before, c4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        p1 = torch.relu(self.p1_1(x))
+        p2 = torch.relu(self.p2_2(torch.relu(self.p2_1(x))))
+        p3 = torch.relu(self.p3_2(torch.relu(self.p3_1(x))))
+        p4 = torch.relu(self.p4_2(self.p4_1(x)))
+        return torch.cat((p1, p2, p3, p4), dim=1)
+
+
+def googlenet() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 64, 7, stride=2, padding=3), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1),
+        nn.Conv2d(64, 64, 1), nn.ReLU(), nn.Conv2d(64, 192, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1),
+        Inception(192, 64, (96, 128), (16, 32), 32), Inception(256, 128, (128, 192), (32, 96), 64),
+        nn.MaxPool2d(3, stride=2, padding=1),
+        Inception(480, 192, (96, 208), (16, 48), 64), Inception(512, 160, (112, 224), (24, 64), 64),
+        Inception(512, 128, (128, 256), (24, 64), 64), Inception(512, 112, (144, 288), (32, 64), 64),
+        Inception(528, 256, (160, 320), (32, 128), 128),
+        nn.MaxPool2d(3, stride=2, padding=1),
+        Inception(832, 256, (160, 320), (32, 128), 128), Inception(832, 384, (192, 384), (48, 128), 128),
+        nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Linear(1024, 10),
+    )  # fmt: skip
+
+
 class Residual(nn.Module):
     def __init__(self, before: int, channels: int, use_1x1conv: bool = False, stride: int = 1) -> None:
         super().__init__()
@@ -129,6 +163,7 @@ NETWORKS = [
     ("model=alexnet model.padding=1", lambda: alexnet(padding=1), 224),
     ("model=vgg11 model.channel_divisor=8 model.hidden_divisor=8", vgg11_eighth, 224),
     ("model=nin", nin, 224),
+    ("model=googlenet", googlenet, 96),
     ("model=resnet18", resnet18, 28),
     ("model=resnet18", resnet18, 96),
     ("model=densenet", densenet, 96),

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from omegaconf import OmegaConf
 
 from cnn_experiments.tasks.inspect import inspect
 from tests.conftest import configured
@@ -38,6 +39,18 @@ def test_memory_is_that_of_the_configured_batch(capsys: pytest.CaptureFixture[st
         assert line is not None
         found.append(float(line[1]))
     assert found[1] == pytest.approx(2 * found[0], rel=0.01)
+
+
+def test_a_network_that_needs_values_in_training_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    config = configured()
+    OmegaConf.set_struct(config, value=False)
+    config.model = {
+        "_target_": "tests.test_experiment.LooksInTraining",
+        "in_channels": 1,
+        "num_classes": 10,
+    }
+    inspect([("mine", config)])
+    assert rows(capsys.readouterr().out)[-1][3] == f"{784 * 10 + 10:,}"
 
 
 def test_several_networks_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
