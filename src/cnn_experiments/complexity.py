@@ -45,10 +45,11 @@ def _look(model: nn.Module, channels: int, size: int, device: str, batch_size: i
         return functional_call(model, _state(model, device), images)
 
 
-def usable_device(model: nn.Module, channels: int, size: int) -> str:
-    """`meta` where the network takes images without values, in training too; `cpu` otherwise."""
+def usable_device(model: nn.Module, channels: int, size: int, training: bool = False) -> str:
+    """`meta` where the network takes images without values, `cpu` otherwise."""
     trial = model, channels, size, "meta"
-    return "meta" if refusal(*trial) is None and training_refusal(*trial, batch_size=2) is None else "cpu"
+    said = training_refusal(*trial, batch_size=2) if training else refusal(*trial)
+    return "meta" if said is None else "cpu"
 
 
 def parameters(model: nn.Module) -> int:

@@ -22,14 +22,10 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, BatchNorm)
 every_network = pytest.mark.parametrize("facts", NETWORKS, ids=ids)
 
 
-def stages(network: Network) -> list[nn.Module]:
-    return [*network.features, *network.head]
-
-
 def stage_shapes(network: Network, image: Tensor) -> list[list[int]]:
     """The output shape of every stage of features and head, in order."""
     shapes = []
-    for stage in stages(network):
+    for stage in [*network.features, *network.head]:
         image = stage(image)
         shapes.append(list(image.shape))
     return shapes

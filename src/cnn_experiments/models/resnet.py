@@ -66,7 +66,7 @@ class PreActivationBlock(nn.Module):
     def __init__(self, in_channels: int, channels: int, stride: int, bottleneck: bool, first: bool) -> None:
         super().__init__()
         conv, *others = convolutions(in_channels, channels, stride, bottleneck, bias=False)
-        out_channels = (others or [conv])[-1].out_channels
+        out_channels = others[-1].out_channels
         self.activation = nn.Sequential(*([] if first else [nn.BatchNorm2d(in_channels), nn.ReLU()]))
         self.residual = nn.Sequential(conv)
         for other in others:

@@ -46,7 +46,8 @@ class _Network:
     def of(cls, name: str, config: DictConfig) -> "_Network":
         data = build_data(config)
         model = fitting_model(config, data)
-        trial = model, data.channels, data.size, complexity.usable_device(model, data.channels, data.size)
+        image = model, data.channels, data.size
+        trial = *image, complexity.usable_device(*image)
         return cls(
             name,
             data,
@@ -54,7 +55,7 @@ class _Network:
             complexity.parameters(model),
             complexity.multiply_adds(*trial),
             complexity.parameter_bytes(model),
-            complexity.activation_bytes(*trial, data.batch_size),
+            complexity.activation_bytes(*image, complexity.usable_device(*image, training=True), data.batch_size),
             complexity.smallest_size(*trial),
         )
 
