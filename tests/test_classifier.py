@@ -34,6 +34,7 @@ def classifier(lr: float = 0.0, label_smoothing: float = 0.0) -> Classifier:
         label_smoothing,
         memory_format=torch.contiguous_format,
         compiled=False,
+        after_epoch="val",
     )
 
 
@@ -141,6 +142,7 @@ def wrapped(command: str, memory_format: torch.memory_format, compiled: bool = F
         label_smoothing=0.0,
         memory_format=memory_format,
         compiled=compiled,
+        after_epoch="val",
     )
     module.eval()
     return module
@@ -168,7 +170,14 @@ def test_inputs_have_the_memory_format_too() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
     network.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     module = Classifier(
-        network, partial(torch.optim.SGD, lr=0.0), cosine, NAMES, 0.0, torch.channels_last, compiled=False
+        network,
+        partial(torch.optim.SGD, lr=0.0),
+        cosine,
+        NAMES,
+        0.0,
+        torch.channels_last,
+        compiled=False,
+        after_epoch="val",
     )
     module(torch.rand(2, 3, 2, 2))
     assert seen[0].is_contiguous(memory_format=torch.channels_last)

@@ -67,6 +67,7 @@ class Classifier(pl.LightningModule):
         label_smoothing: share of the target spread over all classes, from 0 up to 1.
         memory_format: of the network's weights and inputs.
         compiled: whether torch.compile speeds the network up. Its modules and checkpoints stay as they are.
+        after_epoch: what the images are that it is measured on after every epoch, which its figures are named after.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Classifier(pl.LightningModule):
         label_smoothing: float,
         memory_format: torch.memory_format,
         compiled: bool,
+        after_epoch: Stage,
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=memory_format)
@@ -87,6 +89,7 @@ class Classifier(pl.LightningModule):
         self._class_names = class_names
         self._memory_format = memory_format
         self._to_be_compiled = compiled
+        self._after_epoch = after_epoch
 
         stages: tuple[Stage, ...] = ("train", "val", "test")
         # nn.ModuleDict refuses the key "train", which is a method of every module.
@@ -109,7 +112,7 @@ class Classifier(pl.LightningModule):
         return self._step(batch, "train")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._step(batch, "val")
+        self._step(batch, self._after_epoch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._step(batch, "test")
@@ -126,7 +129,7 @@ class Classifier(pl.LightningModule):
         self._log_metrics("train")
 
     def on_validation_epoch_end(self) -> None:
-        self._log_metrics("val")
+        self._log_metrics(self._after_epoch)
 
     def on_test_epoch_end(self) -> None:
         self._log_metrics("test")

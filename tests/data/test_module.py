@@ -62,6 +62,28 @@ def test_nothing_held_out_trains_on_everything() -> None:
     assert data.val_dataloader() == []
 
 
+def test_the_test_set_after_every_epoch() -> None:
+    data = digits("data.val_size=0", "data.test_every_epoch=true")
+    data.setup("fit")
+    (images, labels) = (torch.cat(part) for part in zip(*data.val_dataloader(), strict=True))  # type: ignore[arg-type]
+    expected = data.load(train=False)
+    assert torch.equal(images, expected[0])
+    assert torch.equal(labels, expected[1])
+    assert sum(len(labels) for _, labels in data.train_dataloader()) == 1437
+
+
+@pytest.mark.parametrize(
+    ("overrides", "protocol"),
+    [
+        ([], "holdout"),
+        (["data.val_size=0"], "last_epoch"),
+        (["data.val_size=0", "data.test_every_epoch=true"], "book"),
+    ],
+)
+def test_the_protocol_has_a_name(overrides: list[str], protocol: str) -> None:
+    assert digits(*overrides).protocol == protocol
+
+
 def test_test_images_are_the_same_for_every_seed() -> None:
     images, labels = digits("seed=5").load(train=False)
     assert torch.equal(images, digits().load(train=False)[0])
@@ -92,6 +114,10 @@ def test_normalised_training_images_have_mean_zero_and_deviation_one() -> None:
     [
         ("data.val_size=1437", "val_size=1437: must be below the 1437 training images"),
         ("data.val_size=9", "val_size=9: must be 0 or at least one image for each of the 10 classes"),
+        (
+            "data.test_every_epoch=true",
+            "test_every_epoch=true: must be false where val_size=180 images are held out; data.val_size=0 holds out none",
+        ),
         ("data.augment=crop", "augment=crop: must be one of none, flip, crop_flip"),
     ],
 )

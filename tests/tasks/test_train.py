@@ -125,6 +125,34 @@ def test_with_nothing_held_out_the_last_epoch_is_tested(train: Train) -> None:
     assert_same_weights(folder / "checkpoints" / "best.ckpt", folder / "checkpoints" / "last.ckpt")
 
 
+def test_the_books_protocol_tests_every_epoch_and_reports_the_last(train: Train) -> None:
+    book = ("data.val_size=0", "data.test_every_epoch=true", "optimizer.lr=0.05", "trainer.max_epochs=8")
+    folder = train("run", *QUICK, *book)
+    rows = epochs_of(folder)
+    results = results_of(folder)
+    assert results["protocol"] == "book"
+    assert results["tested_epoch"] == len(rows) == 8
+    accuracies = [float(row["test/acc"]) for row in rows]
+    assert all(round(accuracy * 360, 3).is_integer() for accuracy in accuracies)
+    assert max(accuracies) != accuracies[-1], "the last epoch is the best: this run can't tell the two apart"
+    for name in ("test/acc", "test/loss", "test/f1"):
+        assert results["metrics"][name] == float(rows[-1][name])
+    assert not any(name.startswith("val/") for name in results["metrics"] | rows[-1])
+    assert_same_weights(folder / "checkpoints" / "best.ckpt", folder / "checkpoints" / "last.ckpt")
+    shown = events(folder)
+    start = HParamsPluginData.FromString(shown.SummaryMetadata("_hparams_/session_start_info").plugin_data.content)
+    assert start.session_start_info.hparams["protocol"].string_value == "book"
+    curve = [round(event.value, 6) for event in shown.Scalars("test/acc")]
+    assert curve == [round(accuracy, 6) for accuracy in [*accuracies, accuracies[-1]]]  # and once more at the end
+
+
+def test_looking_at_the_test_set_changes_no_step(train: Train) -> None:
+    every = train("every", *QUICK, "data.val_size=0", "data.test_every_epoch=true")
+    once = train("once", *QUICK, "data.val_size=0")
+    assert_same_weights(every / "checkpoints" / "last.ckpt", once / "checkpoints" / "last.ckpt")
+    assert results_of(every)["metrics"] == results_of(once)["metrics"]
+
+
 def test_the_same_command_gives_the_same_weights_and_figures(train: Train) -> None:
     first, second = train("first", *AUGMENTED), train("second", *AUGMENTED)
     assert_same_weights(first / "checkpoints" / "last.ckpt", second / "checkpoints" / "last.ckpt")
@@ -211,8 +239,13 @@ def test_a_loss_that_is_not_finite_ends_the_run(train: Train, tmp_path: Path, ba
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
 
 
-@pytest.mark.parametrize(("held_out", "found"), [(180, "val/loss"), (0, "test/loss")])
-def test_a_last_step_that_goes_astray_ends_the_run(train: Train, tmp_path: Path, held_out: int, found: str) -> None:
+@pytest.mark.parametrize(
+    ("held_out", "every_epoch", "found"),
+    [(180, "false", "val/loss"), (0, "false", "test/loss"), (0, "true", "test/loss")],
+)
+def test_a_last_step_that_goes_astray_ends_the_run(
+    train: Train, tmp_path: Path, held_out: int, every_epoch: str, found: str
+) -> None:
     with pytest.raises(RunFailedError, match=f"{found} is not finite after step 1"):
         train(
             "run",
@@ -221,6 +254,7 @@ def test_a_last_step_that_goes_astray_ends_the_run(train: Train, tmp_path: Path,
             "trainer.max_epochs=1",
             "trainer.limit_train_batches=1",
             f"data.val_size={held_out}",
+            f"data.test_every_epoch={every_epoch}",
         )
     assert results_of(tmp_path / "run")["status"] == "failed"
 

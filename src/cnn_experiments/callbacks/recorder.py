@@ -17,7 +17,7 @@ from cnn_experiments.run_folder import RunFolder, rounded
 
 log = logging.getLogger(__name__)
 
-_METRICS = ("train/loss", "train/acc", "val/loss", "val/acc", "val/f1")
+_METRICS = tuple(f"{stage}/{figure}" for stage in ("train", "val", "test") for figure in ("loss", "acc", "f1"))
 
 
 class Recorder(Checkpoint):
@@ -49,7 +49,7 @@ class Recorder(Checkpoint):
 
     @property
     def tested_metrics(self) -> dict[str, float]:
-        """Training and validation figures of that epoch."""
+        """Training figures of that epoch, and those measured after it."""
         return {name: value for name, value in self._tested_row.items() if name in _METRICS}
 
     @property

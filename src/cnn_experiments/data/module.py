@@ -28,7 +28,8 @@ class ImageDataModule(pl.LightningDataModule, ABC):
     A batch reaches the network as float32 images (N, channels, size, size) and int64 labels (N,).
 
     Raises:
-        ValueError: `val_size` leaves no training image or has fewer images than classes, or `augment` is unknown.
+        ValueError: `val_size` leaves no training image, has fewer images than classes or holds images out although
+            the test set is used after every epoch, or `augment` is unknown.
     """
 
     class_names: ClassVar[Sequence[str]]
@@ -47,6 +48,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         classes: int,
         batch_size: int,
         val_size: int,
+        test_every_epoch: bool,
         resize: int | None,
         augment: str,
         normalize: bool,
@@ -57,12 +59,18 @@ class ImageDataModule(pl.LightningDataModule, ABC):
             raise ValueError(f"val_size={val_size}: must be below the {self.train_images} training images")
         if 0 < val_size < classes:
             raise ValueError(f"val_size={val_size}: must be 0 or at least one image for each of the {classes} classes")
+        if test_every_epoch and val_size:
+            raise ValueError(
+                f"test_every_epoch=true: must be false where val_size={val_size} images are held out; "
+                "data.val_size=0 holds out none"
+            )
         if augment not in pixels.AUGMENTATIONS:
             raise ValueError(f"augment={augment}: must be one of {', '.join(pixels.AUGMENTATIONS)}")
         self.channels = channels
         self.classes = classes
         self.batch_size = batch_size
         self.val_size = val_size
+        self.test_every_epoch = test_every_epoch
         self.size = resize or self.native_size
         self.seed = seed
         self._augment = pixels.AUGMENTATIONS[augment]
@@ -70,14 +78,26 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self._training: Batches | None = None
         self._resumed: dict[str, int] | None = None
 
+    @property
+    def protocol(self) -> str:
+        """How the tested epoch is found.
+
+        holdout: by images held out of the training set; the test set is used once. last_epoch: it is the last one, with
+        nothing held out; the test set is used once. book: it is the last one, and the test set is used after every one.
+        """
+        if self.val_size:
+            return "holdout"
+        return "book" if self.test_every_epoch else "last_epoch"
+
     @abstractmethod
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
         """Images, uint8 (N, channels, native_size, native_size), and labels, int64 (N,), of one of the two sets."""
 
     def setup(self, stage: str) -> None:
         """Loads what the stage needs and holds the validation images out."""
-        if stage == "test":
+        if stage == "test" or self.test_every_epoch:
             self._test = self.load(train=False)
+        if stage == "test":
             return
         images, labels = self.load(train=True)
         if self.val_size == 0:
@@ -96,7 +116,9 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         return self._training
 
     def val_dataloader(self) -> Batches | list[Batches]:
-        """The held-out images; none with a `val_size` of 0."""
+        """What is looked at after every epoch: the held-out images, the test images or none."""
+        if self.test_every_epoch:
+            return self.test_dataloader()
         return self._batches(self._val) if self.val_size else []
 
     def test_dataloader(self) -> Batches:

@@ -64,14 +64,18 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
     pl.seed_everything(config.seed, verbose=False)
     data = build_data(config)
     classifier = build_classifier(config, data)
-    monitor = "val/acc" if data.val_size else None
+    monitor = "val/acc" if data.protocol == "holdout" else None
     settings = plain(config)
     recorder = Recorder(folder, monitor, settings)
     throughput = Throughput()
     on_terminal = sys.stdout.isatty()
     trainer = build_trainer(
         config,
-        **({} if monitor else {"limit_val_batches": 0}),
+        limit_val_batches={
+            "holdout": config.trainer.limit_val_batches,
+            "book": config.trainer.limit_test_batches,
+            "last_epoch": 0,
+        }[data.protocol],
         logger=dashboard,
         enable_progress_bar=on_terminal,
         num_sanity_val_steps=0,
@@ -90,7 +94,7 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
     folder.write_config(OmegaConf.to_yaml(config, resolve=True))
     image = classifier.model, data.channels, data.size
     folder.record(
-        protocol="holdout" if monitor else "last_epoch",
+        protocol=data.protocol,
         parameters=parameters(classifier.model),
         multiply_adds=multiply_adds(*image, usable_device(*image)),
         device=device_name,
@@ -99,7 +103,7 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
         git_commit=provenance.git_commit(),
         versions=provenance.versions(),
     )
-    dashboard.begin(options | provenance.effective(settings))
+    dashboard.begin(options | {"protocol": data.protocol} | provenance.effective(settings))
     provenance.restart_peak_memory(device)
     say = log.info if trainer.is_global_zero else log.debug
     say("%s on %s, %s, seed %d", options["model"], options["data"], device_name, config.seed)
