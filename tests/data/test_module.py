@@ -118,7 +118,7 @@ def test_normalised_training_images_have_mean_zero_and_deviation_one() -> None:
             "data.test_every_epoch=true",
             "test_every_epoch=true: must be false where val_size=180 images are held out; data.val_size=0 holds out none",
         ),
-        ("data.augment=crop", "augment=crop: must be one of none, flip, crop_flip"),
+        ("data.augment=crop", "augment=crop: must be one of none, flip, crop_flip, crop_flip_erase"),
     ],
 )
 def test_impossible_values_are_refused(override: str, message: str) -> None:

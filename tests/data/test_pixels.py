@@ -38,11 +38,38 @@ def test_crop_moves_every_image_on_its_own(images: Tensor) -> None:
     assert len(moves) > 30
 
 
+def test_erase_fills_a_rectangle_of_about_half_of_the_images() -> None:
+    torch.manual_seed(0)
+    black = torch.zeros(2000, 2, 28, 20, dtype=torch.uint8)
+    changed = pixels.erase(black) > 0
+    shares, proportions, filled = [], [], []
+    for image in changed:
+        if not image.any():
+            continue
+        rows, columns = image.any(0).any(1).nonzero().flatten(), image.any(0).any(0).nonzero().flatten()
+        tall, wide = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+        shares.append(tall * wide / (28 * 20))
+        proportions.append(tall / wide)
+        filled.append(image.sum().item() / (2 * tall * wide))
+    assert 900 < len(shares) < 1100
+    assert min(shares) == pytest.approx(0.02, abs=0.01)
+    assert max(shares) == pytest.approx(0.40, abs=0.02)
+    assert 0.19 < sum(shares) / len(shares) < 0.22  # of 0.02 to 0.40, but for what is cut off
+    assert min(proportions) < 0.35
+    assert max(proportions) > 3
+    assert min(filled) > 0.9  # noise, but for the zeros among it, in all channels
+    assert sum(filled) / len(filled) == pytest.approx(255 / 256, abs=1e-3)
+    assert changed[:, :, 0].any()
+    assert changed[:, :, -1].any()
+    assert changed[..., 0].any()
+    assert changed[..., -1].any()
+
+
 def test_augmentations_repeat_with_the_generator(images: Tensor) -> None:
     torch.manual_seed(3)
-    first = pixels.AUGMENTATIONS["crop_flip"](images)
+    first = pixels.AUGMENTATIONS["crop_flip_erase"](images)
     torch.manual_seed(3)
-    assert torch.equal(pixels.AUGMENTATIONS["crop_flip"](images), first)
+    assert torch.equal(pixels.AUGMENTATIONS["crop_flip_erase"](images), first)
     assert torch.equal(pixels.AUGMENTATIONS["none"](images), images)
 
 
