@@ -183,10 +183,11 @@ def explain(error: Exception, overrides: list[str] | None = None) -> str:
     if isinstance(error, Refusal):
         return str(error)
     said = str(error)
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, option = str(error.missing_cfg_file).rpartition("/")
-        allowed = ", ".join(error.options)
-        return f"{group}={option}: there is no such option; allowed: {allowed}{near(option, error.options)}"
+    if isinstance(error, MissingConfigException):
+        missing = str(error.missing_cfg_file)
+        group, _, option = missing.rpartition("/") if error.options else missing.partition("/")
+        if options := error.options or _options(group):
+            return f"{group}={option}: there is no such option; allowed: {', '.join(options)}{near(option, options)}"
     if unknown := re.search(r"^Could not override .*use \+([^=]+)=(.*)$", said, re.DOTALL):
         key, value = unknown.groups()
         return str(unknown_key(key, value, _known_keys(overrides, besides=key)))
@@ -200,6 +201,14 @@ def explain(error: Exception, overrides: list[str] | None = None) -> str:
         return f"{error.override}: can't be read as KEY=VALUE ({said.splitlines()[0]})"
     parts = [said, str(error.__cause__ or "")]
     return ": ".join(" ".join(part.split()) for part in parts if part)
+
+
+def _options(group: str) -> list[str]:
+    """All options of a group, those in folders of their own too: `book/adam/lenet`."""
+    arguments, _ = get_args_parser().parse_known_args()
+    folders = [folder / group for folder in (CONF, Path(arguments.config_dir or CONF))]
+    found = {path.relative_to(folder).with_suffix("") for folder in folders for path in folder.rglob("*.yaml")}
+    return sorted(path.as_posix() for path in found)
 
 
 def _known_keys(overrides: list[str] | None, besides: str) -> list[str]:
