@@ -53,7 +53,8 @@ def _succeeds(config: DictConfig) -> bool:
 
     _log_warnings()
     job = HydraConfig.get()
-    options = {group: choice for group, choice in job.runtime.choices.items() if not group.startswith("hydra/")}
+    choices = job.runtime.choices.items()
+    options = {group: choice for group, choice in choices if choice is not None and not group.startswith("hydra/")}
     path = Path(job.runtime.output_dir)
     folder = RunFolder(short(path))
     with read_write(cast(DictConfig, job)):

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def events(folder: Path) -> EventAccumulator:
 
 
 def test_folder_of_a_run(train: Train) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
     folder = train("run", *QUICK)
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if "events" not in path.name} == {
         "checkpoints",
@@ -65,6 +67,7 @@ def test_folder_of_a_run(train: Train) -> None:
     assert results["protocol"] == "holdout"
     assert (results["model"], results["data"], results["seed"]) == ("lenet", "digits", 0)
     assert results["overrides"] == list(QUICK)
+    assert before <= datetime.fromisoformat(results["started"]) <= datetime.now(UTC)
     assert results["epochs"] == 3
     assert (results["parameters"], results["multiply_adds"]) == (44_878, 281_640)
     assert results["precision"] == "32-true"

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -45,6 +46,7 @@ def train(config: DictConfig, folder: RunFolder, options: dict[str, str], overri
     with _standing(folder, dashboard):
         folder.record(
             status="running",
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
             model=options["model"],
             data=options["data"],
             options=options,
