@@ -14,7 +14,12 @@ class ConsoleHandler(logging.Handler):
         """Unwrapped, so that every message stays one line in a pipe or a file."""
         message = self.format(record)
         style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else None
-        rich.get_console().print(message, style=style, markup=False, highlight=False, soft_wrap=True)
+        print_line(message, style)
+
+
+def print_line(line: str, style: str | None = None) -> None:
+    """As it is."""
+    rich.get_console().print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_table(table: Table) -> None:

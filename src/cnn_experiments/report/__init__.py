@@ -1,0 +1,1 @@
+"""What reads many runs, by their results.json and metrics.csv alone."""

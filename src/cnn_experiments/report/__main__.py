@@ -1,0 +1,65 @@
+"""`python -m cnn_experiments.report --published FOLDER...`: published figures beside those of the runs there."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.table import Table
+
+from cnn_experiments.console import print_line, print_table
+from cnn_experiments.errors import Refusal
+from cnn_experiments.report.ledger import Row, ledger
+from cnn_experiments.report.markdown import write
+from cnn_experiments.report.runs import find
+from cnn_experiments.report.text import HEAD, cells, notes
+
+
+def main() -> None:
+    """Prints the ledger, and writes it where `--markdown` says. Exit status 2 for bad input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cnn_experiments.report", description="Holds runs of recipes against published figures."
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="runs, or folders with runs below them")
+    parser.add_argument("--published", action="store_true", required=True, help="the published figures beside ours")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write that there, with pictures beside it")
+    arguments = parser.parse_args()
+    try:
+        _published(arguments.folders, arguments.markdown)
+    except Refusal as refusal:
+        print(refusal, file=sys.stderr)
+        sys.exit(2)
+
+
+def _published(folders: list[Path], file: Path | None) -> None:
+    if file is not None and not file.parent.is_dir():
+        raise Refusal(f"--markdown={file}: must be in a folder that is there")
+    runs, damaged = find(folders)
+    made = ledger(runs)
+    for device, rows in made.by(lambda row: row.device).items():
+        print_table(_table(device, rows))
+    if made.rows:
+        print_line("inside: our median lies in the brackets; above: every seed beats the best figure published")
+    for line in notes(row.recipe for row in made.rows):
+        print_line(line)
+    for line in [*(f"damaged: {line}" for line in damaged), *(f"left out: {line}" for line in made.left_out)]:
+        print_line(line, style="yellow")
+    if made.of_no_recipe:
+        print_line(f"{made.of_no_recipe} runs follow none of the recipes")
+    if made.missing:
+        print_line(f"{len(made.missing)} recipes with published figures have no run here")
+    if file is not None:
+        write(made, file)
+        print_line(f"written: {file}")
+
+
+def _table(device: str, rows: list[Row]) -> Table:
+    table = Table(title=f"on {device}", title_justify="left")
+    for number, name in enumerate(HEAD):
+        table.add_column(name, justify="right" if number > HEAD.index("verdict") else "left", no_wrap=name == "recipe")
+    for row in rows:
+        table.add_row(*cells(row))
+    return table
+
+
+if __name__ == "__main__":
+    main()

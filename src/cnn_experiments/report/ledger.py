@@ -1,0 +1,150 @@
+"""Published figures beside those of runs that follow the same recipes."""
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from cnn_experiments.report.published import Recipe, best_of, recipes
+from cnn_experiments.report.runs import Run
+
+_SAME_RESULT = {
+    "experiment",
+    "seed",
+    "ckpt_path",
+    "data.root",
+    "trainer.accelerator",
+    "compile",
+    "memory_format",
+}
+"""What may be set on the command line of a recipe and leaves it that recipe."""
+_PLACES = {"trainer=default", "trainer=cpu", "trainer=gpu"}
+_CHANCE = 0.1
+
+
+@dataclass(frozen=True)
+class Row:
+    """A recipe and its completed runs on one kind of device, one for each seed."""
+
+    recipe: Recipe
+    runs: Sequence[Run]
+
+    @property
+    def device(self) -> str:
+        """The device's kind and model."""
+        return str(self.runs[0].results["device"])
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Test accuracy that each run reports."""
+        return [run.results["metrics"]["test/acc"] for run in self.runs]
+
+    @property
+    def median(self) -> float:
+        """Of the test accuracies."""
+        return statistics.median(self.accuracies)
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation of the test accuracies (ddof 1); None for a single run."""
+        return statistics.stdev(self.accuracies) if len(self.runs) > 1 else None
+
+    @property
+    def chance(self) -> int:
+        """How many runs ended at the accuracy of guessing."""
+        return sum(abs(accuracy - _CHANCE) < 5e-4 for accuracy in self.accuracies)
+
+    @property
+    def train_accuracy(self) -> float:
+        """Median over the runs."""
+        return statistics.median(run.results["metrics"]["train/acc"] for run in self.runs)
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time of an epoch with the evaluation behind it, the median over the runs that were not resumed."""
+        whole = [run.results for run in self.runs if not any(map(_is_resuming, run.results["overrides"]))]
+        return statistics.median(each["seconds"]["fit"] / each["epochs"] for each in whole) if whole else None
+
+    @property
+    def verdict(self) -> str:
+        """Whether the median lies in the published band.
+
+        Of a recipe without one: whether every run beats the highest figure that is published for its network.
+        """
+        if self.recipe.band is None:
+            return "above" if min(self.accuracies) > best_of(self.recipe.network) else "not above"
+        low, high = self.recipe.band
+        if low <= self.median <= high:
+            return "inside"
+        return "outside, below" if self.median < low else "outside, above"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All rows with runs, in the order of the published figures; and why other runs are in none."""
+
+    rows: list[Row]
+    left_out: list[str]
+    """A line on each run of a recipe that is in no row."""
+    of_no_recipe: int
+    """How many runs follow none of the recipes."""
+
+    def by(self, kind: Callable[[Row], str]) -> dict[str, list[Row]]:
+        """The rows in groups of one kind."""
+        groups: dict[str, list[Row]] = {}
+        for row in self.rows:
+            groups.setdefault(kind(row), []).append(row)
+        return groups
+
+    @property
+    def missing(self) -> list[Recipe]:
+        """The recipes without a run."""
+        measured = {row.recipe.name for row in self.rows}
+        return [recipe for name, recipe in recipes().items() if name not in measured]
+
+
+def ledger(runs: Iterable[Run]) -> Ledger:
+    """Sorts runs into the rows that they belong to.
+
+    A run counts where it followed a published recipe to the end and nothing was set that changes the result.
+    """
+    counted: dict[tuple[str, str], dict[int, Run]] = {}
+    left_out: list[str] = []
+    of_no_recipe = 0
+    for run in runs:
+        results = run.results
+        name = results["options"].get("experiment")
+        if name not in recipes():
+            of_no_recipe += 1
+            continue
+        if reason := _why_not(run, name):
+            left_out.append(f"{run.folder}: {reason}")
+            continue
+        seeds = counted.setdefault((name, results["device"]), {})
+        if first := seeds.get(results["seed"]):
+            left_out.append(f"{run.folder}: seed {results['seed']} again, as in {first.folder}")
+            continue
+        seeds[results["seed"]] = run
+    rows = [
+        Row(recipe, [run for _, run in sorted(seeds.items())])
+        for name, recipe in recipes().items()
+        for (counted_name, _), seeds in sorted(counted.items())
+        if counted_name == name
+    ]
+    return Ledger(rows, left_out, of_no_recipe)
+
+
+def _why_not(run: Run, name: str) -> str | None:
+    changed = [given for given in run.results["overrides"] if _changes_the_result(given)]
+    if changed:
+        return f"not {name}, it has {' '.join(changed)}"
+    if run.results["status"] != "completed":
+        return f"{name} {run.results['status']}: {run.results.get('error') or 'not at its end'}"
+    return None
+
+
+def _changes_the_result(override: str) -> bool:
+    return override not in _PLACES and override.lstrip("+").partition("=")[0] not in _SAME_RESULT
+
+
+def _is_resuming(override: str) -> bool:
+    return override.partition("=")[0] == "ckpt_path" and override != "ckpt_path=null"

@@ -1,0 +1,57 @@
+"""Published figures and our curves in one picture for each network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from cnn_experiments.report.ledger import Row
+from cnn_experiments.report.published import best_of
+from cnn_experiments.report.text import share
+
+_OURS, _PUBLISHED, _MISTAKEN = "#1f77b4", "#444444", "#d62728"
+
+
+def picture(rows: Sequence[Row], path: Path) -> None:
+    """Draws the measured recipes for one network side by side, test accuracy over epochs."""
+    figure = Figure(figsize=(3.6 * len(rows), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(rows), sharey=True, squeeze=False)[0]
+    for panel, row in zip(panels, rows, strict=True):
+        _draw(panel, row)
+    panels[0].set_ylabel("accuracy")
+    figure.suptitle(rows[0].recipe.network)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _draw(panel: Axes, row: Row) -> None:
+    recipe = row.recipe
+    figure_of_a_run = "test/acc" if recipe.band else "val/acc"
+    epochs = max(len(run.curve(figure_of_a_run)) for run in row.runs)
+    for run in row.runs:
+        curve = run.curve(figure_of_a_run)
+        panel.plot(range(1, len(curve) + 1), curve, color=_OURS, alpha=0.45, linewidth=1)
+    panel.plot([], [], color=_OURS, label=f"ours, {len(row.runs)} seed{'s' * (len(row.runs) > 1)}")
+    if recipe.band is None:
+        panel.plot([epochs] * len(row.runs), row.accuracies, "_", color=_OURS, markersize=12, label="ours, test")
+        best = best_of(recipe.network)
+        panel.axhline(best, color=_PUBLISHED, linestyle=":", label=f"best published, {share(best)}")
+        panel.plot([], [], " ", label="(curves: validation)")
+    elif recipe.builds is not None:
+        builds = recipe.builds
+        below, above = builds.median - builds.low, builds.high - builds.median
+        label = f"{builds.count} builds, 5 to 95 %"
+        panel.errorbar(epochs, builds.median, [[below], [above]], fmt="s", color=_PUBLISHED, capsize=5, label=label)
+    for each in recipe.prints:
+        colour, said = (_MISTAKEN, " (mistaken)") if each.mistake else (_PUBLISHED, "")
+        first = epochs - len(each.curve) + 1
+        style = {"marker": "o", "markersize": 4, "linestyle": "--", "color": colour}
+        panel.plot(range(first, epochs + 1), each.curve, label=f"{each.source}{said}", **style)  # type: ignore[arg-type]
+    if recipe.band is not None and recipe.builds is None:
+        panel.axhspan(*recipe.band, color=_PUBLISHED, alpha=0.12, label="band")
+    panel.set_title(recipe.name, fontsize=9)
+    panel.set_xlabel("epoch")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize=7, loc="lower right")

@@ -1,0 +1,48 @@
+"""Runs made up on disk."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Writes a run's results.json, and metrics.csv where curves are given; returns its folder."""
+
+    def make(
+        name: str,
+        experiment: str | None,
+        seed: int = 0,
+        accuracy: float = 0.8,
+        changes: tuple[str, ...] = (),
+        curves: dict[str, list[float]] | None = None,
+        **facts: Any,
+    ) -> Path:
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        results = {
+            "status": "completed",
+            "started": "2026-11-22T10:00:00+00:00",
+            "options": {"model": "lenet"} | ({"experiment": experiment} if experiment else {}),
+            "overrides": [*([f"experiment={experiment}"] if experiment else []), f"seed={seed}", *changes],
+            "seed": seed,
+            "metrics": {"test/acc": accuracy, "train/acc": 0.9},
+            "epochs": 10,
+            "seconds": {"fit": 80.0, "test": 1.0},
+            "device": "cpu (AMD EPYC)",
+            "versions": {"torch": "2.15.0", "lightning": "2.6.6"},
+            "git_commit": "0123456789abcdef",
+            "error": None,
+        } | facts
+        (folder / "results.json").write_text(json.dumps(results))
+        if curves:
+            lines = [",".join(curves), *(",".join(map(str, row)) for row in zip(*curves.values(), strict=True))]
+            (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+        return folder
+
+    return make

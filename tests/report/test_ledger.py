@@ -1,0 +1,121 @@
+"""Which runs count, and what is said of them."""
+
+from pathlib import Path
+
+import pytest
+
+from cnn_experiments.report.ledger import Ledger, Row, ledger
+from cnn_experiments.report.published import recipes
+from cnn_experiments.report.runs import find
+from cnn_experiments.report.text import cells
+from tests.report.conftest import MakeRun
+
+
+def made(folder: Path) -> Ledger:
+    return ledger(find([folder])[0])
+
+
+def only_row(folder: Path) -> Row:
+    (row,) = made(folder).rows
+    return row
+
+
+def test_figures_of_a_row(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed, accuracy in enumerate((0.80, 0.79, 0.82, 0.81)):
+        make_run(str(seed), "book/sgd/lenet", seed, accuracy, seconds={"fit": 80.0 + 10 * seed, "test": 1.0})
+    row = only_row(tmp_path)
+    assert row.accuracies == [0.80, 0.79, 0.82, 0.81]
+    assert row.median == pytest.approx(0.805)
+    assert row.deviation == pytest.approx(0.0129099, rel=1e-5)  # sqrt((.005^2 + .015^2 + .015^2 + .005^2) / 3)
+    assert row.seconds == pytest.approx(9.5)
+    assert (row.chance, row.train_accuracy, row.device) == (0, 0.9, "cpu (AMD EPYC)")
+    assert cells(row) == [
+        "book/sgd/lenet",
+        ".806 [.774, .824] of 182",
+        ".805 [.790, .820] of 4, sd .0129",
+        "inside",
+        "0/182, 0/4",
+        ".900",
+        "0.7 (B)",
+        "9.5",
+    ]
+
+
+def test_a_single_run_has_no_spread(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("one", "book/adam/resnet18", accuracy=0.9)
+    row = only_row(tmp_path)
+    assert row.deviation is None
+    assert cells(row)[1:4] == [".903 (N2), band [.844, .912]", ".900, one seed", "inside"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "accuracies", "verdict"),
+    [
+        ("book/sgd/lenet", (0.774,), "inside"),
+        ("book/sgd/lenet", (0.824,), "inside"),
+        ("book/sgd/lenet", (0.7739,), "outside, below"),
+        ("book/sgd/lenet", (0.8241,), "outside, above"),
+        ("book/sgd/lenet", (0.70, 0.80, 0.81), "inside"),
+        ("book/sgd/nin", (0.1, 0.1, 0.85), "inside"),
+        ("best/lenet", (0.8281, 0.9), "above"),
+        ("best/lenet", (0.828, 0.9), "not above"),
+    ],
+)
+def test_verdicts(make_run: MakeRun, tmp_path: Path, recipe: str, accuracies: tuple[float, ...], verdict: str) -> None:
+    for seed, accuracy in enumerate(accuracies):
+        make_run(str(seed), recipe, seed, accuracy)
+    assert only_row(tmp_path).verdict == verdict
+
+
+def test_runs_at_chance_are_counted(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed, accuracy in enumerate((0.1, 0.85, 0.1003, 0.11)):
+        make_run(str(seed), "book/sgd/nin", seed, accuracy)
+    row = only_row(tmp_path)
+    assert row.chance == 2
+    assert cells(row)[4] == "8/102, 2/4"
+
+
+def test_what_does_not_change_the_result_may_be_set(make_run: MakeRun, tmp_path: Path) -> None:
+    unchanged = ("trainer=cpu", "data.root=/images", "trainer.accelerator=cpu", "memory_format=channels_last")
+    make_run("run", "book/sgd/lenet", changes=unchanged)
+    assert len(only_row(tmp_path).runs) == 1
+
+
+def test_other_runs_are_left_out_with_the_reason(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("1", "book/sgd/lenet", seed=3)
+    make_run("2", "book/sgd/lenet", seed=3, accuracy=0.5)
+    make_run("3", "book/sgd/lenet", seed=4, changes=("trainer.max_epochs=1", "trainer=smoke"))
+    make_run("4", "book/sgd/lenet", seed=5, status="failed", error="SIGKILL")
+    make_run("5", "book/sgd/lenet", seed=6, status="running")
+    make_run("6", None)
+    make_run("7", "mine/lenet")
+    ledger = made(tmp_path)
+    assert [run.folder.name for row in ledger.rows for run in row.runs] == ["1"]
+    runs = tmp_path / "runs"
+    assert ledger.left_out == [
+        f"{runs / '2'}: seed 3 again, as in {runs / '1'}",
+        f"{runs / '3'}: not book/sgd/lenet, it has trainer.max_epochs=1 trainer=smoke",
+        f"{runs / '4'}: book/sgd/lenet failed: SIGKILL",
+        f"{runs / '5'}: book/sgd/lenet running: not at its end",
+    ]
+    assert ledger.of_no_recipe == 2
+
+
+def test_devices_have_rows_of_their_own(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("1", "book/sgd/lenet")
+    make_run("2", "book/sgd/lenet", device="cuda (NVIDIA H200)")
+    make_run("3", "book/adam/lenet", device="cuda (NVIDIA H200)")
+    rows = made(tmp_path).rows
+    assert [(row.recipe.name, row.device) for row in rows] == [
+        ("book/adam/lenet", "cuda (NVIDIA H200)"),
+        ("book/sgd/lenet", "cpu (AMD EPYC)"),
+        ("book/sgd/lenet", "cuda (NVIDIA H200)"),
+    ]
+    assert len(made(tmp_path).missing) == len(recipes()) - 2
+
+
+def test_a_resumed_run_tells_nothing_of_the_time(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("1", "book/sgd/lenet", changes=("ckpt_path=outputs/before",))
+    row = only_row(tmp_path)
+    assert row.seconds is None
+    assert cells(row)[-1] == ""

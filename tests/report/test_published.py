@@ -1,0 +1,120 @@
+"""The published figures say what was published."""
+
+import pytest
+
+from cnn_experiments.report.published import best_of, recipes, sources
+
+# Test accuracy of the last epoch: median, 5 % and 95 %, maximum, builds, builds at chance, seconds an epoch.
+BUILDS = {
+    "lenet": (0.806, 0.774, 0.824, 0.828, 182, 0, 0.7),
+    "lenet_bn_scratch": (0.849, 0.686, 0.887, 0.894, 125, 0, 1.7),
+    "lenet_bn": (0.843, 0.741, 0.879, 0.887, 123, 0, 1.0),
+    "alexnet": (0.881, 0.873, 0.885, 0.886, 118, 0, 14.5),
+    "vgg11": (0.919, 0.911, 0.924, 0.925, 104, 0, 23.5),
+    "nin": (0.845, 0.100, 0.878, 0.885, 102, 8, 18.8),
+    "googlenet": (0.888, 0.852, 0.897, 0.902, 111, 2, 17.3),
+    "resnet18": (0.913, 0.854, 0.922, 0.927, 117, 0, 12.8),
+    "densenet": (0.878, 0.782, 0.909, 0.918, 112, 0, 10.9),
+}
+
+# The last epoch's test accuracy of right networks, by source.
+PRINTS = {
+    "adam/lenet": {"N2": 0.760, "P": 0.749},
+    "adam/lenet_bn_scratch": {"N2": 0.855, "P": 0.859},
+    "adam/lenet_bn": {"N2": 0.821, "P": 0.734},
+    "adam/alexnet": {"N2": 0.906},
+    "adam/alexnet_batch128": {"N1": 0.907, "P": 0.902},
+    "adam/vgg11_quarter": {"N2": 0.912},
+    "adam/vgg11_eighth": {"P": 0.918},
+    "adam/nin": {"N2": 0.856},
+    "adam/nin_batch128": {"P": 0.831},
+    "adam/googlenet": {"P": 0.896},
+    "adam/resnet18": {"N2": 0.903},
+    "adam/resnet18_96": {"P": 0.926},
+    "adam/resnet18_96_one_block": {"N1": 0.921},
+    "adam/densenet": {"N2": 0.871},
+    "adam/densenet_96": {"P": 0.884},
+    "sgd5/lenet": {"M": 0.762, "N3": 0.755},
+    "sgd5/alexnet": {"M": 0.867},
+    "sgd5/vgg11": {"M": 0.911},
+    "sgd5/nin": {"M": 0.828},
+    "sgd5/googlenet": {"M": 0.882},
+    "sgd5/lenet_bn_scratch": {"M": 0.864},
+    "sgd5/lenet_bn": {"M": 0.871},
+    "sgd5/resnet18": {"M": 0.917},
+    "sgd5/densenet": {"M": 0.915},
+}
+
+
+def test_builds() -> None:
+    found = {
+        name.removeprefix("book/sgd/"): (
+            *(recipe.builds.median, recipe.builds.low, recipe.builds.high, recipe.builds.best),
+            *(recipe.builds.count, recipe.builds.chance, recipe.seconds["B"]),
+        )
+        for name, recipe in recipes().items()
+        if recipe.builds
+    }
+    assert found == BUILDS
+
+
+def test_prints() -> None:
+    found = {
+        name.removeprefix("book/"): {each.source: each.last for each in recipe.comparable}
+        for name, recipe in recipes().items()
+        if recipe.prints
+    }
+    assert found == PRINTS
+
+
+def test_prints_of_mistaken_networks_do_not_count() -> None:
+    mistaken = {
+        (name, each.source): each.last
+        for name, recipe in recipes().items()
+        for each in recipe.prints
+        if each not in recipe.comparable
+    }
+    assert mistaken == {
+        ("book/adam/lenet_bn_scratch", "N1"): 0.751,
+        ("book/adam/vgg11_eighth", "N1"): 0.912,
+        ("book/adam/nin_batch128", "N1"): 0.830,
+        ("book/adam/googlenet", "N1"): 0.885,
+        ("book/adam/googlenet", "N2"): 0.826,
+    }
+
+
+def test_every_source_is_named() -> None:
+    used = {each.source for recipe in recipes().values() for each in recipe.prints}
+    used |= {source for recipe in recipes().values() for source in recipe.seconds}
+    assert used == set(sources())
+
+
+@pytest.mark.parametrize(
+    ("name", "band"),
+    [
+        ("book/sgd/lenet", (0.774, 0.824)),
+        ("book/adam/lenet", (0.717, 0.778)),  # .749 - (.806 - .774), .760 + (.824 - .806)
+        ("book/adam/resnet18", (0.844, 0.912)),  # .903 - (.913 - .854), .903 + (.922 - .913)
+        ("book/sgd5/vgg11", (0.903, 0.916)),
+        ("best/lenet", None),
+    ],
+)
+def test_bands(name: str, band: tuple[float, float] | None) -> None:
+    assert recipes()[name].band == band
+
+
+@pytest.mark.parametrize(
+    ("network", "best"),
+    [
+        ("LeNet", 0.828),
+        ("BN-LeNet", 0.894),
+        ("AlexNet", 0.907),
+        ("VGG-11", 0.925),
+        ("NiN", 0.885),
+        ("GoogLeNet", 0.902),
+        ("ResNet-18", 0.927),
+        ("DenseNet", 0.918),
+    ],
+)
+def test_best_figure_of_a_network(network: str, best: float) -> None:
+    assert best_of(network) == best
