@@ -35,7 +35,7 @@ def test_figures_of_a_row(make_run: MakeRun, tmp_path: Path) -> None:
         ".805 [.790, .820] of 4, sd .0129",
         "inside",
         "0/182, 0/4",
-        ".900",
+        ".824, .900",
         "0.7 (B)",
         "9.5",
     ]

@@ -118,3 +118,13 @@ def test_bands(name: str, band: tuple[float, float] | None) -> None:
 )
 def test_best_figure_of_a_network(network: str, best: float) -> None:
     assert best_of(network) == best
+
+
+def test_training_accuracies() -> None:
+    found = {name.removeprefix("book/"): recipe.train_accuracies for name, recipe in recipes().items()}
+    networks = ("lenet", "lenet_bn_scratch", "lenet_bn", "alexnet", "vgg11", "nin", "googlenet", "resnet18", "densenet")
+    sgd = (0.824, 0.902, 0.902, 0.880, 0.935, 0.857, 0.906, 0.997, 0.944)
+    sgd5 = (0.735, 0.888, 0.889, 0.844, 0.905, 0.803, 0.873, 0.960, 0.923)
+    expected = {f"sgd/{network}": [figure] for network, figure in zip(networks, sgd, strict=True)}
+    expected |= {f"sgd5/{network}": [figure] for network, figure in zip(networks, sgd5, strict=True)}
+    assert {name: figures for name, figures in found.items() if figures} == expected

@@ -17,7 +17,7 @@ Test accuracy of the last epoch; of `best/` recipes, of the epoch with the highe
 - ours: the median with the lowest and the highest in brackets, the number of seeds, the standard deviation (ddof 1).
 - verdict: inside, if our median lies in the brackets or the band. A `best/` recipe is above, if every seed beats the
   highest figure that any recipe for its network has published.
-- at chance: runs that ended at 10 %, published and ours. train acc: the median in the last epoch.
+- at chance: runs that ended at 10 %, published and ours. train acc: in the last epoch, published and our median.
 - s/epoch: ours are wall time with the pass over the test or validation images and the checkpoints."""
 
 

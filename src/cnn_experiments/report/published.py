@@ -15,6 +15,8 @@ class Print:
 
     source: str
     curve: list[float]
+    train_acc: float | None = None
+    """In the last epoch."""
     mistake: str | None = None
     """What is wrong with the network that printed it."""
 
@@ -35,6 +37,8 @@ class Builds:
     count: int
     chance: int
     """Builds that ended at the accuracy of guessing."""
+    train_acc: float
+    """The median in the last epoch."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,12 @@ class Recipe:
     def comparable(self) -> list[Print]:
         """The prints of the network that the recipe trains."""
         return [each for each in self.prints if each.mistake is None]
+
+    @property
+    def train_accuracies(self) -> list[float]:
+        """What is published of training in the last epoch."""
+        figures = [self.builds.train_acc] if self.builds else [each.train_acc for each in self.comparable]
+        return [figure for figure in figures if figure is not None]
 
     @property
     def best(self) -> float:

@@ -23,7 +23,7 @@ def cells(row: Row) -> list[str]:
         share(row.median) + spread,
         row.verdict,
         f"{builds.chance}/{builds.count}, {row.chance}/{len(row.runs)}" if builds else f"{row.chance}/{len(row.runs)}",
-        share(row.train_accuracy),
+        ", ".join([*map(share, recipe.train_accuracies), share(row.train_accuracy)]),
         ", ".join(f"{seconds:g} ({source})" for source, seconds in recipe.seconds.items()),
         f"{row.seconds:.1f}" if row.seconds is not None else "",
     ]
