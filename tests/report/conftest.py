@@ -27,6 +27,10 @@ def make_run(tmp_path: Path) -> MakeRun:
         folder.mkdir(parents=True)
         results = {
             "status": "completed",
+            "protocol": "book",
+            "parameters": 61_706,
+            "multiply_adds": 416_520,
+            "precision": "32-true",
             "started": "2026-11-22T10:00:00+00:00",
             "options": {"model": "lenet"} | ({"experiment": experiment} if experiment else {}),
             "overrides": [*([f"experiment={experiment}"] if experiment else []), f"seed={seed}", *changes],

@@ -101,6 +101,20 @@ def test_other_runs_are_left_out_with_the_reason(make_run: MakeRun, tmp_path: Pa
     assert ledger.of_no_recipe == 2
 
 
+def test_runs_from_before_a_recipe_was_changed_are_left_out(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("1", "book/sgd/lenet", seed=0, parameters=44_426, started="2026-11-20T10:00:00+00:00")
+    make_run("2", "book/sgd/lenet", seed=1, started="2026-11-21T10:00:00+00:00")
+    make_run("3", "book/sgd/lenet", seed=0, started="2026-11-21T11:00:00+00:00", accuracy=0.7)
+    make_run("4", "book/sgd/lenet", seed=0, started="2026-11-21T10:30:00+00:00")
+    ledger = made(tmp_path)
+    assert [run.folder.name for row in ledger.rows for run in row.runs] == ["3", "2"]
+    runs = tmp_path / "runs"
+    assert ledger.left_out == [
+        f"{runs / '1'}: parameters 44426 and not 61706 as in {runs / '3'}, which is newer",
+        f"{runs / '4'}: seed 0 again, as in {runs / '3'}",
+    ]
+
+
 def test_devices_have_rows_of_their_own(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("1", "book/sgd/lenet")
     make_run("2", "book/sgd/lenet", device="cuda (NVIDIA H200)")

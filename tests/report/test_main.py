@@ -29,7 +29,7 @@ def test_the_ledger_is_printed_and_written(make_run: MakeRun, tmp_path: Path) ->
     assert re.search(r"│ book/sgd/lenet +│ .806 \[.774, .824\] of 182 +│ .760 .* │ outside, below +│", said)
     assert re.search(r"│ best/lenet_bn +│ best .894 +│ .760 \[.750, .770\] of 3, sd .0100 │ not above +│", said)
     assert "book/adam/lenet_bn_scratch: .751 (N1) belongs to a mistaken network: no batch norm" in said
-    assert re.search(r"damaged: runs/damaged/results.json: Expecting property name", said)
+    assert re.search(r"damaged: runs/damaged/results.json: JSONDecodeError: Expecting property name", said)
     assert said.splitlines()[-2:] == ["37 recipes with published figures have no run here", "written: ledger.md"]
 
     written = (tmp_path / "ledger.md").read_text()

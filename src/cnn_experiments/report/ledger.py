@@ -17,6 +17,8 @@ _SAME_RESULT = {
     "memory_format",
 }
 """What may be set on the command line of a recipe and leaves it that recipe."""
+_SAME_MAKE = ("parameters", "multiply_adds", "protocol", "epochs", "precision")
+"""What tells runs of a recipe from those made before the recipe was changed."""
 _PLACES = {"trainer=default", "trainer=cpu", "trainer=gpu"}
 _CHANCE = 0.1
 
@@ -107,30 +109,43 @@ def ledger(runs: Iterable[Run]) -> Ledger:
 
     A run counts where it followed a published recipe to the end and nothing was set that changes the result.
     """
-    counted: dict[tuple[str, str], dict[int, Run]] = {}
+    groups: dict[tuple[str, str], list[Run]] = {}
     left_out: list[str] = []
     of_no_recipe = 0
     for run in runs:
-        results = run.results
-        name = results["options"].get("experiment")
+        name = run.results["options"].get("experiment")
         if name not in recipes():
             of_no_recipe += 1
-            continue
-        if reason := _why_not(run, name):
+        elif reason := _why_not(run, name):
             left_out.append(f"{run.folder}: {reason}")
-            continue
-        seeds = counted.setdefault((name, results["device"]), {})
-        if first := seeds.get(results["seed"]):
-            left_out.append(f"{run.folder}: seed {results['seed']} again, as in {first.folder}")
-            continue
-        seeds[results["seed"]] = run
-    rows = [
-        Row(recipe, [run for _, run in sorted(seeds.items())])
-        for name, recipe in recipes().items()
-        for (counted_name, _), seeds in sorted(counted.items())
-        if counted_name == name
-    ]
-    return Ledger(rows, left_out, of_no_recipe)
+        else:
+            groups.setdefault((name, run.results["device"]), []).append(run)
+    rows = []
+    for name, recipe in recipes().items():
+        for group in (runs for (of, _), runs in sorted(groups.items()) if of == name):
+            counted, others = _one_for_each_seed(group)
+            rows.append(Row(recipe, counted))
+            left_out += others
+    return Ledger(rows, sorted(left_out), of_no_recipe)
+
+
+def _one_for_each_seed(runs: list[Run]) -> tuple[list[Run], list[str]]:
+    """The newest of each seed, all of the same make as the newest of all; and a line on each of the others."""
+    newest_first = sorted(runs, key=lambda run: run.results["started"], reverse=True)
+    newest = newest_first[0]
+    seeds: dict[int, Run] = {}
+    left_out = []
+    for run in newest_first:
+        seed = run.results["seed"]
+        other = [fact for fact in _SAME_MAKE if run.results[fact] != newest.results[fact]]
+        if other:
+            differing = ", ".join(f"{fact} {run.results[fact]} and not {newest.results[fact]}" for fact in other)
+            left_out.append(f"{run.folder}: {differing} as in {newest.folder}, which is newer")
+        elif seed in seeds:
+            left_out.append(f"{run.folder}: seed {seed} again, as in {seeds[seed].folder}")
+        else:
+            seeds[seed] = run
+    return [run for _, run in sorted(seeds.items())], left_out
 
 
 def _why_not(run: Run, name: str) -> str | None:

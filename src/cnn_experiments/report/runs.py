@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnn_experiments.errors import Refusal
+from cnn_experiments.errors import Refusal, in_one_line
 
-_NEEDED = ("status", "overrides", "options", "seed", "metrics")
+_NEEDED = {"status", "started", "overrides", "options", "seed", "metrics"}
+_NEEDED_AT_THE_END = _NEEDED | {
+    *("protocol", "epochs", "parameters", "multiply_adds", "seconds", "device", "precision", "versions", "git_commit"),
+}
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,11 @@ def find(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     for file in files.values():
         try:
             results = json.loads(file.read_text(encoding="utf-8"))
-            if missing := [key for key in _NEEDED if key not in results]:
-                raise ValueError(f"{', '.join(missing)} missing")
-        except (OSError, ValueError, TypeError) as error:
-            damaged.append(f"{file}: {error}")
+            needed = _NEEDED_AT_THE_END if results["status"] == "completed" else _NEEDED
+            if missing := needed - set(results):
+                raise ValueError(f"{', '.join(sorted(missing))} missing")
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            damaged.append(f"{file}: {in_one_line(error)}")
         else:
             runs.append(Run(file.parent, results))
     return runs, damaged
