@@ -3,6 +3,7 @@
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,43 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "packages"
 
 
+def shortened(installed: Path, folder: Path, arguments: str, status: int = 0) -> "subprocess.CompletedProcess[str]":
+    """As typed, but for a moment and on data that needs no download."""
+    moment = ["data=digits", "trainer=smoke", "trainer.max_epochs=1", "trainer.accelerator=cpu"]
+    return python(installed, folder, ["cnn_experiments", *shlex.split(arguments), *moment], status)
+
+
+def python(installed: Path, folder: Path, words: list[str], status: int = 0) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(installed)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    return done
+
+
+def test_recipes_as_shown(installed: Path, tmp_path: Path) -> None:
+    section = README.partition("## Recipes")[2].partition("\n## ")[0]
+    one, sweep, better = re.findall(r"^    python -m cnn_experiments (.*?)(?: +#.*)?$", section, re.MULTILINE)
+    for command in (one, sweep, better):
+        shortened(installed, tmp_path, command)
+    found = [results_of(path.parent) for path in (tmp_path / "outputs").rglob("results.json")]
+    assert sorted(
+        (run["options"]["experiment"], run["protocol"], run["seed"], run["status"]) for run in found
+    ) == sorted(
+        [
+            ("best/lenet_bn", "holdout", 0, "completed"),
+            ("book/sgd/lenet_bn", "book", 0, "completed"),
+            *((f"book/{name}/lenet", "book", seed, "completed") for name in ("sgd", "adam") for seed in range(5)),
+        ]
+    )
+    (report,) = re.findall(r"^    python -m (cnn_experiments.report .*)$", section, re.MULTILINE)
+    said = python(installed, tmp_path, report.split()).stdout.splitlines()
+    assert len(said) == 13
+    assert sum(line.endswith("it has data=digits trainer=smoke trainer.max_epochs=1") for line in said) == 12
+    assert said[-1] == "41 recipes with published figures have no run here"
+
+
 def test_a_network_of_ones_own_in_three_steps(installed: Path, tmp_path: Path) -> None:
     section = README.partition("## Your own network, in three steps")[2].partition("\n## ")[0]
     module, option = (
@@ -59,15 +97,7 @@ def test_a_network_of_ones_own_in_three_steps(installed: Path, tmp_path: Path) -
     assert len(commands) == 3
 
     def run(arguments: str, status: int = 0) -> "subprocess.CompletedProcess[str]":
-        """As typed, but for a moment and on data that needs no download."""
-        shortened = ["data=digits", "trainer=smoke", "trainer.accelerator=cpu"]
-        environment = os.environ | {"PYTHONPATH": str(installed)}
-        done = subprocess.run(
-            [sys.executable, "-m", "cnn_experiments", *arguments.split(), *shortened, "hydra.run.dir=run", "hydra.sweep.dir=sweep"],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == status, done.stderr
-        return done
+        return shortened(installed, tmp_path, f"{arguments} hydra.run.dir=run hydra.sweep.dir=sweep", status)
 
     one, sweep, inspect = commands
     run(one)

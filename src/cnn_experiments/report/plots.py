@@ -42,7 +42,9 @@ def _draw(panel: Axes, row: Row) -> None:
         builds = recipe.builds
         below, above = builds.median - builds.low, builds.high - builds.median
         label = f"{builds.count} builds, 5 to 95 %"
-        panel.errorbar(epochs + 0.4, builds.median, [[below], [above]], fmt="s", color=_PUBLISHED, capsize=5, label=label)
+        panel.errorbar(
+            epochs + 0.4, builds.median, [[below], [above]], fmt="s", color=_PUBLISHED, capsize=5, label=label
+        )
     for each in recipe.prints:
         colour, said = (_MISTAKEN, " (mistaken)") if each.mistake else (_PUBLISHED, "")
         first = epochs - len(each.curve) + 1
