@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,16 +28,19 @@ SEEDS = 3
 
 
 def take_in(folders: Iterable[Path]) -> None:
-    """Copies what the ledger reads of the runs that it counts."""
-    found, _ = find(folders)
-    for row in ledger(found).rows:
-        kept = RUNS / row.recipe.name / re.sub(r"\W+", "-", row.device).strip("-").lower()
-        shutil.rmtree(kept, ignore_errors=True)
-        for run in row.runs:
-            folder = kept / f"seed{run.results['seed']}"
-            folder.mkdir(parents=True)
-            for name in ("results.json", "metrics.csv"):
-                shutil.copyfile(run.folder / name, folder / name)
+    """Keeps what the ledger reads of the runs that it counts, those kept before included."""
+    found, _ = find([*([RUNS] if RUNS.exists() else []), *folders])
+    with tempfile.TemporaryDirectory(dir=DOCS) as made:
+        fresh = Path(made) / "runs"
+        for row in ledger(found).rows:
+            device = re.sub(r"\W+", "-", row.device).strip("-").lower()
+            for run in row.runs:
+                folder = fresh / row.recipe.name / device / f"seed{run.results['seed']}"
+                folder.mkdir(parents=True)
+                for name in ("results.json", "metrics.csv"):
+                    shutil.copyfile(run.folder / name, folder / name)
+        shutil.rmtree(RUNS, ignore_errors=True)
+        fresh.rename(RUNS)
 
 
 def header(recipe: Recipe, rows: list[Row]) -> str:
@@ -56,14 +60,16 @@ def page(made: Ledger) -> str:
 
 def the_rest(missing: list[Recipe]) -> str:
     """How to measure what is not measured, and how long that takes."""
+    if not missing:
+        return ""
     by_name = recipes()
     hours = 0.0
     for recipe in missing:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             epochs = compose("config", [f"experiment={recipe.name}"]).trainer.max_epochs
         builds = [each for each in by_name.values() if each.network == recipe.network and each.builds]
-        timed = max(builds or [by_name["book/sgd/resnet18"]], key=lambda each: each.seconds["B"])
-        hours += SEEDS * epochs * timed.seconds["B"] / 3600
+        seconds = max(float(each.seconds["B"]) for each in builds or [by_name["book/sgd/resnet18"]])
+        hours += SEEDS * epochs * seconds / 3600
     names = ",".join(recipe.name for recipe in missing)
     command = shlex.join(["python", "-m", "cnn_experiments", "-m", f"experiment={names}", f"seed=range({SEEDS})"])
     return (

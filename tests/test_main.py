@@ -52,6 +52,9 @@ REFUSALS = [
     (["model=lenett"], r"model=lenett: there is no such option; allowed: alexnet, .*, vgg19; the nearest is lenet"),
     (["experiment=book/adam/lent"], r"experiment=book/adam/lent: there is no such option; allowed: .*, book/sgd/lenet, .*; the nearest is book/adam/lenet"),
     (["-m", "experiment=book/adam/lenet,lenet_bn"], r"experiment=lenet_bn: there is no such option; .*; the nearest is .*/lenet_bn \(in experiment=lenet_bn\)"),
+    (["experiment=book/sgd/lenet", "model=alexnet"], r"model\.pool=avg: there is no such setting; allowed in model: .* \(set by experiment=book/sgd/lenet\)"),
+    (["experimnt=best/lenet"], r"experimnt=best/lenet: there is no such setting; allowed at the top: .*, experiment, .*; the nearest is experiment"),
+    (["hydra/launcher=basc"], r"hydra/launcher=basc: there is no such option; allowed: basic; the nearest is basic"),
     (["experiment=book/adam/lenet", "model.pol=avg"], r"model\.pol=avg: there is no such setting; allowed in model: .*; the nearest is model\.pool"),
     (["optimizer.lr=fast"], r"optimizer\.lr=fast: must be a number above 0"),
     (["optimizer.lr=0"], r"optimizer\.lr=0: must be a number above 0"),
@@ -93,6 +96,14 @@ def test_help_and_configuration_answer_at_once(tmp_path: Path, arguments: list[s
     assert status == 0
     assert "batch_size: 256" in output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_in_a_wrong_package_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "fast.yaml").write_text("optimizer:\n  lr: 0.5\n")
+    status, output, errors = lightly(tmp_path, "--config-dir", "mine", "experiment=fast")
+    assert (status, output) == (2, "")
+    assert errors == "experiment=fast: must begin with the line # @package _global_\n"
 
 
 def test_impossible_settings_leave_nothing_behind(command: Command, tmp_path: Path) -> None:

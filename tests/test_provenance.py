@@ -34,6 +34,20 @@ def test_identity_depends_on_what_changes_the_result() -> None:
     assert len({provenance.identity(SETTINGS | other) for other in others} | {provenance.identity(SETTINGS)}) == 4
 
 
+def test_runs_that_may_be_averaged_have_the_same_configuration() -> None:
+    settings = SETTINGS | {"data": {"batch_size": 256, "seed": 0}, "compile": False, "memory_format": "contiguous"}
+    same = settings | {
+        "seed": 7,
+        "data": {"batch_size": 256, "seed": 7},
+        "compile": True,
+        "memory_format": "channels_last",
+    }
+    assert provenance.configuration(settings) == provenance.configuration(same)
+    assert provenance.identity(settings) != provenance.identity(same)
+    other = settings | {"data": {"batch_size": 64, "seed": 0}}
+    assert provenance.configuration(settings) != provenance.configuration(other)
+
+
 def test_commit_of_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert provenance.git_commit() is None

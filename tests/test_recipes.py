@@ -17,7 +17,7 @@ from tests.conftest import ROOT, configured
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
-BASES = {"best", "book/adam", "book/protocol", "book/sgd"}
+BASES = {"best", "best_adamw", "best_sgd", "book/adam", "book/five_epochs", "book/protocol", "book/sgd"}
 
 # Pixels, batch size, learning rate, epochs, parameters.
 BOOK = {

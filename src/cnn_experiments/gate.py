@@ -105,26 +105,36 @@ def refusing() -> Iterator[None]:
 def _check_all(configs: list[DictConfig]) -> None:
     """What needs no torch first: that takes seconds to import."""
     loader = GlobalHydra.instance().config_loader()
-    for config in configs:
-        with _naming(config):
-            check(plain(_job(config)), plain(_job(_defaults(config, loader))))
+    defaults = [plain(_job(_defaults(config, loader))) for config in configs]
+    for config, without in zip(configs, defaults, strict=True):
+        with _naming(config, without):
+            if "experiment" in config:
+                recipe = config.hydra.runtime.choices.experiment
+                raise Refusal(f"experiment={recipe}: must begin with the line # @package _global_")
+            check(plain(_job(config)), without)
 
     from cnn_experiments.experiment import check_parts
 
-    for config in configs:
-        with _naming(config):
+    for config, without in zip(configs, defaults, strict=True):
+        with _naming(config, without):
             check_parts(_job(config))
 
 
 @contextmanager
-def _naming(config: DictConfig) -> Iterator[None]:
-    """In a sweep, a refusal says which combination it is about."""
+def _naming(config: DictConfig, without: dict[str, Any]) -> Iterator[None]:
+    """A refusal says which recipe set the value, and in a sweep, which combination it is about."""
     try:
         yield
     except Refusal as refusal:
-        if config.hydra.mode == RunMode.RUN:
-            raise
-        raise Refusal(f"{refusal} (in {' '.join(config.hydra.overrides.task)})") from refusal
+        said = str(refusal)
+        key = said.partition("=")[0]
+        typed = [override.lstrip("+").partition("=")[0] for override in config.hydra.overrides.task]
+        recipe = config.hydra.runtime.choices.get("experiment")
+        if recipe and key not in typed and flat(plain(_job(config))).get(key) != flat(without).get(key):
+            said += f" (set by experiment={recipe})"
+        if config.hydra.mode == RunMode.MULTIRUN:
+            said += f" (in {' '.join(config.hydra.overrides.task)})"
+        raise Refusal(said) from refusal
 
 
 def _do_at_once(configs: list[DictConfig]) -> None:
@@ -185,8 +195,10 @@ def explain(error: Exception, overrides: list[str] | None = None) -> str:
     said = str(error)
     if isinstance(error, MissingConfigException):
         missing = str(error.missing_cfg_file)
-        group, _, option = missing.rpartition("/") if error.options else missing.partition("/")
-        if options := error.options or _options(group):
+        group, _, option = missing.partition("/")
+        if group == "hydra":
+            group, _, option = missing.rpartition("/")
+        if options := error.options if group.startswith("hydra") else _options(group):
             return f"{group}={option}: there is no such option; allowed: {', '.join(options)}{near(option, options)}"
     if unknown := re.search(r"^Could not override .*use \+([^=]+)=(.*)$", said, re.DOTALL):
         key, value = unknown.groups()
@@ -230,4 +242,5 @@ def _known_keys(overrides: list[str] | None, besides: str) -> list[str]:
             config = compose("config", return_hydra_config=True)
     container = OmegaConf.to_container(config, resolve=False)
     assert isinstance(container, dict)
-    return list(flat({str(key): value for key, value in container.items()}))
+    groups = [folder.name for folder in CONF.iterdir() if folder.is_dir()]
+    return [*flat({str(key): value for key, value in container.items()}), *groups]

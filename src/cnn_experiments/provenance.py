@@ -21,6 +21,12 @@ _NO_EFFECT = ("ckpt_path", "data.root", "trainer.accelerator", *FACTS)
 """Settings that leave the result as it is, or that follow from others."""
 
 
+FOR_SPEED = ("compile", "memory_format")
+"""Settings that change the result by rounding alone."""
+
+_OF_ONE_RUN = ("seed", "data.seed", *FOR_SPEED)
+
+
 def effective(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that change the result, with dotted keys."""
     return {key: value for key, value in flat(settings).items() if key not in _NO_EFFECT}
@@ -30,6 +36,11 @@ def identity(settings: Mapping[str, Any]) -> str:
     """A hash of the settings that change the result: equal for runs that repeat each other."""
     normalised = {key: _as_float(value) for key, value in effective(settings).items()}
     return hashlib.sha256(json.dumps(normalised, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def configuration(settings: Mapping[str, Any]) -> str:
+    """The same without the seed and what is for speed alone: equal for runs that may be averaged."""
+    return identity({key: value for key, value in flat(settings).items() if key not in _OF_ONE_RUN})
 
 
 def _as_float(value: Any) -> Any:

@@ -16,7 +16,7 @@ def make_run(tmp_path: Path) -> MakeRun:
 
     def make(
         name: str,
-        experiment: str | None,
+        experiment: Any,
         seed: int = 0,
         accuracy: float = 0.8,
         changes: tuple[str, ...] = (),

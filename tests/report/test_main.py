@@ -34,7 +34,8 @@ def test_the_ledger_is_printed_and_written(make_run: MakeRun, tmp_path: Path) ->
 
     written = (tmp_path / "ledger.md").read_text()
     assert (
-        "| `book/sgd/lenet` | .806 [.774, .824] of 182 | .760 [.750, .770] of 3, sd .0100 | outside, below |" in written
+        "| `python -m cnn_experiments -m experiment=book/sgd/lenet seed=0,1,2` | .806 [.774, .824] of 182 | .760 [.750, .770] of 3, sd .0100 | outside, below |"
+        in written
     )
     assert "| 2026-11-22; torch 2.15.0, lightning 2.6.6; commit 0123456 |" in written
     assert (
@@ -52,8 +53,11 @@ def test_bad_input_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     assert nothing.stderr == ("outputs: must be a run's folder or one with runs below it; there is no results.json\n")
     nowhere = report(tmp_path, "--published", "runs", "--markdown", "docs/ledger.md")
     assert (nowhere.returncode, nowhere.stdout) == (2, "")
-    assert nowhere.stderr == "--markdown=docs/ledger.md: must be in a folder that is there\n"
+    assert nowhere.stderr == (
+        "--markdown=docs/ledger.md: must be a file whose name ends in .md, in a folder that is there\n"
+    )
     assert not (tmp_path / "docs").exists()
+    assert report(tmp_path, "--published", "runs", "--markdown", "runs").returncode == 2
     unnamed = report(tmp_path, "runs")
     assert unnamed.returncode == 2
     assert "the following arguments are required: --published" in unnamed.stderr

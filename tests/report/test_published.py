@@ -96,6 +96,7 @@ def test_every_source_is_named() -> None:
         ("book/adam/lenet", (0.717, 0.778)),  # .749 - (.806 - .774), .760 + (.824 - .806)
         ("book/adam/resnet18", (0.844, 0.912)),  # .903 - (.913 - .854), .903 + (.922 - .913)
         ("book/sgd5/vgg11", (0.903, 0.916)),
+        ("book/adam/nin", (0.823, 0.889)),  # both by .878 - .845: 5 % of the builds are at chance
         ("best/lenet", None),
     ],
 )
@@ -128,3 +129,56 @@ def test_training_accuracies() -> None:
     expected = {f"sgd/{network}": [figure] for network, figure in zip(networks, sgd, strict=True)}
     expected |= {f"sgd5/{network}": [figure] for network, figure in zip(networks, sgd5, strict=True)}
     assert {name: figures for name, figures in found.items() if figures} == expected
+
+
+def test_curves_and_seconds() -> None:
+    curves = {
+        (name.removeprefix("book/"), each.source): each.curve
+        for name, recipe in recipes().items()
+        for each in recipe.prints
+        if len(each.curve) > 1
+    }
+    assert curves == {
+        ("adam/lenet", "N2"): [0.587, 0.685, 0.727, 0.744, 0.760],
+        ("adam/lenet_bn_scratch", "N2"): [0.827, 0.836, 0.852, 0.866, 0.855],
+        ("adam/lenet_bn_scratch", "N1"): [0.444, 0.600, 0.579, 0.503, 0.751],
+        ("adam/lenet_bn", "N2"): [0.806, 0.760, 0.810, 0.837, 0.821],
+        ("adam/alexnet", "N2"): [0.841, 0.884, 0.894, 0.903, 0.906],
+        ("adam/alexnet_batch128", "N1"): [0.856, 0.886, 0.892, 0.902, 0.907],
+        ("adam/vgg11_quarter", "N2"): [0.839, 0.873, 0.895, 0.904, 0.912],
+        ("adam/vgg11_eighth", "N1"): [0.872, 0.885, 0.896, 0.906, 0.912],
+        ("adam/nin", "N2"): [0.726, 0.805, 0.832, 0.843, 0.856],
+        ("adam/nin_batch128", "N1"): [0.726, 0.788, 0.802, 0.824, 0.830],
+        ("adam/googlenet", "N1"): [0.824, 0.849, 0.871, 0.895, 0.885],
+        ("adam/googlenet", "N2"): [0.100, 0.496, 0.726, 0.824, 0.826],
+        ("adam/resnet18", "N2"): [0.848, 0.886, 0.873, 0.899, 0.903],
+        ("adam/resnet18_96_one_block", "N1"): [0.902, 0.911, 0.883, 0.914, 0.921],
+        ("adam/densenet", "N2"): [0.833, 0.869, 0.890, 0.894, 0.871],
+        ("sgd5/lenet", "N3"): [0.100, 0.594, 0.708, 0.744, 0.755],
+    }
+    seconds = {name.removeprefix("book/"): recipe.seconds for name, recipe in recipes().items() if recipe.seconds}
+    assert {name: given for name, given in seconds.items() if "B" not in given} == {
+        "adam/lenet": {"N2": 4.2, "P": 2.2},
+        "adam/lenet_bn_scratch": {"N2": 6.5},
+        "adam/lenet_bn": {"N2": 5.9},
+        "adam/alexnet": {"N2": 26.5},
+        "adam/alexnet_batch128": {"P": 130},
+        "adam/vgg11_quarter": {"N2": 44.5},
+        "adam/vgg11_eighth": {"P": "154-256"},
+        "adam/nin": {"N2": 32},
+        "adam/nin_batch128": {"P": 151},
+        "adam/googlenet": {"P": 45},
+        "adam/resnet18": {"N2": 10.8},
+        "adam/resnet18_96": {"P": 31.5},
+        "adam/densenet": {"N2": 12.4},
+        "adam/densenet_96": {"P": 24.3},
+        "sgd5/lenet": {"M": 4.8},
+        "sgd5/lenet_bn_scratch": {"M": 3.5},
+        "sgd5/lenet_bn": {"M": 2.3},
+        "sgd5/alexnet": {"M": 16.6},
+        "sgd5/vgg11": {"M": 35.8},
+        "sgd5/nin": {"M": 22.2},
+        "sgd5/googlenet": {"M": 22.7},
+        "sgd5/resnet18": {"M": 13.8},
+        "sgd5/densenet": {"M": 13.2},
+    }

@@ -33,15 +33,14 @@ class DivergenceGuard(pl.Callback):
             self._look(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._look_at_measured(trainer)
+        self._look_at(trainer, "val/loss" if "val/loss" in trainer.callback_metrics else "test/loss")
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._look_at_measured(trainer)
+        self._look_at(trainer, "test/loss")
 
-    def _look_at_measured(self, trainer: pl.Trainer) -> None:
-        for name in ("val/loss", "test/loss"):
-            if not torch.isfinite(trainer.callback_metrics.get(name, torch.zeros(()))):
-                raise RunFailedError(f"{name} is not finite after step {trainer.global_step}; {_REMEDY}")
+    def _look_at(self, trainer: pl.Trainer, name: str) -> None:
+        if not torch.isfinite(trainer.callback_metrics[name]):
+            raise RunFailedError(f"{name} is not finite after step {trainer.global_step}; {_REMEDY}")
 
     def _look(self, trainer: pl.Trainer) -> None:
         step = int(self._first)

@@ -25,8 +25,8 @@ def crop(images: Tensor, padding: int = 4) -> Tensor:
 def erase(images: Tensor) -> Tensor:
     """Fills a rectangle of every other image, chosen at random, with noise (Zhong et al., 2017, arXiv 1708.04896).
 
-    It has 2 to 40 % of the image's area and sides in a proportion of 0.3 to 1 / 0.3, uniform in the logarithm. Unlike
-    the paper's, one that is longer than the image is cut to fit and not drawn again.
+    It has 2 to 40 % of the image's area and sides in a proportion of 0.3 to 1 / 0.3. Unlike in the paper, that is
+    uniform in its logarithm, as in torchvision, and a rectangle that is longer than the image is cut to fit.
     """
     count, _, height, width = images.shape
     chosen, share, shape, down, across = torch.rand(5, count, 1, device=images.device)

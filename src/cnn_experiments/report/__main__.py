@@ -9,7 +9,6 @@ from rich.table import Table
 from cnn_experiments.console import print_line, print_table
 from cnn_experiments.errors import Refusal
 from cnn_experiments.report.ledger import Row, ledger
-from cnn_experiments.report.markdown import write
 from cnn_experiments.report.runs import find
 from cnn_experiments.report.text import HEAD, cells, notes
 
@@ -31,8 +30,8 @@ def main() -> None:
 
 
 def _published(folders: list[Path], file: Path | None) -> None:
-    if file is not None and not file.parent.is_dir():
-        raise Refusal(f"--markdown={file}: must be in a folder that is there")
+    if file is not None and (file.suffix != ".md" or file.is_dir() or not file.parent.is_dir()):
+        raise Refusal(f"--markdown={file}: must be a file whose name ends in .md, in a folder that is there")
     runs, damaged = find(folders)
     made = ledger(runs)
     for device, rows in made.by(lambda row: row.device).items():
@@ -48,6 +47,8 @@ def _published(folders: list[Path], file: Path | None) -> None:
     if made.missing:
         print_line(f"{len(made.missing)} recipes with published figures have no run here")
     if file is not None:
+        from cnn_experiments.report.markdown import write  # matplotlib takes its time
+
         write(made, file)
         print_line(f"written: {file}")
 

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cnn_experiments.report.published import Recipe, best_of, recipes
 from cnn_experiments.report.runs import Run
@@ -13,13 +14,15 @@ _SAME_RESULT = {
     "ckpt_path",
     "data.root",
     "trainer.accelerator",
-    "compile",
+    "trainer.devices",
     "memory_format",
 }
-"""What may be set on the command line of a recipe and leaves it that recipe."""
-_SAME_MAKE = ("parameters", "multiply_adds", "protocol", "epochs", "precision")
-"""What tells runs of a recipe from those made before the recipe was changed."""
+"""What may be set on the command line of a recipe and leaves it that recipe, on one device."""
 _PLACES = {"trainer=default", "trainer=cpu", "trainer=gpu"}
+_SAME_MAKE = ("parameters", "multiply_adds", "protocol", "epochs", "precision", "configuration")
+"""What tells runs of a recipe from those made before the recipe was changed."""
+_NUMBERS = ("metrics test/acc", "metrics train/acc", "seconds fit", "epochs", "parameters", "multiply_adds")
+_WORDS = ("started", "protocol", "precision", "device", "versions torch", "versions lightning")
 _CHANCE = 0.1
 
 
@@ -29,6 +32,8 @@ class Row:
 
     recipe: Recipe
     runs: Sequence[Run]
+    failed: int
+    """How many further seeds failed there, by a loss that is no number or otherwise."""
 
     @property
     def device(self) -> str:
@@ -53,7 +58,7 @@ class Row:
     @property
     def chance(self) -> int:
         """How many runs ended at the accuracy of guessing."""
-        return sum(abs(accuracy - _CHANCE) < 5e-4 for accuracy in self.accuracies)
+        return sum(map(_at_chance, self.accuracies))
 
     @property
     def train_accuracy(self) -> float:
@@ -70,14 +75,25 @@ class Row:
     def verdict(self) -> str:
         """Whether the median lies in the published band.
 
-        Of a recipe without one: whether every run beats the highest figure that is published for its network.
+        Of a recipe without one: whether every run beats the highest figure that is published for its network, and their
+        mean does by more than two standard deviations.
         """
         if self.recipe.band is None:
-            return "above" if min(self.accuracies) > best_of(self.recipe.network) else "not above"
+            return self._verdict_on_a_better_recipe()
         low, high = self.recipe.band
+        if _at_chance(self.median):
+            return "at chance"
         if low <= self.median <= high:
             return "inside"
         return "outside, below" if self.median < low else "outside, above"
+
+    def _verdict_on_a_better_recipe(self) -> str:
+        best = best_of(self.recipe.network)
+        if min(self.accuracies) <= best:
+            return "not above"
+        if self.deviation is None:
+            return "above, one seed"
+        return "above" if statistics.mean(self.accuracies) - best > 2 * self.deviation else "above, narrowly"
 
 
 @dataclass(frozen=True)
@@ -110,22 +126,28 @@ def ledger(runs: Iterable[Run]) -> Ledger:
     A run counts where it followed a published recipe to the end and nothing was set that changes the result.
     """
     groups: dict[tuple[str, str], list[Run]] = {}
+    failures: dict[tuple[str, str], set[int]] = {}
     left_out: list[str] = []
     of_no_recipe = 0
     for run in runs:
-        name = run.results["options"].get("experiment")
+        name = str(run.results["options"].get("experiment")).removesuffix(".yaml")
+        key = name, str(run.results.get("device"))
         if name not in recipes():
             of_no_recipe += 1
         elif reason := _why_not(run, name):
             left_out.append(f"{run.folder}: {reason}")
+            if run.results["status"] == "failed" and not _changes(run):
+                failures.setdefault(key, set()).add(run.results["seed"])
         else:
-            groups.setdefault((name, run.results["device"]), []).append(run)
+            groups.setdefault(key, []).append(run)
     rows = []
     for name, recipe in recipes().items():
-        for group in (runs for (of, _), runs in sorted(groups.items()) if of == name):
-            counted, others = _one_for_each_seed(group)
-            rows.append(Row(recipe, counted))
-            left_out += others
+        for key, group in sorted(groups.items()):
+            if key[0] == name:
+                counted, others = _one_for_each_seed(group)
+                failed = failures.get(key, set()) - {run.results["seed"] for run in counted}
+                rows.append(Row(recipe, counted, len(failed)))
+                left_out += others
     return Ledger(rows, sorted(left_out), of_no_recipe)
 
 
@@ -137,9 +159,11 @@ def _one_for_each_seed(runs: list[Run]) -> tuple[list[Run], list[str]]:
     left_out = []
     for run in newest_first:
         seed = run.results["seed"]
-        other = [fact for fact in _SAME_MAKE if run.results[fact] != newest.results[fact]]
+        other = [fact for fact in _SAME_MAKE if run.results.get(fact) != newest.results.get(fact)]
         if other:
-            differing = ", ".join(f"{fact} {run.results[fact]} and not {newest.results[fact]}" for fact in other)
+            differing = ", ".join(
+                f"{fact} {run.results.get(fact)} and not {newest.results.get(fact)}" for fact in other
+            )
             left_out.append(f"{run.folder}: {differing} as in {newest.folder}, which is newer")
         elif seed in seeds:
             left_out.append(f"{run.folder}: seed {seed} again, as in {seeds[seed].folder}")
@@ -149,16 +173,41 @@ def _one_for_each_seed(runs: list[Run]) -> tuple[list[Run], list[str]]:
 
 
 def _why_not(run: Run, name: str) -> str | None:
-    changed = [given for given in run.results["overrides"] if _changes_the_result(given)]
-    if changed:
-        return f"not {name}, it has {' '.join(changed)}"
-    if run.results["status"] != "completed":
-        return f"{name} {run.results['status']}: {run.results.get('error') or 'not at its end'}"
+    results = run.results
+    if changes := _changes(run):
+        return f"not {name}, it has {' '.join(changes)}"
+    if results["status"] != "completed":
+        return f"{name} {results['status']}: {results.get('error') or 'not at its end'}"
+    if results.get("processes", 1) > 1:
+        return f"not {name}, {results['processes']} processes had a batch each"
+    for kind, leaves in ((int | float, _NUMBERS), (str, _WORDS)):
+        if lacking := [leaf for leaf in leaves if not isinstance(_leaf(results, leaf), kind)]:
+            return f"{name}, without {', '.join(lacking)}"
+    try:
+        run.curve("test/acc")
+    except ValueError as error:
+        return f"{name}, metrics.csv is damaged: {error}"
     return None
 
 
-def _changes_the_result(override: str) -> bool:
-    return override not in _PLACES and override.lstrip("+").partition("=")[0] not in _SAME_RESULT
+def _leaf(results: dict[str, Any], path: str) -> Any:
+    found: Any = results
+    for key in path.split():
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def _changes(run: Run) -> list[str]:
+    """The overrides that make another recipe of it."""
+    return [
+        override
+        for override in run.results["overrides"]
+        if override not in _PLACES and override.lstrip("+").partition("=")[0] not in _SAME_RESULT
+    ]
+
+
+def _at_chance(accuracy: float) -> bool:
+    return abs(accuracy - _CHANCE) < 5e-4
 
 
 def _is_resuming(override: str) -> bool:

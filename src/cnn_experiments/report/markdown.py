@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from cnn_experiments.report.ledger import Ledger, Row
 from cnn_experiments.report.plots import picture
@@ -13,12 +14,12 @@ Test accuracy of the last epoch; of `best/` recipes, of the epoch with the highe
 
 - published: the median of all builds with their 5 % and 95 % quantiles in brackets; or single prints with their source
   and a band. The band reaches from the lowest print to the highest, and beyond them by as much as the builds of the
-  same network under `book/sgd` spread around their median.
+  same network under `book/sgd` spread around their median (NiN's, of which 5 % are at chance: upwards alone).
 - ours: the median with the lowest and the highest in brackets, the number of seeds, the standard deviation (ddof 1).
 - verdict: inside, if our median lies in the brackets or the band. A `best/` recipe is above, if every seed beats the
-  highest figure that any recipe for its network has published.
+  highest figure that any recipe for its network has published, and the mean does by more than two standard deviations.
 - at chance: runs that ended at 10 %, published and ours. train acc: in the last epoch, published and our median.
-- s/epoch: ours are wall time with the pass over the test or validation images and the checkpoints."""
+- s/epoch: ours are the wall time of training over its epochs: with test or validation, checkpoints and loading."""
 
 
 def write(made: Ledger, file: Path) -> None:
@@ -45,19 +46,29 @@ def _picture_of(network: str) -> str:
 
 def markdown(made: Ledger, pictures: str) -> str:
     """The ledger: a table for each device, what is not measured, and the pictures in a folder of that name."""
-    head = [*HEAD, "when, with what"]
+    head = ["command", *HEAD[1:], "when, with what"]
     parts = [LEGEND]
     for device, group in made.by(lambda row: row.device).items():
-        rows = [[f"`{cells(row)[0]}`", *cells(row)[1:], _circumstances(row)] for row in group]
+        rows = [[_command(row), *cells(row)[1:], _circumstances(row)] for row in group]
         parts += [f"## On {device}", _table(head, rows)]
     if made.missing:
         rows = [[f"`{recipe.command}`", published(recipe), "not measured"] for recipe in made.missing]
         parts += ["## Not measured", _table(("command", "published", "ours"), rows)]
+    if made.left_out:
+        parts += ["## Left out", "\n".join(f"- {line}" for line in made.left_out)]
     parts += ["## About the published figures", "\n".join(f"- {line}" for line in notes(recipes().values()))]
     if made.rows:
         parts.append("## Curves")
-        parts += [f"![{name}: published and our curves]({pictures}/{_picture_of(name)})" for name in _by_network(made)]
+        parts += [
+            f"![{name}: published and our curves]({quote(pictures)}/{_picture_of(name)})" for name in _by_network(made)
+        ]
     return "\n\n".join(parts) + "\n"
+
+
+def _command(row: Row) -> str:
+    seeds = ",".join(str(run.results["seed"]) for run in row.runs)
+    command = row.recipe.command.replace(" experiment=", " -m experiment=") if "," in seeds else row.recipe.command
+    return f"`{command} seed={seeds}`"
 
 
 def _circumstances(row: Row) -> str:
@@ -67,8 +78,13 @@ def _circumstances(row: Row) -> str:
     versions = sorted(
         {f"torch {each['versions']['torch']}, lightning {each['versions']['lightning']}" for each in first}
     )
-    commits = sorted({str(each["git_commit"])[:7] for each in first})
-    return "; ".join([" to ".join(dates[:: max(1, len(dates) - 1)]), *versions, f"commit {', '.join(commits)}"])
+    commits = sorted({f"commit {_short(each['git_commit'])}" for each in first if each.get("git_commit")})
+    return "; ".join([" to ".join(dates[:: max(1, len(dates) - 1)]), *versions, *commits])
+
+
+def _short(commit: str) -> str:
+    digits, _, dirty = commit.partition("-")
+    return f"{digits[:7]}-{dirty}" if dirty else digits[:7]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -52,7 +52,7 @@ def _draw(panel: Axes, row: Row) -> None:
         panel.plot(range(first, epochs + 1), each.curve, label=f"{each.source}{said}", **style)  # type: ignore[arg-type]
     if recipe.band is not None and recipe.builds is None:
         panel.axhspan(*recipe.band, color=_PUBLISHED, alpha=0.12, label="band")
-    panel.set_title(recipe.name, fontsize=9)
+    panel.set_title(f"{recipe.name}\n{row.device}", fontsize=9)
     panel.set_xlabel("epoch")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.grid(alpha=0.3)

@@ -40,6 +40,12 @@ class Builds:
     train_acc: float
     """The median in the last epoch."""
 
+    @property
+    def spread(self) -> tuple[float, float]:
+        """How far the quantiles lie below and above the median; both as above where the lower one is at chance."""
+        above = self.high - self.median
+        return (above if self.low <= 0.1 else self.median - self.low), above
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -51,7 +57,7 @@ class Recipe:
     builds: Builds | None
     band: tuple[float, float] | None
     """Where a median has to lie to be inside; None for a recipe that is not the book's."""
-    seconds: Mapping[str, float]
+    seconds: Mapping[str, float | str]
     """Of an epoch, by source."""
     remark: str | None
 
@@ -94,11 +100,8 @@ def recipes() -> dict[str, Recipe]:
         comparable = [each.last for each in prints if each.mistake is None]
         band = (builds[name].low, builds[name].high) if name in builds else None
         if comparable:
-            others = builds[row["spread_of"]]
-            band = (
-                round(min(comparable) - (others.median - others.low), 3),
-                round(max(comparable) + (others.high - others.median), 3),
-            )
+            below, above = builds[row["spread_of"]].spread
+            band = round(min(comparable) - below, 3), round(max(comparable) + above, 3)
         read[name] = Recipe(
             name, row["network"], prints, builds.get(name), band, row.get("seconds", {}), row.get("remark")
         )

@@ -9,10 +9,8 @@ from typing import Any
 
 from cnn_experiments.errors import Refusal, in_one_line
 
-_NEEDED = {"status", "started", "overrides", "options", "seed", "metrics"}
-_NEEDED_AT_THE_END = _NEEDED | {
-    *("protocol", "epochs", "parameters", "multiply_adds", "seconds", "device", "precision", "versions", "git_commit"),
-}
+_KINDS = {"status": str, "overrides": list, "options": dict, "seed": int, "metrics": dict}
+"""What every results.json holds from its first moment."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,11 @@ class Run:
     results: dict[str, Any]
 
     def curve(self, figure: str) -> list[float]:
-        """A column of metrics.csv, such as test/acc, one value an epoch; empty where it was not measured."""
+        """A column of metrics.csv, such as test/acc, one value an epoch; empty where it was not measured.
+
+        Raises:
+            ValueError: there is something else than a number in it.
+        """
         try:
             with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
                 return [float(row[figure]) for row in csv.DictReader(file) if row.get(figure)]
@@ -47,10 +49,11 @@ def find(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     for file in files.values():
         try:
             results = json.loads(file.read_text(encoding="utf-8"))
-            needed = _NEEDED_AT_THE_END if results["status"] == "completed" else _NEEDED
-            if missing := needed - set(results):
-                raise ValueError(f"{', '.join(sorted(missing))} missing")
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            if not isinstance(results, dict):
+                raise TypeError(f"holds a {type(results).__name__}")
+            if wrong := [key for key, kind in _KINDS.items() if not isinstance(results.get(key), kind)]:
+                raise TypeError(f"no {', '.join(wrong)} as a run has it")
+        except (OSError, ValueError, TypeError) as error:
             damaged.append(f"{file}: {in_one_line(error)}")
         else:
             runs.append(Run(file.parent, results))

@@ -12,11 +12,12 @@ def cells(row: Row) -> list[str]:
     """What stands in a row, under HEAD."""
     recipe, builds = row.recipe, row.recipe.builds
     low, high = min(row.accuracies), max(row.accuracies)
-    spread = (
-        f" [{share(low)}, {share(high)}] of {len(row.runs)}, sd {share(row.deviation, 4)}"
-        if row.deviation
-        else ", one seed"
-    )
+    if row.deviation is None:
+        spread = ", one seed"
+    else:
+        spread = f" [{share(low)}, {share(high)}] of {len(row.runs)}, sd {share(row.deviation, 4)}"
+    if row.failed:
+        spread += f", {row.failed} failed"
     return [
         recipe.name,
         published(recipe),
@@ -24,7 +25,7 @@ def cells(row: Row) -> list[str]:
         row.verdict,
         f"{builds.chance}/{builds.count}, {row.chance}/{len(row.runs)}" if builds else f"{row.chance}/{len(row.runs)}",
         ", ".join([*map(share, recipe.train_accuracies), share(row.train_accuracy)]),
-        ", ".join(f"{seconds:g} ({source})" for source, seconds in recipe.seconds.items()),
+        ", ".join(f"{seconds} ({source})" for source, seconds in recipe.seconds.items()),
         f"{row.seconds:.1f}" if row.seconds is not None else "",
     ]
 

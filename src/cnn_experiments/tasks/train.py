@@ -73,11 +73,7 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
     on_terminal = sys.stdout.isatty()
     trainer = build_trainer(
         config,
-        limit_val_batches={
-            "holdout": config.trainer.limit_val_batches,
-            "book": config.trainer.limit_test_batches,
-            "last_epoch": 0,
-        }[data.protocol],
+        **({"limit_val_batches": 0} if data.protocol == "last_epoch" else {}),
         logger=dashboard,
         enable_progress_bar=on_terminal,
         num_sanity_val_steps=0,
@@ -102,6 +98,8 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
         device=device_name,
         precision=trainer.precision,
         identity=provenance.identity(settings),
+        configuration=provenance.configuration(settings),
+        processes=trainer.world_size,
         git_commit=provenance.git_commit(),
         versions=provenance.versions(),
     )
