@@ -1,6 +1,8 @@
 """Published figures and our curves in one picture for each network."""
 
+import math
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -11,16 +13,23 @@ from cnn_experiments.report.ledger import Row
 from cnn_experiments.report.published import best_of
 from cnn_experiments.report.text import share
 
+_ACROSS = 4
 _OURS, _PUBLISHED, _MISTAKEN = "#1f77b4", "#444444", "#d62728"
 
 
 def picture(rows: Sequence[Row], path: Path) -> None:
-    """Draws the measured recipes for one network side by side, test accuracy over epochs."""
-    figure = Figure(figsize=(3.6 * len(rows), 3.6), layout="constrained")
-    panels = figure.subplots(1, len(rows), sharey=True, squeeze=False)[0]
-    for panel, row in zip(panels, rows, strict=True):
-        _draw(panel, row)
-    panels[0].set_ylabel("accuracy")
+    """Draws the measured recipes for one network in panels, accuracy over epochs."""
+    across = min(len(rows), _ACROSS)
+    down = math.ceil(len(rows) / across)
+    figure = Figure(figsize=(3.3 * across, 3.6 * down), layout="constrained")
+    panels = figure.subplots(down, across, sharey=True, squeeze=False)
+    for panel, row in zip_longest(panels.flat, rows):
+        if row is None:
+            panel.remove()
+        else:
+            _draw(panel, row)
+    for panel in panels[:, 0]:
+        panel.set_ylabel("accuracy")
     figure.suptitle(rows[0].recipe.network)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
