@@ -23,7 +23,7 @@ from cnn_experiments.report.text import cells, published
 DOCS = Path(__file__).parent
 RUNS = DOCS / "runs"
 RESULTS = DOCS / "results.md"
-HEADER = re.compile(r"# @package _global_\n(# python -m .*\n# Published: .*\n(# Reached: .*\n)+)?")
+HEADER = re.compile(r"# @package _global_\n(# python -m .*\n# Published.*\n(# Reached: .*\n)+)?")
 SEEDS = 3
 
 
@@ -46,14 +46,15 @@ def take_in(folders: Iterable[Path]) -> None:
 def header(recipe: Recipe, rows: list[Row]) -> str:
     """The first lines of a recipe's file."""
     reached = [f"{cells(row)[2]}: {row.verdict}; {cells(row)[-1]} s an epoch on {row.device}" for row in rows]
-    lines = ["@package _global_", recipe.command, f"Published: {published(recipe)}"]
+    lines = ["@package _global_", recipe.command, f"Published (see docs/results.md): {published(recipe)}"]
     return "".join(f"# {line}\n" for line in [*lines, *(f"Reached: {line}" for line in reached or ["not measured"])])
 
 
 def page(made: Ledger) -> str:
     """The text of docs/results.md."""
     return (
-        "# Published and reproduced\n\nMade by `python docs/results.py` from the runs in [runs](runs).\n\n"
+        "# Published and reproduced\n\nMade by `python docs/results.py` from the runs in [runs](runs). "
+        "Those on a CPU had one core each of a machine that others used too: their seconds are rough.\n\n"
         f"{markdown.markdown(made, RESULTS.stem)}\n{the_rest(made.missing)}"
     )
 

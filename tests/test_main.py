@@ -50,9 +50,13 @@ REFUSALS = [
     (["hydra.run.dri=x"], r"hydra\.run\.dri=x: .*; the nearest is hydra\.run\.dir"),
     (["modle=lenet"], r"modle=lenet: .*; the nearest is model"),
     (["model=lenett"], r"model=lenett: there is no such option; allowed: alexnet, .*, vgg19; the nearest is lenet"),
-    (["experiment=book/adam/lent"], r"experiment=book/adam/lent: there is no such option; allowed: .*, book/sgd/lenet, .*; the nearest is book/adam/lenet"),
+    (["experiment=book/adam/lent"], r"experiment=book/adam/lent: there is no such option; allowed: book/adam/alexnet, .*, book/adam/vgg11_quarter, \.\.\.; the nearest is book/adam/lenet"),
     (["-m", "experiment=book/adam/lenet,lenet_bn"], r"experiment=lenet_bn: there is no such option; .*; the nearest is .*/lenet_bn \(in experiment=lenet_bn\)"),
-    (["experiment=book/sgd/lenet", "model=alexnet"], r"model\.pool=avg: there is no such setting; allowed in model: .* \(set by experiment=book/sgd/lenet\)"),
+    (["experiment=book/sgd/lenet", "model=alexnet"], r"model=alexnet: must be left out beside experiment=book/sgd/lenet, which sets model\.padding=2 model\.pool=avg for its own model"),
+    (["experiment=book/sgd/lenet", "optimizer=adam"], r"optimizer=adam: must be left out beside experiment=book/sgd/lenet, which sets optimizer\.lr=0\.9 for its own optimizer"),
+    (["-m", "experiment=best_sgd", "optimizer=adam,adamw"], r"optimizer=adam: must be left out beside experiment=best_sgd, which sets optimizer\.\w+=.* \(in experiment=best_sgd optimizer=adam\)"),
+    (["--experiment", "best/lenet"], r"--experiment: there is no such flag; the nearest is --experimental-rerun"),
+    (["--optimizer.lr=0.1"], r"--optimizer\.lr: there is no such flag; a setting has no dashes: optimizer\.lr=0\.1"),
     (["experimnt=best/lenet"], r"experimnt=best/lenet: there is no such setting; allowed at the top: .*, experiment, .*; the nearest is experiment"),
     (["hydra/launcher=basc"], r"hydra/launcher=basc: there is no such option; allowed: basic; the nearest is basic"),
     (["experiment=book/adam/lenet", "model.pol=avg"], r"model\.pol=avg: there is no such setting; allowed in model: .*; the nearest is model\.pool"),
@@ -104,6 +108,16 @@ def test_a_recipe_in_a_wrong_package_is_refused(tmp_path: Path) -> None:
     status, output, errors = lightly(tmp_path, "--config-dir", "mine", "experiment=fast")
     assert (status, output) == (2, "")
     assert errors == "experiment=fast: must begin with the line # @package _global_\n"
+
+
+def test_a_refusal_names_the_recipe_that_set_the_value(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "fast.yaml").write_text("# @package _global_\noptimizer:\n  lr: fast\n")
+    status, output, errors = lightly(tmp_path, "--config-dir", "mine", "experiment=fast")
+    assert (status, output) == (2, "")
+    assert errors == "optimizer.lr=fast: must be a number above 0 (set by experiment=fast)\n"
+    status, _, errors = lightly(tmp_path, "--config-dir", "mine", "experiment=fast", "optimizer.lr=slow")
+    assert (status, errors) == (2, "optimizer.lr=slow: must be a number above 0\n")
 
 
 def test_impossible_settings_leave_nothing_behind(command: Command, tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from hydra.types import RunMode
 from hydra.utils import get_method
 from omegaconf import DictConfig, read_write
 
-from cnn_experiments.errors import RunFailedError
+from cnn_experiments.errors import Refusal, RunFailedError
 from cnn_experiments.gate import CONF, refusing
 from cnn_experiments.interruption import Interrupted, interruptible
+from cnn_experiments.settings import near
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,19 @@ def main() -> None:
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come out of Hydra as they are; refusing() puts them in one line
     with interruptible(), refusing():
+        _check_flags(sys.argv[1:])
         run()
     sys.exit(1 if failed else 0)
+
+
+def _check_flags(words: list[str]) -> None:
+    """Python's parser takes the beginning of a flag for the flag."""
+    known = [flag for action in get_args_parser()._actions for flag in action.option_strings]
+    for word in words:
+        flag, _, value = word.partition("=")
+        if flag.startswith("--") and flag not in known:
+            setting = f"; a setting has no dashes: {word.lstrip('-')}" if value else ""
+            raise Refusal(f"{flag}: there is no such flag{near(flag, known)}{setting}")
 
 
 def _succeeds(config: DictConfig) -> bool:

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -31,11 +31,16 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from cnn_experiments.errors import Refusal
-from cnn_experiments.settings import check, flat, near, plain, unknown_key
+from cnn_experiments.settings import check, flat, near, plain, text, unknown_key
 
 _PACKAGE = Path(__file__).parent
 CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if path.is_dir())
 """The configuration: inside an installed package, at the top level of a checkout."""
+
+_OF_ONE_OPTION = {"model", "init", "optimizer", "scheduler"}
+"""Groups whose values mean something else for another option."""
+_MANY = 25
+"""Options that a refusal does not list all of."""
 
 
 class Gate(Callback):
@@ -108,9 +113,7 @@ def _check_all(configs: list[DictConfig]) -> None:
     defaults = [plain(_job(_defaults(config, loader))) for config in configs]
     for config, without in zip(configs, defaults, strict=True):
         with _naming(config, without):
-            if "experiment" in config:
-                recipe = config.hydra.runtime.choices.experiment
-                raise Refusal(f"experiment={recipe}: must begin with the line # @package _global_")
+            _check_recipe(config, without)
             check(plain(_job(config)), without)
 
     from cnn_experiments.experiment import check_parts
@@ -118,6 +121,33 @@ def _check_all(configs: list[DictConfig]) -> None:
     for config, without in zip(configs, defaults, strict=True):
         with _naming(config, without):
             check_parts(_job(config))
+
+
+def _check_recipe(config: DictConfig, without: dict[str, Any]) -> None:
+    """A recipe's values are for its own options."""
+    recipe = config.hydra.runtime.choices.get("experiment")
+    if recipe is None:
+        return
+    if "experiment" in config:
+        raise Refusal(f"experiment={recipe}: must begin with the line # @package _global_")
+    typed = _typed(config)
+    for group in _OF_ONE_OPTION & typed.keys():
+        kept = [
+            f"{key}={text(value)}"
+            for key, value in flat(plain(_job(config))).items()
+            if key.startswith(f"{group}.") and key not in typed and value != flat(without).get(key)
+        ]
+        if kept:
+            raise Refusal(
+                f"{group}={typed[group]}: must be left out beside experiment={recipe}, "
+                f"which sets {' '.join(kept)} for its own {group}"
+            )
+
+
+def _typed(config: DictConfig) -> dict[str, str]:
+    """The overrides of a command or a job of a sweep, by key."""
+    pairs = (override.lstrip("+").partition("=") for override in config.hydra.overrides.task)
+    return {key: value for key, _, value in pairs}
 
 
 @contextmanager
@@ -128,9 +158,8 @@ def _naming(config: DictConfig, without: dict[str, Any]) -> Iterator[None]:
     except Refusal as refusal:
         said = str(refusal)
         key = said.partition("=")[0]
-        typed = [override.lstrip("+").partition("=")[0] for override in config.hydra.overrides.task]
         recipe = config.hydra.runtime.choices.get("experiment")
-        if recipe and key not in typed and flat(plain(_job(config))).get(key) != flat(without).get(key):
+        if recipe and key not in _typed(config) and flat(plain(_job(config))).get(key) != flat(without).get(key):
             said += f" (set by experiment={recipe})"
         if config.hydra.mode == RunMode.MULTIRUN:
             said += f" (in {' '.join(config.hydra.overrides.task)})"
@@ -199,7 +228,7 @@ def explain(error: Exception, overrides: list[str] | None = None) -> str:
         if group == "hydra":
             group, _, option = missing.rpartition("/")
         if options := error.options if group.startswith("hydra") else _options(group):
-            return f"{group}={option}: there is no such option; allowed: {', '.join(options)}{near(option, options)}"
+            return f"{group}={option}: there is no such option; allowed: {_listed(option, options)}"
     if unknown := re.search(r"^Could not override .*use \+([^=]+)=(.*)$", said, re.DOTALL):
         key, value = unknown.groups()
         return str(unknown_key(key, value, _known_keys(overrides, besides=key)))
@@ -213,6 +242,15 @@ def explain(error: Exception, overrides: list[str] | None = None) -> str:
         return f"{error.override}: can't be read as KEY=VALUE ({said.splitlines()[0]})"
     parts = [said, str(error.__cause__ or "")]
     return ": ".join(" ".join(part.split()) for part in parts if part)
+
+
+def _listed(option: str, options: Sequence[str]) -> str:
+    """All options and the nearest; of many, those that stand in a folder with the nearest."""
+    nearest = near(option, options)
+    if len(options) > _MANY and nearest:
+        folder = nearest.rpartition(" ")[2].rpartition("/")[0]
+        return f"{', '.join(each for each in options if each.rpartition('/')[0] == folder)}, ...{nearest}"
+    return f"{', '.join(options)}{nearest}"
 
 
 def _options(group: str) -> list[str]:

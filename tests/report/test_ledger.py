@@ -31,7 +31,7 @@ def test_figures_of_a_row(make_run: MakeRun, tmp_path: Path) -> None:
     assert (row.chance, row.train_accuracy, row.device) == (0, 0.9, "cpu (AMD EPYC)")
     assert cells(row) == [
         "book/sgd/lenet",
-        ".806 [.774, .824] of 182",
+        ".806 [.774, .824] of 182, best .828",
         ".805 [.790, .820] of 4, sd .0129",
         "inside",
         "0/182, 0/4",
@@ -163,4 +163,4 @@ def test_a_resumed_run_tells_nothing_of_the_time(make_run: MakeRun, tmp_path: Pa
     make_run("1", "book/sgd/lenet", changes=("ckpt_path=outputs/before",))
     row = only_row(tmp_path)
     assert row.seconds is None
-    assert cells(row)[-1] == ""
+    assert cells(row)[-1] == "-"

@@ -37,13 +37,16 @@ def _published(folders: list[Path], file: Path | None) -> None:
     for device, rows in made.by(lambda row: row.device).items():
         print_table(_table(device, rows))
     if made.rows:
-        print_line("inside: our median lies in the brackets; above: every seed beats the best figure published")
+        print_line(
+            "inside: our median lies in the brackets or the band; above: every seed beats the best figure published of "
+            "its network, and the mean does by more than two standard deviations"
+        )
     for line in notes(row.recipe for row in made.rows):
         print_line(line)
     for line in [*(f"damaged: {line}" for line in damaged), *(f"left out: {line}" for line in made.left_out)]:
         print_line(line, style="yellow")
     if made.of_no_recipe:
-        print_line(f"{made.of_no_recipe} runs follow none of the recipes")
+        print_line(f"runs that follow none of these recipes: {made.of_no_recipe}")
     if made.missing:
         print_line(f"{len(made.missing)} recipes with published figures have no run here")
     if file is not None:

@@ -12,13 +12,15 @@ from cnn_experiments.report.text import HEAD, cells, notes, published
 LEGEND = """\
 Test accuracy of the last epoch; of `best/` recipes, of the epoch with the highest validation accuracy, tested once.
 
-- published: the median of all builds with their 5 % and 95 % quantiles in brackets; or single prints with their source
-  and a band. The band reaches from the lowest print to the highest, and beyond them by as much as the builds of the
-  same network under `book/sgd` spread around their median (NiN's, of which 5 % are at chance: upwards alone).
+- published: the median of all builds with their 5 % and 95 % quantiles in brackets, their number and the best of them;
+  or single prints with their source and a band. The band reaches from the lowest print to the highest, and beyond them
+  by as much as the builds of the same network under `book/sgd` spread around their median; of NiN's builds 5 % are at
+  chance, and there their spread upwards counts on both sides. A wide band is easily met.
 - ours: the median with the lowest and the highest in brackets, the number of seeds, the standard deviation (ddof 1).
 - verdict: inside, if our median lies in the brackets or the band. A `best/` recipe is above, if every seed beats the
   highest figure that any recipe for its network has published, and the mean does by more than two standard deviations.
 - at chance: runs that ended at 10 %, published and ours. train acc: in the last epoch, published and our median.
+  A dash is what was not published.
 - s/epoch: ours are the wall time of training over its epochs: with test or validation, checkpoints and loading."""
 
 

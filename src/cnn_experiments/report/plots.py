@@ -14,7 +14,7 @@ from cnn_experiments.report.published import best_of
 from cnn_experiments.report.text import share
 
 _ACROSS = 4
-_OURS, _PUBLISHED, _MISTAKEN = "#1f77b4", "#444444", "#d62728"
+_OURS, _TEST, _PUBLISHED, _MISTAKEN = "#1f77b4", "#e8710a", "#444444", "#d62728"
 
 
 def picture(rows: Sequence[Row], path: Path) -> None:
@@ -41,12 +41,12 @@ def _draw(panel: Axes, row: Row) -> None:
     for run in row.runs:
         curve = run.curve(figure_of_a_run)
         panel.plot(range(1, len(curve) + 1), curve, color=_OURS, alpha=0.45, linewidth=1)
-    panel.plot([], [], color=_OURS, label=f"ours, {len(row.runs)} seed{'s' * (len(row.runs) > 1)}")
+    on = "" if recipe.band else ", validation"
+    panel.plot([], [], color=_OURS, label=f"ours{on}, {len(row.runs)} seed{'s' * (len(row.runs) > 1)}")
     if recipe.band is None:
-        panel.plot([epochs] * len(row.runs), row.accuracies, "_", color=_OURS, markersize=12, label="ours, test")
+        panel.plot([epochs + 0.5] * len(row.runs), row.accuracies, "_", color=_TEST, markersize=12, label="ours, test")
         best = best_of(recipe.network)
         panel.axhline(best, color=_PUBLISHED, linestyle=":", label=f"best published, {share(best)}")
-        panel.plot([], [], " ", label="(curves: validation)")
     elif recipe.builds is not None:
         builds = recipe.builds
         below, above = builds.median - builds.low, builds.high - builds.median
@@ -54,10 +54,10 @@ def _draw(panel: Axes, row: Row) -> None:
         panel.errorbar(
             epochs + 0.4, builds.median, [[below], [above]], fmt="s", color=_PUBLISHED, capsize=5, label=label
         )
-    for each in recipe.prints:
+    for each, marker in zip(recipe.prints, "o^s", strict=False):
         colour, said = (_MISTAKEN, " (mistaken)") if each.mistake else (_PUBLISHED, "")
         first = epochs - len(each.curve) + 1
-        style = {"marker": "o", "markersize": 4, "linestyle": "--", "color": colour}
+        style = {"marker": marker, "markersize": 5, "linestyle": "--", "color": colour}
         panel.plot(range(first, epochs + 1), each.curve, label=f"{each.source}{said}", **style)  # type: ignore[arg-type]
     if recipe.band is not None and recipe.builds is None:
         panel.axhspan(*recipe.band, color=_PUBLISHED, alpha=0.12, label="band")
@@ -65,4 +65,4 @@ def _draw(panel: Axes, row: Row) -> None:
     panel.set_xlabel("epoch")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.grid(alpha=0.3)
-    panel.legend(fontsize=7, loc="lower right")
+    panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)

@@ -23,10 +23,10 @@ def cells(row: Row) -> list[str]:
         published(recipe),
         share(row.median) + spread,
         row.verdict,
-        f"{builds.chance}/{builds.count}, {row.chance}/{len(row.runs)}" if builds else f"{row.chance}/{len(row.runs)}",
-        ", ".join([*map(share, recipe.train_accuracies), share(row.train_accuracy)]),
-        ", ".join(f"{seconds} ({source})" for source, seconds in recipe.seconds.items()),
-        f"{row.seconds:.1f}" if row.seconds is not None else "",
+        f"{f'{builds.chance}/{builds.count}' if builds else '-'}, {row.chance}/{len(row.runs)}",
+        f"{', '.join(map(share, recipe.train_accuracies)) or '-'}, {share(row.train_accuracy)}",
+        ", ".join(f"{seconds} ({source})" for source, seconds in recipe.seconds.items()) or "-",
+        f"{row.seconds:.1f}" if row.seconds is not None else "-",
     ]
 
 
@@ -34,9 +34,10 @@ def published(recipe: Recipe) -> str:
     """The figures that a recipe has to meet."""
     if recipe.builds is not None:
         builds = recipe.builds
-        return f"{share(builds.median)} [{share(builds.low)}, {share(builds.high)}] of {builds.count}"
+        spread = f"{share(builds.median)} [{share(builds.low)}, {share(builds.high)}] of {builds.count}"
+        return f"{spread}, best {share(builds.best)}"
     if recipe.band is None:
-        return f"best {share(best_of(recipe.network))}"
+        return f"{share(best_of(recipe.network))}, the best of its network"
     low, high = recipe.band
     printed = ", ".join(f"{share(each.last)} ({each.source})" for each in recipe.comparable)
     return f"{printed}, band [{share(low)}, {share(high)}]"
