@@ -6,6 +6,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,19 @@ def test_recipes_as_shown(installed: Path, tmp_path: Path) -> None:
     assert len(said) == 13
     assert sum(line.endswith("it has data=digits trainer=smoke trainer.max_epochs=1") for line in said) == 12
     assert said[-1] == "41 recipes with published figures have no run here"
+
+
+def test_a_recipe_of_ones_own_as_shown(installed: Path, tmp_path: Path) -> None:
+    section = README.partition("## Recipes")[2].partition("\n## ")[0]
+    block = re.search(r"^    # @package _global_\n(?:    .*\n)+", section, re.MULTILINE)
+    (path,) = re.findall(r"`(myconf/experiment/\S+)`", section)
+    (command,) = re.findall(r"`(--config-dir \S+ experiment=\S+)`", section)
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(textwrap.dedent(block[0]))
+    shortened(installed, tmp_path, f"{command} hydra.run.dir=run")
+    results = results_of(tmp_path / "run")
+    assert (results["protocol"], results["parameters"]) == ("book", 61_706)
+    assert "lr: 0.5\n" in (tmp_path / "run" / "config.yaml").read_text()
 
 
 def test_a_network_of_ones_own_in_three_steps(installed: Path, tmp_path: Path) -> None:

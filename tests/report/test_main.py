@@ -27,7 +27,9 @@ def test_the_ledger_is_printed_and_written(make_run: MakeRun, tmp_path: Path) ->
     assert "on cpu (AMD EPYC)" in said
     assert re.search(r"│ book/adam/lenet_bn_scratch +│ .855 \(N2\), .859 \(P\), band \[.692, .897\] +│ .760 ", said)
     assert re.search(r"│ book/sgd/lenet +│ .806 \[.774, .824\] of 182, best .828 +│ .760 .* │ outside, below +│", said)
-    assert re.search(r"│ best/lenet_bn +│ .894, the best of its network +│ .760 \[.750, .770\] of 3, sd .0100 │ not above +│", said)
+    assert re.search(
+        r"│ best/lenet_bn +│ .894, the best of its network +│ .760 \[.750, .770\] of 3, sd .0100 │ not above +│", said
+    )
     assert "book/adam/lenet_bn_scratch: .751 (N1) belongs to a mistaken network: no batch norm" in said
     assert re.search(r"damaged: runs/damaged/results.json: JSONDecodeError: Expecting property name", said)
     assert said.splitlines()[-2:] == ["37 recipes with published figures have no run here", "written: ledger.md"]
@@ -39,7 +41,8 @@ def test_the_ledger_is_printed_and_written(make_run: MakeRun, tmp_path: Path) ->
     )
     assert "| 2026-11-22; torch 2.15.0, lightning 2.6.6; commit 0123456 |" in written
     assert (
-        "| `python -m cnn_experiments experiment=book/sgd/nin` | .845 [.100, .878] of 102, best .885 | not measured |" in written
+        "| `python -m cnn_experiments experiment=book/sgd/nin` | .845 [.100, .878] of 102, best .885 | not measured |"
+        in written
     )
     pictures = re.findall(r"^!\[.*\]\((.*)\)$", written, re.MULTILINE)
     assert pictures == ["ledger/bn-lenet.png", "ledger/lenet.png"]
