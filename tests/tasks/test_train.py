@@ -52,6 +52,16 @@ def events(folder: Path) -> EventAccumulator:
     return EventAccumulator(str(folder)).Reload()
 
 
+def erratic_run(train: Train, figure: str, *overrides: str) -> Path:
+    """One whose last epoch is not its best; which seeds make one depends on the machine's rounding."""
+    for seed in range(8):
+        folder = train(f"seed{seed}", *QUICK, "trainer.max_epochs=8", "optimizer.lr=0.05", f"seed={seed}", *overrides)
+        accuracies = [float(row[figure]) for row in epochs_of(folder)]
+        if accuracies.index(max(accuracies)) != len(accuracies) - 1:
+            return folder
+    pytest.fail("the last epoch is always the best: these runs can't tell the two apart")
+
+
 def test_folder_of_a_run(train: Train) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     folder = train("run", *QUICK)
@@ -107,12 +117,11 @@ def test_the_best_epoch_is_the_one_that_is_kept_and_tested(train: Train, monkeyp
         return original(trainer, *arguments, **settings)
 
     monkeypatch.setattr(pl.Trainer, "test", spy)
-    folder = train("run", *QUICK, "trainer.max_epochs=8", "optimizer.lr=0.05")
+    folder = erratic_run(train, "val/acc")
     rows = epochs_of(folder)
     accuracies = [float(row["val/acc"]) for row in rows]
     best = accuracies.index(max(accuracies))
-    assert best != len(rows) - 1, "the last epoch is the best: this run can't tell the two apart"
-    assert tested == [folder / "checkpoints" / "best.ckpt"]
+    assert tested[-1:] == [folder / "checkpoints" / "best.ckpt"]
     results = results_of(folder)
     assert results["tested_epoch"] == best + 1
     assert results["metrics"]["val/acc"] == accuracies[best]
@@ -131,14 +140,13 @@ def test_with_nothing_held_out_the_last_epoch_is_tested(train: Train) -> None:
 
 
 def test_the_books_protocol_tests_every_epoch_and_reports_the_last(train: Train) -> None:
-    folder = train("run", *QUICK, *BOOK, "optimizer.lr=0.05", "trainer.max_epochs=8")
+    folder = erratic_run(train, "test/acc", *BOOK)
     rows = epochs_of(folder)
     results = results_of(folder)
     assert results["protocol"] == "book"
     assert results["tested_epoch"] == len(rows) == 8
     accuracies = [float(row["test/acc"]) for row in rows]
     assert all(round(accuracy * 360, 3).is_integer() for accuracy in accuracies)
-    assert max(accuracies) != accuracies[-1], "the last epoch is the best: this run can't tell the two apart"
     for name in ("test/acc", "test/loss", "test/f1"):
         assert results["metrics"][name] == float(rows[-1][name])
     assert not any(name.startswith("val/") for name in results["metrics"] | rows[-1])
