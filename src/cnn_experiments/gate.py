@@ -131,7 +131,7 @@ def _check_recipe(config: DictConfig, without: dict[str, Any]) -> None:
     if "experiment" in config:
         raise Refusal(f"experiment={recipe}: must begin with the line # @package _global_")
     typed = _typed(config)
-    for group in _OF_ONE_OPTION & typed.keys():
+    for group in sorted(_OF_ONE_OPTION & typed.keys()):
         kept = [
             f"{key}={text(value)}"
             for key, value in flat(plain(_job(config))).items()
