@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import cycle, zip_longest
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -37,9 +37,9 @@ def picture(rows: Sequence[Row], path: Path) -> None:
 def _draw(panel: Axes, row: Row) -> None:
     recipe = row.recipe
     figure_of_a_run = "test/acc" if recipe.band else "val/acc"
-    epochs = max(len(run.curve(figure_of_a_run)) for run in row.runs)
-    for run in row.runs:
-        curve = run.curve(figure_of_a_run)
+    curves = [run.curve(figure_of_a_run) for run in row.runs]
+    epochs = max(map(len, curves))
+    for curve in curves:
         panel.plot(range(1, len(curve) + 1), curve, color=_OURS, alpha=0.45, linewidth=1)
     on = "" if recipe.band else ", validation"
     panel.plot([], [], color=_OURS, label=f"ours{on}, {len(row.runs)} seed{'s' * (len(row.runs) > 1)}")
@@ -54,7 +54,7 @@ def _draw(panel: Axes, row: Row) -> None:
         panel.errorbar(
             epochs + 0.4, builds.median, [[below], [above]], fmt="s", color=_PUBLISHED, capsize=5, label=label
         )
-    for each, marker in zip(recipe.prints, "o^s", strict=False):
+    for each, marker in zip(recipe.prints, cycle("o^s"), strict=False):
         colour, said = (_MISTAKEN, " (mistaken)") if each.mistake else (_PUBLISHED, "")
         first = epochs - len(each.curve) + 1
         style = {"marker": marker, "markersize": 5, "linestyle": "--", "color": colour}
