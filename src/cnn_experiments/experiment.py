@@ -25,7 +25,7 @@ from cnn_experiments.classifier import Classifier
 from cnn_experiments.complexity import refusal, smallest_size, training_refusal
 from cnn_experiments.data.module import ImageDataModule
 from cnn_experiments.errors import Refusal, in_one_line
-from cnn_experiments.provenance import FOR_SPEED, effective
+from cnn_experiments.identity import FOR_SPEED, effective
 from cnn_experiments.run_folder import checkpoint_of
 from cnn_experiments.settings import plain, text, with_nearest
 

@@ -1,53 +1,16 @@
-"""What is needed to repeat a run and to compare it: settings, versions, device, memory."""
+"""What a run ran on: versions, commit, device, memory."""
 
-import hashlib
 import importlib.metadata
-import json
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from cnn_experiments.allocator import return_freed_memory
-from cnn_experiments.settings import FACTS, flat
 
 _PACKAGES = ("cnn_experiments", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf")
-
-_NO_EFFECT = ("ckpt_path", "data.root", "trainer.accelerator", *FACTS)
-"""Settings that leave the result as it is, or that follow from others."""
-
-
-FOR_SPEED = ("compile", "memory_format")
-"""Settings that change the result by rounding alone."""
-
-_OF_ONE_RUN = ("seed", "data.seed", *FOR_SPEED)
-
-
-def effective(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that change the result, with dotted keys."""
-    return {key: value for key, value in flat(settings).items() if key not in _NO_EFFECT}
-
-
-def identity(settings: Mapping[str, Any]) -> str:
-    """A hash of the settings that change the result: equal for runs that repeat each other."""
-    normalised = {key: _as_float(value) for key, value in effective(settings).items()}
-    return hashlib.sha256(json.dumps(normalised, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def configuration(settings: Mapping[str, Any]) -> str:
-    """The same without the seed and what is for speed alone: equal for runs that may be averaged."""
-    return identity({key: value for key, value in flat(settings).items() if key not in _OF_ONE_RUN})
-
-
-def _as_float(value: Any) -> Any:
-    """1 and 1.0 are the same setting."""
-    if isinstance(value, list):
-        return [_as_float(item) for item in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def versions() -> dict[str, str]:

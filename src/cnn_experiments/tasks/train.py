@@ -20,6 +20,7 @@ from cnn_experiments.complexity import multiply_adds, parameters, usable_device
 from cnn_experiments.dashboard import Dashboard
 from cnn_experiments.errors import RunFailedError
 from cnn_experiments.experiment import build_classifier, build_data, build_trainer
+from cnn_experiments.identity import configuration, effective, identity
 from cnn_experiments.interruption import Interrupted
 from cnn_experiments.run_folder import RunFolder, checkpoint_of, short
 from cnn_experiments.settings import plain
@@ -97,13 +98,13 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
         multiply_adds=multiply_adds(*image, usable_device(*image)),
         device=device_name,
         precision=trainer.precision,
-        identity=provenance.identity(settings),
-        configuration=provenance.configuration(settings),
+        identity=identity(settings),
+        configuration=configuration(settings),
         processes=trainer.world_size,
         git_commit=provenance.git_commit(),
         versions=provenance.versions(),
     )
-    dashboard.begin(options | {"protocol": data.protocol} | provenance.effective(settings))
+    dashboard.begin(options | {"protocol": data.protocol} | effective(settings))
     provenance.restart_peak_memory(device)
     say = log.info if trainer.is_global_zero else log.debug
     say("%s on %s, %s, seed %d", options["model"], options["data"], device_name, config.seed)
