@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from cnn_experiments.allocator import keep_freed_memory
 from cnn_experiments.complexity import smallest_size
 from cnn_experiments.experiment import build_classifier, build_data
-from cnn_experiments.gate import CONF
+from cnn_experiments.refusals import CONF
 
 SWITCHES = {
     "channels_last": ["memory_format=channels_last"],

@@ -24,8 +24,8 @@ from torch.nn import functional as F
 
 from cnn_experiments.allocator import keep_freed_memory
 from cnn_experiments.experiment import build_data
-from cnn_experiments.gate import CONF
 from cnn_experiments.provenance import device_name, peak_memory, restart_peak_memory
+from cnn_experiments.refusals import CONF
 from cnn_experiments.run_folder import RunFolder
 from cnn_experiments.tasks.train import train
 

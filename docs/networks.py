@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 
 from cnn_experiments.complexity import multiply_adds, parameters, smallest_size
 from cnn_experiments.experiment import build_data, build_model
-from cnn_experiments.gate import CONF
+from cnn_experiments.refusals import CONF
 
 README = Path(__file__).parents[1] / "README.md"
 TABLE = re.compile(r"(?<=<!-- made by docs/networks.py -->\n).*?(?=\n<!-- end -->)", re.DOTALL)

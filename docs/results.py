@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from cnn_experiments.gate import CONF
+from cnn_experiments.refusals import CONF
 from cnn_experiments.report import markdown
 from cnn_experiments.report.ledger import Ledger, Row, ledger
 from cnn_experiments.report.published import Recipe, recipes

@@ -13,7 +13,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from cnn_experiments.gate import CONF
+from cnn_experiments.refusals import CONF
 
 ROOT = Path(__file__).parents[1]
 

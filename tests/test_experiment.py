@@ -11,7 +11,7 @@ from torch import nn
 
 from cnn_experiments.errors import Refusal
 from cnn_experiments.experiment import build_classifier, build_data, build_trainer, check_parts
-from cnn_experiments.gate import CONF
+from cnn_experiments.refusals import CONF
 from tests.conftest import configured
 
 

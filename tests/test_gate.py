@@ -7,7 +7,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, read_write
 
-from cnn_experiments.gate import CONF, Gate
+from cnn_experiments.gate import Gate
+from cnn_experiments.refusals import CONF
 
 
 def command(*overrides: str) -> DictConfig:
@@ -18,7 +19,7 @@ def command(*overrides: str) -> DictConfig:
 @pytest.fixture(autouse=True)
 def checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """These commands are good ones."""
-    monkeypatch.setattr("cnn_experiments.gate._check_all", lambda _: None)
+    monkeypatch.setattr("cnn_experiments.gate._check", lambda _: None)
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
     monkeypatch.chdir(tmp_path)
 
@@ -37,6 +38,7 @@ def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path: Path) -> Non
 
 def test_a_folder_that_is_named_must_be_new(capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine").mkdir()
+    Path("mine/thesis.tex").touch()
     config = command("hydra.run.dir=mine")
     config.hydra.overrides.hydra.append("hydra.run.dir=mine")
     with pytest.raises(SystemExit) as end:
@@ -60,7 +62,7 @@ def test_an_unforeseen_error_is_not_passed_over(
     def fail(_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("cnn_experiments.gate._check_all", fail)
+    monkeypatch.setattr("cnn_experiments.gate._check", fail)
     with pytest.raises(SystemExit) as end:
         Gate().on_run_start(command())
     assert end.value.code == 1

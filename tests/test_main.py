@@ -58,7 +58,7 @@ REFUSALS = [
     (["--experiment", "best/lenet"], r"--experiment: there is no such flag; the nearest is --experimental-rerun"),
     (["--optimizer.lr=0.1"], r"--optimizer\.lr: there is no such flag; a setting has no dashes: optimizer\.lr=0\.1"),
     (["experimnt=best/lenet"], r"experimnt=best/lenet: there is no such setting; allowed at the top: .*, experiment, .*; the nearest is experiment"),
-    (["hydra/launcher=basc"], r"hydra/launcher=basc: there is no such option; allowed: basic; the nearest is basic"),
+    (["hydra/launcher=basc"], r"hydra/launcher=basc: there is no such option; allowed: basic, .*, local, slurm.*; the nearest is basic"),
     (["experiment=book/adam/lenet", "model.pol=avg"], r"model\.pol=avg: there is no such setting; allowed in model: .*; the nearest is model\.pool"),
     (["optimizer.lr=fast"], r"optimizer\.lr=fast: must be a number above 0"),
     (["optimizer.lr=0"], r"optimizer\.lr=0: must be a number above 0"),
@@ -184,7 +184,7 @@ def test_of_two_processes_one_gets_the_folder(tmp_path: Path) -> None:
     errors = {process.communicate()[1]: process.returncode for process in both}
     assert errors == {
         "": 0,
-        "hydra.run.dir=runs/same: must be a new folder; this one is there already\n": 2,
+        "hydra.run.dir=runs/same: must be a new folder; another process is at work in this one\n": 2,
     }
     assert results_of(tmp_path / "runs" / "same")["status"] == "completed"
 
@@ -242,7 +242,7 @@ def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals, st
     assert process.returncode == status
     results = results_of(tmp_path / "run")
     assert (results["status"], results["error"]) == ("interrupted", number.name)
-    assert output.splitlines()[-1] == f"interrupted by {number.name}; to go on: ckpt_path=run"
+    assert output.splitlines()[-1] == f"interrupted by {number.name}; to go on: the same command"
 
 
 def test_a_run_goes_on_from_another(command: Command, tmp_path: Path) -> None:

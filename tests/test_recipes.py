@@ -10,7 +10,7 @@ import torch
 
 from cnn_experiments.complexity import parameters
 from cnn_experiments.experiment import build_data, build_model
-from cnn_experiments.gate import CONF
+from cnn_experiments.refusals import CONF
 from cnn_experiments.report.published import recipes
 from cnn_experiments.settings import flat, plain
 from tests.conftest import ROOT, configured

@@ -31,7 +31,8 @@ def test_best_checkpoint_comes_along_with_the_resumed_one(tmp_path: Path) -> Non
     old, new = tmp_path / "old", tmp_path / "new"
     for path in (old, new):
         path.mkdir()
-        RunFolder(path).claim()
+        with RunFolder(path).claimed("same"):
+            pass
     resumed = RunFolder(old)
     resumed.best.write_bytes(b"best")
     RunFolder(new).adopt_best(checkpoint_of(old))

@@ -2,11 +2,10 @@
 
 import logging
 import os
-import re
 import sys
 import warnings
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -17,9 +16,12 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, read_write
 
 from cnn_experiments.errors import Refusal, RunFailedError
-from cnn_experiments.gate import CONF, refusing
 from cnn_experiments.interruption import Interrupted, interruptible
+from cnn_experiments.refusals import CONF, refusing
 from cnn_experiments.settings import near
+
+if TYPE_CHECKING:
+    from cnn_experiments.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ def main() -> None:
     # Hydra's parser takes no -m between settings.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come out of Hydra as they are; refusing() puts them in one line
+    _leave_out_warnings()
     with interruptible(), refusing():
         _check_flags(sys.argv[1:])
         run()
@@ -60,49 +63,52 @@ def _succeeds(config: DictConfig) -> bool:
     # Only now: torch takes seconds to import.
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+    from cnn_experiments.combination import Combination
     from cnn_experiments.processes import processes_of_a_job
     from cnn_experiments.run_folder import RunFolder, short
+    from cnn_experiments.sweep.command import command_of
 
     _log_warnings()
     job = HydraConfig.get()
-    choices = job.runtime.choices.items()
-    options = {group: choice for group, choice in choices if choice is not None and not group.startswith("hydra/")}
     path = Path(job.runtime.output_dir)
     folder = RunFolder(short(path))
+    run = Combination(config, cast(DictConfig, job))
     with read_write(cast(DictConfig, job)):
         job.run.dir = str(path)  # where Lightning's further processes write, those of a sweep's job too
     try:
-        with processes_of_a_job(_command_of(job) if job.mode == RunMode.MULTIRUN else sys.argv):
-            get_method(config.task._target_)(config, folder, options, list(job.overrides.task))
+        with processes_of_a_job(command_of(job, path) if job.mode == RunMode.MULTIRUN else sys.argv):
+            get_method(config.task._target_)(config, folder, run.options, run.overrides)
     except (RunFailedError, MisconfigurationException) as error:
         log.error("failed: %s", error)
     except Interrupted as interruption:
-        goes_on = f"to go on: ckpt_path={folder.path}" if folder.last.exists() else "no epoch was complete"
-        log.warning("interrupted by %s; %s", interruption.signal, goes_on)
+        log.warning("interrupted by %s; %s", interruption.signal, _how_it_goes_on(job, folder))
         raise
-    except Exception:
+    except (Exception, SystemExit):
         log.exception("failed; the log is %s", folder.path / "run.log")
     else:
         return True
     return False
 
 
-def _command_of(job: HydraConf) -> list[str]:
-    """The command line that runs one job of this sweep alone."""
-    arguments, _ = get_args_parser().parse_known_args()
-    flags = {"--config-dir": arguments.config_dir, "--config-name": arguments.config_name}
-    given = [word for flag, value in flags.items() if value for word in (flag, value)]
-    of_the_sweep = re.compile(r"\+*hydra\.(mode|run|sweep|sweeper|launcher)\b")
-    hydra_overrides = [override for override in job.overrides.hydra if not of_the_sweep.match(override)]
-    return [sys.argv[0], *given, *job.overrides.task, *hydra_overrides, "hydra.mode=RUN"]
+def _how_it_goes_on(job: HydraConf, folder: "RunFolder") -> str:
+    if folder.begun is None:
+        return "nothing was trained yet"
+    chosen = any(override.startswith("hydra.run.dir=") for override in job.overrides.hydra)
+    return f"to go on: {'the same command' if chosen else f'ckpt_path={folder.path}'}"
+
+
+def _leave_out_warnings() -> None:
+    """Those that no user can mend."""
+    # lightning 2.6.6 asks torch from 2.13 on in a way that torch calls deprecated
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec", category=FutureWarning)
+    # Slurm is one way among others where it is installed
+    warnings.filterwarnings("ignore", message="The `srun` command is available on your system but is not used")
 
 
 def _log_warnings() -> None:
-    """Warnings take one line each, and those that no user can mend none."""
+    """One line each."""
     logging.captureWarnings(capture=True)
     warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}"
-    # lightning 2.6.6 asks torch from 2.13 on in a way that torch calls deprecated
-    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec", category=FutureWarning)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The one LightningModule: loss, metrics and optimizer around any network."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -15,6 +15,9 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 Stage = Literal["train", "val", "test"]
 Batch = tuple[Tensor, Tensor]
+
+_SUMS = "train_metrics"
+"""Their place in a checkpoint."""
 
 
 class MeanLoss(Metric):
@@ -146,6 +149,23 @@ class Classifier(pl.LightningModule):
         each = values.pop(f"{stage}/each", ())
         values |= {f"{stage}/acc/{name}": value for name, value in zip(self._class_names, each, strict=False)}
         self.log_dict(values, sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Sums of an epoch that is not over yet; of several processes, those of all."""
+        sums = {}
+        for name, metric in self._metrics("train").items(keep_base=True):
+            with metric.sync_context():
+                sums[name] = {key: torch.as_tensor(state).clone() for key, state in metric.metric_state.items()}
+        checkpoint[_SUMS] = sums
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """An epoch that was not over goes on, with the sums of all processes in the first."""
+        if self.trainer.global_rank > 0:
+            return
+        for name, state in checkpoint.get(_SUMS, {}).items():
+            metric = self._metrics("train")[name]
+            for key, tensor in state.items():
+                setattr(metric, key, tensor.to(metric.device))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The schedule moves on after every step of the optimizer."""

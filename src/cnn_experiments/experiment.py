@@ -176,7 +176,7 @@ def _check_resumable(config: DictConfig) -> None:
     planned = config.trainer.max_epochs
     if planned <= epochs:
         raise Refusal(f"trainer.max_epochs={planned}: must be above the {epochs} that {given} has behind it")
-    if not path.with_name("best.ckpt").is_file():
+    if epochs and not path.with_name("best.ckpt").is_file():
         raise Refusal(f"{given}: that run's best.ckpt must stand beside it")
 
 

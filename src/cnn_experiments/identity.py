@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from cnn_experiments.settings import FACTS, flat
+from cnn_experiments.settings import FACTS, OF_A_SWEEP, flat
 
-_NO_EFFECT = ("ckpt_path", "data.root", "trainer.accelerator", *FACTS)
+_NO_EFFECT = ("ckpt_path", "data.root", "trainer.accelerator", *OF_A_SWEEP, *FACTS)
 """Settings that leave the result as it is, or that follow from others."""
 
 FOR_SPEED = ("compile", "memory_format")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run in one way, with its folder put in order first."""
+"""Ctrl-C, SIGTERM and a batch system's SIGUSR2 end a run in one way, with its folder put in order first."""
 
 import os
 import signal
@@ -6,6 +6,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGUSR2") if hasattr(signal, name)]
+"""What asks a run to stop."""
+
+PATIENCE = 120.0
+"""Seconds that a run has to put its folder in order."""
 
 
 class Interrupted(SystemExit):
@@ -16,27 +22,79 @@ class Interrupted(SystemExit):
         self.signal = signal.Signals(signum).name
 
 
+class _Signals:
+    """What this process does about signals."""
+
+    def __init__(self) -> None:
+        self.handled = False
+        self.patience = PATIENCE
+        self.postponed = False
+        self.noted: int | None = None
+        self.watchdogs: list[threading.Timer] = []
+
+    def handle(self, signum: int, _frame: FrameType | None) -> None:
+        watchdog = threading.Timer(self.patience, os._exit, (128 + signum,))
+        watchdog.daemon = True
+        watchdog.start()
+        self.watchdogs.append(watchdog)
+        impatient = self.noted is not None and signum == signal.SIGINT
+        if self.postponed and not impatient:
+            self.noted = self.noted or signum
+            return
+        raise Interrupted(signum)
+
+    def call_off(self) -> None:
+        for watchdog in self.watchdogs:
+            watchdog.cancel()
+        self.watchdogs.clear()
+
+
+_signals = _Signals()
+
+
 @contextmanager
-def interruptible(patience: float = 30.0) -> Iterator[None]:
+def interruptible(patience: float = PATIENCE) -> Iterator[None]:
     """Raises Interrupted where a signal comes in. Lightning's own answers are status 1 to Ctrl-C and 0 to SIGTERM.
 
     Processes that train together can wait for each other for ever on their way out; after `patience` seconds this one
     ends all the same.
     """
-    watchdogs: list[threading.Timer] = []
-
-    def interrupt(signum: int, _frame: FrameType | None) -> None:
-        watchdog = threading.Timer(patience, os._exit, (128 + signum,))
-        watchdog.daemon = True
-        watchdog.start()
-        watchdogs.append(watchdog)
-        raise Interrupted(signum)
-
-    before = {signum: signal.signal(signum, interrupt) for signum in (signal.SIGINT, signal.SIGTERM)}
+    _signals.handled, _signals.patience = True, patience
+    before = {signum: signal.signal(signum, _signals.handle) for signum in SIGNALS}
     try:
         yield
     finally:
-        for watchdog in watchdogs:
-            watchdog.cancel()
+        _signals.handled = False
+        postpone_no_longer()
+        _signals.call_off()
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+def postpone() -> None:
+    """From now on a signal is only noted: a step of training is not to be torn apart. Ctrl-C behind another one raises.
+
+    Takes the place of handlers that were installed since, such as Lightning's, which
+    talks to other processes from within the handler and can wait for them for ever.
+    """
+    if not _signals.handled:
+        return
+    _signals.postponed = True
+    for signum in SIGNALS:
+        signal.signal(signum, _signals.handle)
+
+
+def noted() -> int | None:
+    """The number of the signal that came in since `postpone`."""
+    return _signals.noted
+
+
+def postpone_no_longer() -> None:
+    """Signals raise at once again."""
+    _signals.postponed, _signals.noted = False, None
+
+
+def take_the_time() -> None:
+    """Nothing ends this process by force any more: what it waits for has a limit of its own."""
+    _signals.call_off()
+    _signals.patience = threading.TIMEOUT_MAX

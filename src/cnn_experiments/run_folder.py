@@ -3,14 +3,93 @@
 import json
 import math
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from lightning.pytorch.utilities import rank_zero_only
+from filelock import FileLock, Timeout
+from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning's own, without torch
 
 from cnn_experiments.errors import RunFailedError
+
+_LOCK = ".lock"
+_OF_THE_PROGRAM = {_LOCK, ".hydra", "run.log", "console.log"}
+"""What stands in a folder before its run says anything."""
+
+_held: dict[Path, FileLock] = {}
+
+
+def hold(path: Path) -> bool:
+    """Keeps other processes out of a run's folder until `release` or the end of this process, however it ends.
+
+    Returns:
+        Whether it worked: another process may be there.
+    """
+    path = path.resolve()
+    if path not in _held:
+        lock = FileLock(path / _LOCK)
+        try:
+            lock.acquire(timeout=1)  # one that only looks holds it for a moment
+        except Timeout:
+            return False
+        _held[path] = lock
+    return True
+
+
+def release(path: Path) -> None:
+    """Lets other processes in again."""
+    if lock := _held.pop(path.resolve(), None):
+        lock.release()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the run in a folder stands.
+
+    `status` is that of its results.json, `new` where there is none yet, or `damaged`. What says `running` while no
+    process is at work there was killed together with all that could have told: it is `interrupted`.
+    """
+
+    status: str
+    results: dict[str, Any]
+
+    @classmethod
+    def of(cls, path: Path) -> "Standing":
+        """Looks into a folder, which need not be there."""
+        at_work = _at_work(path)
+        try:
+            results = json.loads((path / "results.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return cls("running" if at_work else "new", {})
+        except ValueError:
+            results = None
+        if not isinstance(results, dict):
+            return cls("damaged", {})
+        status = str(results.get("status"))
+        return cls("running" if at_work else "interrupted" if status == "running" else status, results)
+
+    @property
+    def ended_by_signal(self) -> bool:
+        """Whether the run could have gone on: it raised nothing itself."""
+        return self.status == "interrupted" or self.results.get("error") in signal.Signals.__members__
+
+
+def _at_work(path: Path) -> bool:
+    if path.resolve() in _held or not (path / _LOCK).exists():
+        return False
+    try:
+        with FileLock(path / _LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def is_free(path: Path) -> bool:
+    """Whether a folder holds nothing but what this program puts there before a run."""
+    return {entry.name for entry in path.iterdir()} <= _OF_THE_PROGRAM
 
 
 class RunFolder:
@@ -23,29 +102,65 @@ class RunFolder:
         self.last = self.checkpoints / "last.ckpt"
         self._results: dict[str, Any] = {}
 
-    @rank_zero_only
-    def claim(self) -> None:
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What results.json holds."""
+        return self._results
+
+    @property
+    def begun(self) -> Path | None:
+        """The checkpoint that this folder's own run goes on from."""
+        return self.last if self.last.exists() else None
+
+    @contextmanager
+    def claimed(self, identity: str) -> Iterator[None]:
         """Makes the folder this run's own.
 
+        What a signal ended here goes on. What failed by itself starts over; of its first attempt only the log stays.
+
         Raises:
-            RunFailedError: another run has it.
+            RunFailedError: another process works there, or it holds another run.
         """
+        self._claim(identity)
         try:
-            self.checkpoints.mkdir()
-        except FileExistsError:
-            raise RunFailedError(f"{self.path} holds another run") from None
+            yield
+        finally:
+            release(self.path)
 
     @rank_zero_only
+    def _claim(self, identity: str) -> None:
+        if not hold(self.path):
+            raise RunFailedError(f"another process is at work in {self.path}")
+        before = Standing.of(self.path)
+        if before.status != "new" and before.results.get("identity") != identity:
+            release(self.path)
+            raise RunFailedError(f"{self.path} holds another run")
+        self._results = before.results
+        if before.status == "failed" and not before.ended_by_signal:
+            self._clear()
+        self.checkpoints.mkdir(exist_ok=True)
+
+    def _clear(self) -> None:
+        for entry in self.path.iterdir():
+            if entry.is_dir() and entry.name not in _OF_THE_PROGRAM:
+                shutil.rmtree(entry)
+            elif entry.name not in _OF_THE_PROGRAM:
+                entry.unlink()
+        self._results = {}
+
     def record(self, **facts: Any) -> None:
         """Puts facts into results.json, which is whole at every moment; a float that JSON can't hold becomes null."""
         self._results |= facts
-        with self.rewritten("results.json") as file:
-            json.dump(_plain(self._results), file, indent=1, allow_nan=False)
+        self._write_results()
+
+    @rank_zero_only
+    def _write_results(self) -> None:
+        write_results(self.path, self._results)
 
     @rank_zero_only
     def write_config(self, text: str) -> None:
         """The resolved configuration, as YAML."""
-        with self.rewritten("config.yaml") as file:
+        with rewritten(self.path / "config.yaml") as file:
             file.write(text)
 
     @rank_zero_only
@@ -55,13 +170,20 @@ class RunFolder:
         if best.is_file():
             shutil.copyfile(best, self.best)
 
-    @contextmanager
-    def rewritten(self, name: str) -> Iterator[IO[str]]:
-        """A text file that takes the place of the one called `name` when it is complete."""
-        fresh = self.path / f"{name}.writing"
-        with fresh.open("w", newline="", encoding="utf-8") as file:
-            yield file
-        fresh.replace(self.path / name)
+
+@contextmanager
+def rewritten(path: Path) -> Iterator[IO[str]]:
+    """A text file that takes the place of the one at `path` when it is complete."""
+    fresh = path.with_name(f"{path.name}.writing")
+    with fresh.open("w", newline="", encoding="utf-8") as file:
+        yield file
+    fresh.replace(path)
+
+
+def write_results(folder: Path, facts: dict[str, Any]) -> None:
+    """A whole results.json."""
+    with rewritten(folder / "results.json") as file:
+        json.dump(_plain(facts), file, indent=1, allow_nan=False)
 
 
 def short(path: Path) -> Path:

@@ -34,6 +34,10 @@ FACTS = ("data.channels", "data.classes", "task.folder")
 """What is no setting, but stands in an option's file so that others can refer to it."""
 
 
+OF_A_SWEEP = ("sweep", "on_error", "on_impossible", "retry_failed", "dry_run")
+"""Settings of a whole sweep, which its runs know nothing of."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """The values that a setting may take, in words and as a test."""
@@ -81,11 +85,19 @@ NOT_NEGATIVE = Rule("a number of 0 or more", lambda value: _is_number(value) and
 BELOW_ONE = Rule("a number from 0 up to, but not including, 1", lambda value: _is_number(value) and 0 <= value < 1)
 SHARE = Rule("a share above 0.0 and up to 1.0", lambda value: isinstance(value, float) and 0 < value <= 1)
 
+NAME = Rule(
+    "letters, digits, points, dashes and underscores, at most 80, with no point or dash in front",
+    lambda value: isinstance(value, str) and bool(re.fullmatch(r"\w[\w.-]{0,79}", value, re.ASCII)),
+)
+
 RULES: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
     "ckpt_path": TEXT | NULL,
     "label_smoothing": BELOW_ONE,
     "memory_format": one_of("contiguous", "channels_last"),
+    "sweep": NAME | NULL,
+    "on_error": one_of("continue", "stop"),
+    "on_impossible": one_of("refuse", "drop"),
     "data.batch_size": whole(1),
     "data.val_size": whole(0),
     "data.resize": whole(1) | NULL,

@@ -12,8 +12,8 @@ from cnn_experiments.complexity import multiply_adds, parameters, smallest_size
 from cnn_experiments.data import pixels
 from cnn_experiments.errors import Refusal
 from cnn_experiments.experiment import build_data
-from cnn_experiments.gate import CONF
 from cnn_experiments.models.scratch import BatchNorm
+from cnn_experiments.refusals import CONF
 from tests.conftest import configured
 from tests.models.networks import ARCHITECTURES, NETWORKS, Facts, Network, build, ids
 

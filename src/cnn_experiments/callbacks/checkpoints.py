@@ -29,13 +29,18 @@ class BestAndLast(Checkpoint):
             score = float(trainer.callback_metrics[self.monitor])
             improved = score > self.best_score
             self.best_score = max(score, self.best_score)
+        self.save_last(trainer)
+        if improved and trainer.is_global_zero:
+            fresh = self.best.with_suffix(".writing")
+            _link(self.last, fresh)
+            fresh.replace(self.best)
+
+    def save_last(self, trainer: pl.Trainer) -> None:
+        """Writes `last.ckpt` as training stands."""
         fresh = self.last.with_suffix(".writing")
         trainer.save_checkpoint(fresh, weights_only=False)
         if trainer.is_global_zero:
             fresh.replace(self.last)
-            if improved:
-                _link(self.last, fresh)
-                fresh.replace(self.best)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score}

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
 
 from cnn_experiments.interruption import Interrupted
-from cnn_experiments.run_folder import RunFolder, rounded
+from cnn_experiments.run_folder import RunFolder, rewritten, rounded
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Recorder(Checkpoint):
     def _write(self) -> None:
         if not self.epochs:
             return
-        with self._folder.rewritten("metrics.csv") as file:
+        with rewritten(self._folder.path / "metrics.csv") as file:
             writer = csv.DictWriter(file, list(self.epochs[-1]))
             writer.writeheader()
             writer.writerows(self.epochs)

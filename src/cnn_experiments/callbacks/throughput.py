@@ -47,6 +47,12 @@ class Throughput(pl.Callback):
         """Of all epochs but the first, which warms up, where there are several; None where none was trained."""
         return statistics.median(self.train[1:] or self.train) if self.train else None
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"train": self.train}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.train = state_dict["train"]
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begin()  # a run resumed within an epoch sees no start of it
 

@@ -28,6 +28,7 @@ class Digits(ImageDataModule):
     class_names = tuple("0123456789")
     native_size = 8
     train_images = 1437
+    test_images = 360
     mean = 0.3060
     std = 0.3760
 

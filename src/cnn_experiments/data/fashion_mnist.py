@@ -158,6 +158,7 @@ class FashionMNIST(ImageDataModule):
     class_names = tuple(torchvision.datasets.FashionMNIST.classes)
     native_size = 28
     train_images = 60_000
+    test_images = 10_000
     mean = 0.2860
     std = 0.3530
 

@@ -37,6 +37,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
     """Pixels a side, as stored."""
     train_images: ClassVar[int]
     """Images that `val_size` is held out of."""
+    test_images: ClassVar[int]
     mean: ClassVar[float]
     std: ClassVar[float]
     """Of the training pixels, in 0..1."""

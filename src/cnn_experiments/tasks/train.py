@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cnn_experiments import provenance
 from cnn_experiments.allocator import keep_freed_memory
-from cnn_experiments.callbacks import BestAndLast, DivergenceGuard, RandomState, Recorder, Throughput
+from cnn_experiments.callbacks import BestAndLast, DivergenceGuard, RandomState, Recorder, StopOnSignal, Throughput
 from cnn_experiments.complexity import multiply_adds, parameters, usable_device
 from cnn_experiments.dashboard import Dashboard
 from cnn_experiments.errors import RunFailedError
@@ -29,11 +29,11 @@ log = logging.getLogger(__name__)
 
 
 def train(config: DictConfig, folder: RunFolder, options: dict[str, str], overrides: list[str]) -> None:
-    """Runs an experiment from its first step, or from a checkpoint's, to the test.
+    """Runs an experiment to the test: from its first step, from a checkpoint's, or from where it stopped in its folder.
 
     Args:
         config: all settings.
-        folder: where everything about the run is written.
+        folder: where everything about the run is written. A run that is complete there is not repeated.
         options: the one chosen in every group; a run is known by those of `model` and `data`.
         overrides: what was typed.
 
@@ -41,26 +41,37 @@ def train(config: DictConfig, folder: RunFolder, options: dict[str, str], overri
         RunFailedError: the loss became NaN or infinite, the data can't be had, or the folder holds another run.
         Interrupted: the program was asked to end.
     """
-    folder.claim()
-    keep_freed_memory()
-    dashboard = Dashboard(folder.path)
-    with _standing(folder, dashboard):
-        folder.record(
-            status="running",
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-            model=options["model"],
-            data=options["data"],
-            options=options,
-            overrides=overrides,
-            seed=config.seed,
-            metrics={},
-            epochs=0,
-            seconds={"fit": None, "test": None},
-            images_per_second={"train": None, "test": None},
-            peak_memory_bytes=None,
-            error=None,
-        )
-        _train_and_test(config, folder, options, dashboard)
+    settings = plain(config)
+    with folder.claimed(identity(settings)):
+        if folder.facts.get("status") == "completed":
+            log.info("complete already: %s", folder.path)
+            return
+        keep_freed_memory()
+        dashboard = Dashboard(folder.path)
+        with _standing(folder, dashboard):
+            folder.record(
+                **{
+                    "started": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "metrics": {},
+                    "epochs": 0,
+                    "seconds": {"fit": None, "test": None},
+                    "images_per_second": {"train": None, "test": None},
+                    "peak_memory_bytes": None,
+                }
+                | folder.facts
+                | {
+                    "status": "running",
+                    "model": options["model"],
+                    "data": options["data"],
+                    "options": options,
+                    "overrides": overrides,
+                    "seed": config.seed,
+                    "identity": identity(settings),
+                    "configuration": configuration(settings),
+                    "error": None,
+                }
+            )
+            _train_and_test(config, folder, options, dashboard)
 
 
 def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, str], dashboard: Dashboard) -> None:
@@ -72,6 +83,7 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
     recorder = Recorder(folder, monitor, settings)
     throughput = Throughput()
     on_terminal = sys.stdout.isatty()
+    checkpoints = BestAndLast(folder.checkpoints, monitor)
     trainer = build_trainer(
         config,
         **({"limit_val_batches": 0} if data.protocol == "last_epoch" else {}),
@@ -85,7 +97,8 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
             throughput,
             *([RichProgressBar()] if on_terminal else []),
             recorder,  # before the checkpoints, which hold its history
-            BestAndLast(folder.checkpoints, monitor),
+            checkpoints,
+            StopOnSignal(checkpoints),
         ],
     )
     device = trainer.strategy.root_device
@@ -98,8 +111,6 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
         multiply_adds=multiply_adds(*image, usable_device(*image)),
         device=device_name,
         precision=trainer.precision,
-        identity=identity(settings),
-        configuration=configuration(settings),
         processes=trainer.world_size,
         git_commit=provenance.git_commit(),
         versions=provenance.versions(),
@@ -109,11 +120,14 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
     say = log.info if trainer.is_global_zero else log.debug
     say("%s on %s, %s, seed %d", options["model"], options["data"], device_name, config.seed)
 
-    resumed = checkpoint_of(Path(config.ckpt_path)) if config.ckpt_path else None
+    resumed = folder.begun
     if resumed is not None:
+        say("goes on behind epoch %d", folder.facts.get("epochs", 0))
+    elif config.ckpt_path:
+        resumed = checkpoint_of(Path(config.ckpt_path))
         folder.adopt_best(resumed)
-    started = time.perf_counter()
-    trainer.fit(classifier, datamodule=data, ckpt_path=resumed)
+    with _timed_fit(folder):
+        trainer.fit(classifier, datamodule=data, ckpt_path=resumed)
     fitted = time.perf_counter()
     # Now, because testing a checkpoint takes the callbacks back to its epoch.
     epochs, epoch, validated = len(recorder.epochs), recorder.tested_epoch, recorder.tested_metrics
@@ -123,7 +137,7 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
         epochs=epochs,
         metrics=metrics,
         tested_epoch=epoch,
-        seconds={"fit": fitted - started, "test": time.perf_counter() - fitted},
+        seconds=folder.facts["seconds"] | {"test": time.perf_counter() - fitted},
         images_per_second={"train": throughput.median_train, "test": throughput.test},
         peak_memory_bytes=provenance.peak_memory(device),
     )
@@ -131,6 +145,17 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
     say("tested epoch %d of %d: %s", epoch, epochs, shown)
     say("folder: %s", folder.path)
     say("curves: %s --logdir %s", _tensorboard(), folder.path if folder.path.is_absolute() else folder.path.parts[0])
+
+
+@contextmanager
+def _timed_fit(folder: RunFolder) -> Iterator[None]:
+    """Adds the seconds of training to those before an interruption."""
+    before = folder.facts["seconds"]
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        folder.record(seconds=before | {"fit": (before["fit"] or 0.0) + time.perf_counter() - started})
 
 
 @contextmanager

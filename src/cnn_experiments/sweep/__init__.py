@@ -1,0 +1,1 @@
+"""Many runs: what is missing of a sweep is found, started, watched and told."""

@@ -1,0 +1,121 @@
+"""Runs as a Slurm array, submitted by submitit."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cnn_experiments.console import print_line
+from cnn_experiments.errors import Refusal
+from cnn_experiments.interruption import Interrupted, take_the_time
+from cnn_experiments.sweep.pool import PROGRAM
+from cnn_experiments.sweep.watch import Task, Watch
+
+_OF_SLURM_ALONE = ("partition", "array_parallelism", "additional_parameters")
+_ALIVE = {"PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "RESIZING", "SUSPENDED"}
+_WRONG = {"FAILED", "OUT_OF_MEMORY", "BOOT_FAIL"}
+_LOOK_EVERY = 2.0  # seconds
+_PATIENCE = 10  # looks that Slurm may leave unanswered
+
+
+class CommandJob:
+    """What submitit calls in a job: the run's command, in a process of its own.
+
+    A run that is queued again, after a time limit or for a more urgent job, goes on in its folder.
+    """
+
+    def __call__(self, words: list[str]) -> int:
+        """Its exit status."""
+        environment = dict(os.environ)
+        if threads := environment.get("SLURM_CPUS_PER_TASK"):
+            environment.setdefault("OMP_NUM_THREADS", threads)
+        process = subprocess.Popen([sys.executable, "-m", PROGRAM, *words], env=environment)  # noqa: S603
+        try:
+            return process.wait()
+        finally:  # submitit leaves with an exception where the job is to be queued again; Slurm has told the run too
+            process.wait()
+
+    def checkpoint(self, words: list[str]) -> Any:
+        """What is queued in its place: the same."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, words)
+
+
+class Array:
+    """One Slurm array.
+
+    Args:
+        folder: for submitit's own files and what the jobs print.
+        parameters: of submitit's executor.
+    """
+
+    def __init__(self, folder: Path, parameters: Mapping[str, Any]) -> None:
+        try:
+            import submitit
+        except ModuleNotFoundError:
+            raise Refusal('hydra/launcher=slurm: needs submitit; pip install "cnn_experiments[slurm]"') from None
+        given = dict(parameters)
+        times = given.pop("max_num_timeout")
+        try:
+            self._executor = submitit.AutoExecutor(folder / "%j", cluster="slurm", slurm_max_num_timeout=times)
+        except RuntimeError as error:
+            raise Refusal(f"hydra/launcher=slurm: {error}") from error
+        self._executor.update_parameters(
+            name=PROGRAM,
+            **{f"slurm_{key}" if key in _OF_SLURM_ALONE else key: value for key, value in given.items()},
+        )
+
+    def run(self, tasks: Sequence[Task], watch: Watch) -> None:
+        """Submits an array, and watches it until all its jobs have ended.
+
+        Raises:
+            Interrupted: a signal came; the jobs are cancelled, and have ended.
+        """
+        jobs = self._executor.map_array(CommandJob(), [task.command[1:] for task in tasks])
+        left = {job.job_id: task for job, task in zip(jobs, tasks, strict=True)}
+        number = jobs[0].job_id.partition("_")[0]
+        print_line(f"Slurm array {number}; what its jobs print is in {self._executor.folder}")
+        for task in tasks:
+            watch.started(task)
+        try:
+            while left:
+                time.sleep(_LOOK_EVERY)
+                if not self._look(number, left, watch):
+                    _cancel(number)
+        except Interrupted:
+            take_the_time()
+            _cancel(number)
+            while left:
+                time.sleep(_LOOK_EVERY)
+                self._look(number, left, watch)
+            raise
+
+    def _look(self, number: str, left: dict[str, Task], watch: Watch) -> bool:
+        """Tells of those that have ended; whether the sweep goes on."""
+        states = _states(number)
+        goes_on = True
+        for job in list(left):
+            state = states.get(job, "gone")
+            if state not in _ALIVE:
+                status = "failed" if state in _WRONG else "interrupted"
+                goes_on &= watch.ended(left.pop(job), status, f"Slurm: {state}")
+        return goes_on
+
+
+def _states(number: str) -> dict[str, str]:
+    """By job; Slurm forgets those that ended long ago."""
+    command = ["squeue", "--noheader", "--array", "--states=all", f"--jobs={number}", "--format=%i %T"]
+    for _ in range(_PATIENCE):
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        if asked.returncode == 0 or "Invalid job id" in asked.stderr:
+            return dict(line.split(maxsplit=1) for line in asked.stdout.splitlines())
+        time.sleep(_LOOK_EVERY)
+    raise RuntimeError(f"squeue does not answer: {asked.stderr.strip()}; the runs go on without this sweep")
+
+
+def _cancel(number: str) -> None:
+    subprocess.run(["scancel", number], check=False)  # noqa: S603, S607
