@@ -67,6 +67,7 @@ def test_folder_of_a_run(train: Train) -> None:
     folder = train("run", *QUICK)
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if "events" not in path.name} == {
         "checkpoints",
+        ".lock",
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
         "config.yaml",

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from cnn_experiments.combination import Combination, do_at_once
 from cnn_experiments.console import print_line, print_table
-from cnn_experiments.errors import Refusal
+from cnn_experiments.errors import Refusal, RunFailedError
 from cnn_experiments.identity import configuration
 from cnn_experiments.interruption import Interrupted
 from cnn_experiments.run_folder import Standing, is_free, short
@@ -223,6 +223,8 @@ def _launch(launcher: Launcher, runs: Sequence[Planned]) -> Interrupted | None:
         interruption = error
     except Refusal:
         raise
+    except RunFailedError as error:
+        print_line(str(error), style="red")
     except Exception:  # a launcher of Hydra's may give up where a process is killed; the folders tell the rest
         log.exception("%s ended before its runs", type(launcher).__name__)
     for run in runs:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_experiments.console import print_line
-from cnn_experiments.errors import Refusal
+from cnn_experiments.errors import Refusal, RunFailedError
 from cnn_experiments.interruption import Interrupted, take_the_time
 from cnn_experiments.sweep.pool import PROGRAM
 from cnn_experiments.sweep.watch import Task, Watch
@@ -114,7 +114,7 @@ def _states(number: str) -> dict[str, str]:
         if asked.returncode == 0 or "Invalid job id" in asked.stderr:
             return dict(line.split(maxsplit=1) for line in asked.stdout.splitlines())
         time.sleep(_LOOK_EVERY)
-    raise RuntimeError(f"squeue does not answer: {asked.stderr.strip()}; the runs go on without this sweep")
+    raise RunFailedError(f"squeue does not answer: {asked.stderr.strip()}; the runs go on without this sweep")
 
 
 def _cancel(number: str) -> None:
