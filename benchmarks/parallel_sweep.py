@@ -24,7 +24,7 @@ def seconds(jobs: int, overrides: list[str], data: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "cnn_experiments", "-m", *SWEEP, f"hydra.launcher.jobs={jobs}", *overrides]
         started = time.perf_counter()
-        subprocess.run(
+        subprocess.run(  # noqa: S603
             command, cwd=folder, env=os.environ | {"CNN_EXPERIMENTS_DATA": data}, check=True, stdout=subprocess.DEVNULL
         )
         return time.perf_counter() - started

@@ -41,7 +41,7 @@ def train(tmp_path: Path) -> Callable[..., Path]:
 
     def run(name: str, *overrides: str) -> Path:
         folder = tmp_path / name
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         config = configured("data=digits", "trainer=cpu", *overrides)
         train(config, RunFolder(folder), {"model": "lenet", "data": "digits"}, list(overrides))
         return folder

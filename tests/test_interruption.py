@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from cnn_experiments.interruption import Interrupted, interruptible
+from cnn_experiments.interruption import Interrupted, interruptible, noted, postpone, postpone_no_longer
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -29,7 +29,7 @@ def test_a_signal_becomes_an_exit_and_the_handlers_come_back(number: signal.Sign
 def test_a_process_that_hangs_on_its_way_out_ends_all_the_same() -> None:
     program = """
 import os, signal, time
-from cnn_experiments.interruption import Interrupted, interruptible
+from cnn_experiments.interruption import Interrupted, interruptible, noted, postpone, postpone_no_longer
 with interruptible(patience=0.5):
     try:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -37,3 +37,23 @@ with interruptible(patience=0.5):
         time.sleep(60)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == 143
+
+
+def test_a_signal_can_wait_for_the_end_of_a_step() -> None:
+    with interruptible():
+        postpone()
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert noted() == signal.SIGTERM
+        with pytest.raises(Interrupted):  # somebody is impatient
+            os.kill(os.getpid(), signal.SIGINT)
+        postpone_no_longer()
+        assert noted() is None
+        with pytest.raises(Interrupted):
+            os.kill(os.getpid(), signal.SIGUSR2)
+
+
+def test_signals_are_not_taken_from_a_program_that_did_not_ask() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    postpone()
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -1,11 +1,14 @@
 """The files that tell how a run stands."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from cnn_experiments.run_folder import RunFolder, checkpoint_of, rounded
+from cnn_experiments.errors import RunFailedError
+from cnn_experiments.run_folder import RunFolder, Standing, checkpoint_of, hold, is_free, release, rounded
 
 
 def test_facts_add_up_and_replace_each_other(tmp_path: Path) -> None:
@@ -51,3 +54,71 @@ def test_a_folder_stands_for_its_last_checkpoint(tmp_path: Path) -> None:
 )
 def test_rounded(value: float, shorter: float) -> None:
     assert rounded(value) == shorter
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from cnn_experiments.run_folder import hold
+print(hold(Path(sys.argv[1])), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_folder_is_held_by_one_process_until_it_ends(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('{"status": "running"}')
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "True\n"
+    assert Standing.of(tmp_path).status == "running"
+    assert not hold(tmp_path)
+    with pytest.raises(RunFailedError, match="another process is at work"), RunFolder(tmp_path).claimed("same"):
+        pass
+    other.kill()
+    other.communicate()
+    assert Standing.of(tmp_path).status == "interrupted"
+    assert hold(tmp_path)
+    release(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "status", "by_signal"),
+    [
+        (None, "new", False),
+        ('{"status": "compl', "damaged", False),
+        ("[]", "damaged", False),
+        ('{"status": "completed"}', "completed", False),
+        ('{"status": "running"}', "interrupted", True),
+        ('{"status": "failed", "error": "SIGKILL"}', "failed", True),
+        ('{"status": "failed", "error": "ValueError: SIGKILL"}', "failed", False),
+    ],
+)
+def test_how_a_run_stands(tmp_path: Path, written: str | None, status: str, by_signal: bool) -> None:
+    if written is not None:
+        (tmp_path / "results.json").write_text(written)
+    standing = Standing.of(tmp_path)
+    assert (standing.status, standing.ended_by_signal) == (status, by_signal)
+
+
+@pytest.mark.parametrize(("error", "kept"), [("SIGKILL", True), ("ZeroDivisionError: division by zero", False)])
+def test_what_was_killed_goes_on_and_what_raised_starts_over(tmp_path: Path, error: str, kept: bool) -> None:
+    folder = RunFolder(tmp_path)
+    with folder.claimed("same"):
+        folder.last.write_bytes(b"last")
+        folder.record(status="failed", identity="same", error=error, epochs=3)
+    (tmp_path / "run.log").write_text("why")
+    (tmp_path / "events.out.tfevents.1").touch()
+    again = RunFolder(tmp_path)
+    with again.claimed("same"):
+        assert (again.begun is not None, again.facts.get("epochs")) == ((True, 3) if kept else (False, None))
+    assert (tmp_path / "events.out.tfevents.1").exists() == kept
+    assert (tmp_path / "run.log").read_text() == "why"
+
+
+def test_a_folder_of_something_else_is_not_free(tmp_path: Path) -> None:
+    (tmp_path / "run.log").touch()
+    assert is_free(tmp_path)
+    (tmp_path / "thesis.tex").touch()
+    assert not is_free(tmp_path)

@@ -1,5 +1,6 @@
 """Whole runs on the digits, in this process."""
 
+import os
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from cnn_experiments.callbacks import BestAndLast, Recorder
 from cnn_experiments.errors import RunFailedError
-from cnn_experiments.interruption import Interrupted
+from cnn_experiments.interruption import Interrupted, interruptible
 from cnn_experiments.run_folder import RunFolder
 from cnn_experiments.tasks.train import train as run_train
 from tests.conftest import configured, epochs_of, results_of
@@ -235,6 +236,61 @@ def test_resumes_exactly_in_the_middle_of_an_epoch(
             train("interrupted", *AUGMENTED)
     resumed = train("resumed", *AUGMENTED, f"ckpt_path={middle}")
     assert_same_weights(undisturbed / "checkpoints" / "last.ckpt", resumed / "checkpoints" / "last.ckpt")
+
+
+@pytest.mark.parametrize("told", [7, 20, 27, 39, 40])
+def test_a_signal_stops_a_run_behind_its_step_and_it_goes_on_in_its_folder(
+    train: Train, monkeypatch: pytest.MonkeyPatch, told: int
+) -> None:
+    undisturbed = train("undisturbed", *AUGMENTED)
+
+    def tell(self: Recorder, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step == told:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched, interruptible():
+        patched.setattr(Recorder, "on_train_batch_end", tell)
+        with pytest.raises(Interrupted):
+            train("interrupted", *AUGMENTED)
+    folder = undisturbed.with_name("interrupted")
+    assert (results_of(folder)["status"], results_of(folder)["error"]) == ("interrupted", "SIGTERM")
+    assert results_of(folder)["epochs"] == told // 20
+    assert checkpoint(folder / "checkpoints" / "last.ckpt")["global_step"] == told
+    spent = results_of(folder)["seconds"]["fit"]
+    assert spent > 0
+
+    assert train("interrupted", *AUGMENTED) == folder
+    for name in ("best.ckpt", "last.ckpt"):
+        assert_same_weights(undisturbed / "checkpoints" / name, folder / "checkpoints" / name)
+    assert figures(folder) == figures(undisturbed)
+    for fact in ("status", "metrics", "tested_epoch", "epochs", "identity"):
+        assert results_of(folder)[fact] == results_of(undisturbed)[fact]
+    assert results_of(folder)["seconds"]["fit"] > spent
+    before = (folder / "results.json").read_text()
+    train("interrupted", *AUGMENTED)
+    assert (folder / "results.json").read_text() == before
+
+
+def test_gradients_that_add_up_are_not_lost(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    summed = (*AUGMENTED, "trainer.accumulate_grad_batches=3")
+    undisturbed = train("undisturbed", *summed)
+    batches = []
+
+    def tell(
+        self: Recorder, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, idx: int
+    ) -> None:
+        batches.append(idx)
+        if trainer.current_epoch == 1 and idx == 6:  # the first batch of the third step
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched, interruptible():
+        patched.setattr(Recorder, "on_train_batch_end", tell)
+        with pytest.raises(Interrupted):
+            train("interrupted", *summed)
+    assert batches[-1] == 8
+    folder = train("interrupted", *summed)
+    assert_same_weights(undisturbed / "checkpoints" / "last.ckpt", folder / "checkpoints" / "last.ckpt")
+    assert figures(folder) == figures(undisturbed)
 
 
 @pytest.mark.parametrize("batches", [20, 60])

@@ -66,6 +66,7 @@ class Pool:
             Interrupted: a signal came; all that were running have ended by it.
         """
         self.warm_up()
+        # The same for the last runs, or those left of an interrupted sweep: the number of threads shows in last digits.
         machine = shares(self.jobs, *_machine()) if self.jobs > 1 else [None]
         waiting = list(reversed(tasks))
         try:
@@ -109,8 +110,8 @@ class Pool:
         self._tell(signum)
         while self._running:
             try:
-                for task, status in self._ended():
-                    watch.ended(task, *_in_words(status))
+                for task, _ in self._ended():
+                    watch.ended(task, "interrupted", signum.name)
             except Interrupted:
                 self._tell(signal.SIGKILL)
 

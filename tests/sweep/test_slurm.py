@@ -1,0 +1,133 @@
+"""What is asked of Slurm, and what is made of its answers; slurm_on_one_machine.py tries a real one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from cnn_experiments.errors import RunFailedError
+from cnn_experiments.sweep import slurm
+from cnn_experiments.sweep.watch import Task, Watch
+
+submitit = pytest.importorskip("submitit")
+
+
+class Told:
+    """A watch that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, str]] = []
+
+    def started(self, task: Any) -> None:
+        pass
+
+    def ended(self, task: Any, status: str, error: str) -> bool:
+        self.told.append((task.name, status, error))
+        return error != "Slurm: OUT_OF_MEMORY"
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    """A command of this name."""
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Slurm that says what the files `states-1`, `states-2`, ... hold, one at a time."""
+    program(tmp_path, "sbatch", f"cat > {tmp_path}/submitted < $1; echo Submitted batch job 7")
+    program(tmp_path, "srun", "exit 1")
+    program(tmp_path, "scancel", f"echo $@ >> {tmp_path}/cancelled")
+    program(
+        tmp_path,
+        "squeue",
+        f"cd {tmp_path}; echo $@ > asked; next=$(ls states-* | head -1); cat $next; [ $next = states-9 ] || rm $next",
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(slurm, "_LOOK_EVERY", 0.01)
+    return tmp_path
+
+
+PARAMETERS = {
+    "partition": "small",
+    "timeout_min": 30,
+    "max_num_timeout": 3,
+    "array_parallelism": 2,
+    "cpus_per_task": 4,
+    "gpus_per_node": None,
+    "mem_gb": 8,
+    "additional_parameters": {"account": "mine"},
+}
+
+
+def tasks(count: int) -> list[Task]:
+    return cast(
+        list[Task], [SimpleNamespace(command=["x", f"seed={seed}"], name=f"run{seed}") for seed in range(count)]
+    )
+
+
+def test_an_array_is_submitted_and_watched_to_its_end(cluster: Path) -> None:
+    (cluster / "states-1").write_text("7_0 RUNNING\n7_1 PENDING\n7_2 PENDING\n")
+    (cluster / "states-2").write_text("7_0 COMPLETED\n7_1 TIMEOUT\n7_2 RUNNING\n")
+    (cluster / "states-3").write_text("7_2 REQUEUED\n")
+    (cluster / "states-9").write_text("")
+    watch = Told()
+    slurm.Array(cluster / "files", PARAMETERS).run(tasks(3), cast(Watch, watch))
+    assert watch.told == [
+        ("run0", "interrupted", "Slurm: COMPLETED"),
+        ("run1", "interrupted", "Slurm: TIMEOUT"),
+        ("run2", "interrupted", "Slurm: gone"),
+    ]
+    submitted = (cluster / "submitted").read_text()
+    for line in ("array=0-2%2", "partition=small", "time=30", "cpus-per-task=4", "mem=8GB", "account=mine"):
+        assert f"#SBATCH --{line}\n" in submitted
+    assert "--jobs=7" in (cluster / "asked").read_text()
+    assert not (cluster / "cancelled").exists()
+
+
+def test_an_array_ends_where_the_sweep_is_to_end(cluster: Path) -> None:
+    (cluster / "states-1").write_text("7_0 OUT_OF_MEMORY\n7_1 RUNNING\n")
+    (cluster / "states-9").write_text("7_1 CANCELLED\n")
+    watch = Told()
+    slurm.Array(cluster / "files", PARAMETERS).run(tasks(2), cast(Watch, watch))
+    assert watch.told == [("run0", "failed", "Slurm: OUT_OF_MEMORY"), ("run1", "interrupted", "Slurm: CANCELLED")]
+    assert (cluster / "cancelled").read_text() == "7\n"
+
+
+def test_a_slurm_that_does_not_answer_is_told_of(cluster: Path) -> None:
+    program(cluster, "squeue", "echo no controller >&2; exit 1")
+    with pytest.raises(RunFailedError, match="squeue does not answer: no controller; the runs go on without"):
+        slurm.Array(cluster / "files", PARAMETERS).run(tasks(1), cast(Watch, Told()))
+
+
+def test_a_job_that_is_queued_again_waits_for_its_run_to_stop(tmp_path: Path) -> None:
+    program = """
+import signal, sys, time
+from cnn_experiments.sweep import slurm
+slurm.PROGRAM = "stub"
+def leave(*_): sys.exit(3)
+signal.signal(signal.SIGUSR2, leave)
+slurm.CommandJob()(["folder"])
+"""
+    (tmp_path / "stub.py").write_text(
+        "import signal, sys, time\n"
+        "from pathlib import Path\n"
+        "def stop(*_):\n    time.sleep(1)\n    Path('stopped').touch()\n    sys.exit()\n"
+        "signal.signal(signal.SIGUSR2, stop)\nPath('begun').touch()\ntime.sleep(60)\n"
+    )
+    job = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, start_new_session=True)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(job.pid, signal.SIGUSR2)  # Slurm tells all processes of a job
+    assert job.wait(timeout=30) == 3
+    assert (tmp_path / "stopped").exists()
+    again = slurm.CommandJob().checkpoint(["folder"])
+    assert (type(again.function), again.args) == (slurm.CommandJob, (["folder"],))
