@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from cnn_experiments.sweep.names import run_name, sweep_name, varied_keys, word
+from cnn_experiments.sweep.names import run_name, sweep_name, word
 
 IDENTITY = "3fa29c01b2d44e5f"
 
@@ -42,12 +42,3 @@ def test_options_stand_for_themselves_and_values_behind_their_key() -> None:
     assert word("optimizer", "adam", groups) == "adam"
     assert word("optimizer.lr", "0.1", groups) == "lr0.1"
     assert word("seed", "0", groups) == "seed0"
-
-
-def test_what_varies() -> None:
-    combinations = [
-        {"model": "lenet", "seed": "0", "optimizer.lr": "0.1", "dry_run": "true"},
-        {"model": "nin", "seed": "1", "optimizer.lr": "0.1", "dry_run": "true"},
-    ]
-    assert varied_keys(combinations, besides={"model"}) == ["seed"]
-    assert varied_keys([{"seed": "0"}, {}], besides=()) == ["seed"]

@@ -94,7 +94,11 @@ def comparable(run: Path) -> dict[str, Any]:
 def start(cwd: Path, *arguments: str) -> "subprocess.Popen[str]":
     """The command, which goes on in the background."""
     return subprocess.Popen(
-        [sys.executable, "-m", "cnn_experiments", *arguments], cwd=cwd, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "cnn_experiments", *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # several at once would wait for each other's threads
     )
 
 
@@ -129,7 +133,7 @@ def test_a_sweep_survives_whatever_ends_its_runs(command: Command, tmp_path: Pat
         "mended": "FileNotFoundError: [Errno 2] No such file or directory: 'mended'",
     }
     for how, reason in reasons.items():
-        row = re.search(rf"│ ending-how{how}-\w+ │ failed +│ .* │ (.*?) +│$", first.stdout, re.MULTILINE)
+        row = re.search(rf"│ ending-how{how}-\w+ +│ failed +│ .* │ (.*?) +│$", first.stdout, re.MULTILINE)
         assert row is not None
         assert row[1] == reason
     assert "7 runs: 6 failed, 1 completed" in first.stdout
@@ -161,21 +165,16 @@ def test_a_sweep_does_what_is_missing_and_nothing_twice(command: Command, tmp_pa
     done = command("-m", *SMOKE, "model=lenet,lenet_bn", "optimizer=adam", "seed=0,0")
     assert (done.returncode, done.stderr) == (0, "")
     sweep = tmp_path / "outputs" / "model-data-optimizer-seed"
-    assert standing(sweep) == {"lenet": "completed", "lenet_bn": "completed"}
+    assert standing(sweep) == {"lenet-seed0": "completed", "lenet_bn-seed0": "completed"}
     before = written(sweep)
 
     planned = command("-m", *SMOKE, "model=lenet,lenet_bn", "optimizer=adam,sgd", "seed=0", "dry_run=true")
     assert (planned.returncode, planned.stderr) == (0, "")
     rows = re.findall(r"│ (\S+)-\w{8} +│ (\w+) +│ +(.*?) │", planned.stdout)
     assert [row[:2] for row in rows] == [
-        ("lenet-adam", "completed"),
+        ("lenet-seed0", "completed"),
         ("lenet-sgd", "new"),
-        ("lenet_bn-adam", "completed"),
-        ("lenet_bn-sgd", "new"),
-    ] or [row[:2] for row in rows] == [
-        ("lenet", "completed"),
-        ("lenet-sgd", "new"),
-        ("lenet_bn", "completed"),
+        ("lenet_bn-seed0", "completed"),
         ("lenet_bn-sgd", "new"),
     ]
     assert re.search(r"^4 runs, 2 to do: about \d+ s$", planned.stdout, re.MULTILINE)
@@ -256,9 +255,9 @@ def test_an_interrupted_sweep_goes_on_exactly(
         if results_of(path.parent)["status"] == "interrupted":
             assert results_of(path.parent)["error"] == number.name
 
-    done = command(*sweep, at_once, "sweep=interrupted")
+    done = command(*sweep, at_once, "sweep=interrupted", OMP_NUM_THREADS="1")
     assert (done.returncode, done.stderr) == (0, "")
-    assert command(*sweep, at_once, "sweep=undisturbed").returncode == 0
+    assert command(*sweep, at_once, "sweep=undisturbed", OMP_NUM_THREADS="1").returncode == 0
     for run in (tmp_path / "outputs" / "undisturbed").iterdir():
         assert comparable(interrupted / run.name) == comparable(run)
     assert len(list(interrupted.iterdir())) == 3
@@ -270,7 +269,7 @@ def test_runs_end_with_their_sweep_where_it_is_killed(command: Command, tmp_path
     folder = tmp_path / "outputs" / "mine"
     until(lambda: epochs_in(folder) >= 2)
     process.kill()
-    process.wait()
+    process.communicate()
     until(lambda: list(standing(folder).values()) == ["interrupted"])
     assert command(*sweep).returncode == 0
     (run,) = folder.iterdir()
@@ -318,4 +317,3 @@ def test_jobs_print_into_their_folders_where_several_run(command: Command, tmp_p
     assert "tested epoch" not in done.stdout
     for run in (tmp_path / "outputs" / "mine").iterdir():
         assert "tested epoch 1 of 1" in (run / "console.log").read_text()
-    assert os.path.lexists(tmp_path / "outputs" / "mine")

@@ -26,7 +26,7 @@ from cnn_experiments.interruption import Interrupted
 from cnn_experiments.run_folder import Standing, is_free, short
 from cnn_experiments.settings import OF_A_SWEEP
 from cnn_experiments.sweep.command import setting
-from cnn_experiments.sweep.names import run_name, sweep_name, varied_keys, word
+from cnn_experiments.sweep.names import run_name, sweep_name, word
 from cnn_experiments.sweep.settle import settle
 from cnn_experiments.sweep.watch import STYLES, reason
 
@@ -71,7 +71,8 @@ def sweep(config: DictConfig, arguments: Sequence[str], launcher: Launcher) -> N
         sys.exit(0)
 
     folder = _folder(config, overrides)
-    runs = _planned(folder, combinations)
+    varied = [override.key_or_group for override in overrides if override.is_sweep_override()]
+    runs = _planned(folder, combinations, [key for key in varied if key != "model"])
     wanted = combinations[0].settings
     waiting = [run for run in runs if _is_to_do(run.standing, retry_failed=wanted["retry_failed"])]
     if waiting and not wanted["dry_run"]:
@@ -169,17 +170,16 @@ def _folder(config: DictConfig, overrides: Iterable[Override]) -> Path:
     return folder
 
 
-def _planned(folder: Path, combinations: Sequence[Combination]) -> list[Planned]:
-    """Every run once, where it is already or will be."""
+def _planned(folder: Path, combinations: Sequence[Combination], varied: Sequence[str]) -> list[Planned]:
+    """Every run once, where it is already or will be: named after its network and the settings that vary."""
     there = _there(folder)
-    varied = varied_keys([combination.typed for combination in combinations], besides={"model", *OF_A_SWEEP})
     planned: dict[str, Planned] = {}
     for combination in combinations:
         identity = combination.identity
         if identity in planned:
             continue
         options, typed = combination.options, combination.typed
-        words = [options["model"], *(word(key, typed[key], options) for key in varied if key in typed)]
+        words = [options["model"], *(word(key, typed[key], options) for key in varied)]
         where = there.get(identity) or _new(folder / run_name(words, identity))
         planned[identity] = Planned(combination, where)
     return list(planned.values())

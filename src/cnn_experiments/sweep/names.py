@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable
 
 _LONGEST = 80
 
@@ -24,12 +24,6 @@ def run_name(words: Iterable[str], identity: str) -> str:
 def word(key: str, value: str, groups: Container[str]) -> str:
     """The option of a group stands for itself, another value behind the last part of its key: `adam`, `lr0.1`."""
     return value if key in groups else f"{key.rpartition('.')[2]}{value}"
-
-
-def varied_keys(combinations: Sequence[Mapping[str, str]], besides: Container[str]) -> list[str]:
-    """The keys that have several values in a sweep."""
-    keys = dict.fromkeys(key for combination in combinations for key in combination if key not in besides)
-    return [key for key in keys if len({each.get(key) for each in combinations}) > 1]
 
 
 def _safe(word: str) -> str:
