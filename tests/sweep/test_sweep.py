@@ -239,11 +239,11 @@ def test_settings_of_a_sweep_are_checked(
 def test_an_interrupted_sweep_goes_on_exactly(
     command: Command, tmp_path: Path, number: signal.Signals, status: int, jobs: int
 ) -> None:
-    sweep = ("-m", *BASICS, "model=lenet_bn", "data.augment=crop_flip", "trainer.max_epochs=8", "seed=0,1,2")
+    sweep = ("-m", *BASICS, "model=lenet_bn", "data.augment=crop_flip", "trainer.max_epochs=4", "seed=0,1,2")
     at_once = f"hydra.launcher.jobs={jobs}"
     process = start(tmp_path, *sweep, at_once, "sweep=interrupted")
     interrupted = tmp_path / "outputs" / "interrupted"
-    until(lambda: epochs_in(interrupted) >= 9)
+    until(lambda: epochs_in(interrupted) >= 5)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == status
@@ -264,7 +264,7 @@ def test_an_interrupted_sweep_goes_on_exactly(
 
 
 def test_runs_end_with_their_sweep_where_it_is_killed(command: Command, tmp_path: Path) -> None:
-    sweep = ("-m", *BASICS, "model=lenet_bn", "trainer.max_epochs=30", "seed=0", "sweep=mine")
+    sweep = ("-m", *BASICS, "model=lenet_bn", "trainer.max_epochs=12", "seed=0", "sweep=mine")
     process = start(tmp_path, *sweep)
     folder = tmp_path / "outputs" / "mine"
     until(lambda: epochs_in(folder) >= 2)
@@ -273,16 +273,16 @@ def test_runs_end_with_their_sweep_where_it_is_killed(command: Command, tmp_path
     until(lambda: list(standing(folder).values()) == ["interrupted"])
     assert command(*sweep).returncode == 0
     (run,) = folder.iterdir()
-    assert [row["epoch"] for row in epochs_of(run)] == [str(epoch) for epoch in range(1, 31)]
+    assert [row["epoch"] for row in epochs_of(run)] == [str(epoch) for epoch in range(1, 13)]
 
 
 def test_two_sweeps_at_once_do_no_run_twice(tmp_path: Path) -> None:
-    sweep = ("-m", *BASICS, "trainer.max_epochs=20", "seed=0,1", "sweep=mine")
+    sweep = ("-m", *BASICS, "trainer.max_epochs=10", "seed=0,1", "sweep=mine")
     both = [start(tmp_path, *sweep) for _ in range(2)]
     outputs = [process.communicate(timeout=120)[0] for process in both]
     assert standing(tmp_path / "outputs" / "mine") == {"lenet-seed0": "completed", "lenet-seed1": "completed"}
     logs = [path.read_text() for path in (tmp_path / "outputs" / "mine").glob("*/run.log")]
-    assert [log.count("epoch 20/20") for log in logs] == [1, 1]
+    assert [log.count("epoch 10/10") for log in logs] == [1, 1]
     assert any("2 runs: 2 completed" in output for output in outputs)
 
 
