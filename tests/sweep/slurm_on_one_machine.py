@@ -4,7 +4,7 @@
 
 Needs root, Debian's packages slurm-wlm and munge, this project with its extra `slurm`, and the name of this machine in
 /etc/hosts. Works in FOLDER, which must not be there yet: an array of four runs, one of which is cancelled by scancel
-while it trains, and the same command again, which finishes it.
+while it trains and another queued again by scontrol, and the same command again, which finishes it.
 """
 
 import json
@@ -58,14 +58,21 @@ def main() -> None:
 
 
 def trial(folder: Path, environment: dict[str, str]) -> None:
-    """Two commands, with an scancel between."""
-    print("--- the first command; one of its runs is cancelled while it trains", flush=True)
+    """Two commands; in the first, one run is cancelled and another is queued again."""
+    sweep = folder / "outputs" / "on_slurm"
+    print("--- the first command", flush=True)
     first = subprocess.Popen(SWEEP, cwd=folder, env=environment)
-    cancelled = cancel_one(folder / "outputs" / "on_slurm", environment)
+    cancelled = tell_one(["scancel"], sweep, environment, besides=None)
+    queued_again = tell_one(["scontrol", "requeue"], sweep, environment, besides=cancelled)
     status = first.wait()
     print(f"--- status {status}; {cancelled.name} after {epochs(cancelled)} epochs", flush=True)
     assert status == 1
     assert results(cancelled)["status"] == "interrupted"
+    assert results(queued_again)["status"] == "completed"
+    said = (queued_again / "run.log").read_text()
+    for line in ("interrupted by SIGTERM", "goes on behind epoch"):
+        assert line in said
+        print(f"--- {queued_again.name}: {next(each for each in said.splitlines() if line in each)}", flush=True)
 
     print("--- the same command again", flush=True)
     status = subprocess.run(SWEEP, cwd=folder, env=environment, check=False).returncode
@@ -78,26 +85,26 @@ def trial(folder: Path, environment: dict[str, str]) -> None:
     assert subprocess.run(SWEEP, cwd=folder, env=environment, check=False).returncode == 0
 
 
-def cancel_one(sweep: Path, environment: dict[str, str]) -> Path:
-    """Cancels the job of the first run that has trained an epoch."""
+def tell_one(command: list[str], sweep: Path, environment: dict[str, str], besides: Path | None) -> Path:
+    """Types the command on the job of a run that has trained an epoch and is at work."""
     deadline = time.monotonic() + 120
-    while not (trained := [path.parent for path in sweep.glob("*/metrics.csv")]):
-        assert time.monotonic() < deadline, "no run has begun"
+    while time.monotonic() < deadline:
+        listed = subprocess.run(
+            ["squeue", "--noheader", "--array", "--states=RUNNING", "--format=%i"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for job in listed:
+            submitted = next(sweep.glob(f".submitit/*/{job}_submitted.pkl")).read_bytes()
+            for run in (path.parent for path in sweep.glob("*/metrics.csv")):
+                if run != besides and run.name.encode() in submitted and results(run)["status"] == "running":
+                    print(f"--- {' '.join(command)} {job}: {run.name}", flush=True)
+                    subprocess.run([*command, job], env=environment, check=True)
+                    return run
         time.sleep(0.2)
-    listed = subprocess.run(
-        ["squeue", "--noheader", "--array", "--states=RUNNING", "--format=%i"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    for job in listed:
-        submitted = next(sweep.glob(f".submitit/*/{job}_submitted.pkl"))
-        if trained[0].name.encode() in submitted.read_bytes():
-            print(f"--- scancel {job}: {trained[0].name}", flush=True)
-            subprocess.run(["scancel", job], env=environment, check=True)
-            return trained[0]
-    raise AssertionError(f"{trained[0].name} is not among the running jobs {listed}")
+    raise AssertionError("no run has begun")
 
 
 def results(run: Path) -> dict[str, object]:
