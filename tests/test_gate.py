@@ -56,6 +56,13 @@ def test_further_processes_of_a_run_use_the_folder_of_the_first(variable: str, m
     assert config.hydra.run.dir == "mine"
 
 
+def test_other_sweepers_are_kept_out(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        Gate().on_multirun_start(command("hydra/sweeper=basic"))
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "hydra/sweeper=basic: must be grid\n"
+
+
 def test_an_unforeseen_error_is_not_passed_over(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from cnn_experiments.interruption import Interrupted, interruptible, noted, postpone, postpone_no_longer
+from cnn_experiments.interruption import Interrupted, in_one_piece, interruptible, noted, postpone, postpone_no_longer
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -29,7 +29,7 @@ def test_a_signal_becomes_an_exit_and_the_handlers_come_back(number: signal.Sign
 def test_a_process_that_hangs_on_its_way_out_ends_all_the_same() -> None:
     program = """
 import os, signal, time
-from cnn_experiments.interruption import Interrupted, interruptible, noted, postpone, postpone_no_longer
+from cnn_experiments.interruption import Interrupted, in_one_piece, interruptible, noted, postpone, postpone_no_longer
 with interruptible(patience=0.5):
     try:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -51,6 +51,27 @@ def test_a_signal_can_wait_for_the_end_of_a_step() -> None:
         assert noted() is None
         with pytest.raises(Interrupted):
             os.kill(os.getpid(), signal.SIGUSR2)
+
+
+def test_what_is_to_stay_whole_is_ended_behind_it() -> None:
+    done = []
+
+    def run() -> None:
+        with interruptible(), in_one_piece():
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append(1)
+
+    with pytest.raises(Interrupted) as interrupted:
+        run()
+    assert (done, interrupted.value.signal) == ([1], "SIGTERM")
+
+
+def test_patience_begins_where_a_signal_is_acted_on() -> None:
+    with interruptible(patience=0.2):
+        postpone()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)  # a long step
+        postpone_no_longer()
 
 
 def test_signals_are_not_taken_from_a_program_that_did_not_ask() -> None:

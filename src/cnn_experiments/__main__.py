@@ -76,7 +76,7 @@ def _succeeds(config: DictConfig) -> bool:
     with read_write(cast(DictConfig, job)):
         job.run.dir = str(path)  # where Lightning's further processes write, those of a sweep's job too
     try:
-        with processes_of_a_job(command_of(job, path) if job.mode == RunMode.MULTIRUN else sys.argv):
+        with processes_of_a_job(command_of(run, path) if job.mode == RunMode.MULTIRUN else sys.argv):
             get_method(config.task._target_)(config, folder, run.options, run.overrides)
     except (RunFailedError, MisconfigurationException) as error:
         log.error("failed: %s", error)

@@ -125,7 +125,7 @@ class Combination:
             recipe = self.options.get("experiment")
             if recipe and key not in self.typed and flat(self.settings).get(key) != flat(self._defaults).get(key):
                 said += f" (set by experiment={recipe})"
-            if self.hydra.mode == RunMode.MULTIRUN:
+            if self.hydra.mode == RunMode.MULTIRUN and key not in OF_A_SWEEP:
                 said += f" (in {' '.join(self.overrides)})"
             raise Refusal(said) from refusal
 

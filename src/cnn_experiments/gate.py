@@ -25,6 +25,12 @@ from cnn_experiments.settings import OF_A_SWEEP
 class Gate(Callback):
     """Lets a run through, or ends the program with one line and status 2. The sweeper does the same for a sweep."""
 
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Keeps out sweepers that check nothing and know of no run that is done."""
+        with refusing():
+            if not config.hydra.sweeper._target_.startswith("hydra_plugins.cnn_experiments_sweeps."):
+                raise Refusal(f"hydra/sweeper={config.hydra.runtime.choices['hydra/sweeper']}: must be grid")
+
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Checks a run and claims its folder: the first of several processes does, and the others follow."""
         with refusing():
@@ -50,6 +56,9 @@ def _check(run: Combination) -> None:
     for key in OF_A_SWEEP:
         if key in run.typed:
             raise Refusal(f"{key}={run.typed[key]}: is for a sweep, which needs -m")
+    for override in run.hydra.overrides.hydra:
+        if override.startswith(("hydra.launcher.", "hydra/launcher=")):
+            raise Refusal(f"{override}: is for a sweep, which needs -m")
     run.check_parts()
 
 

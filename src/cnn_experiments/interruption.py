@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGUSR2") if hasattr(signal, name)]
 """What asks a run to stop."""
@@ -29,24 +30,33 @@ class _Signals:
         self.handled = False
         self.patience = PATIENCE
         self.postponed = False
+        self.hurry = False
         self.noted: int | None = None
-        self.watchdogs: list[threading.Timer] = []
+        self.watchdog: threading.Timer | None = None
 
     def handle(self, signum: int, _frame: FrameType | None) -> None:
-        watchdog = threading.Timer(self.patience, os._exit, (128 + signum,))
-        watchdog.daemon = True
-        watchdog.start()
-        self.watchdogs.append(watchdog)
         impatient = self.noted is not None and signum == signal.SIGINT
-        if self.postponed and not impatient:
-            self.noted = self.noted or signum
-            return
+        if not self.postponed or impatient:
+            self.end(signum)
+        if self.noted is None:
+            self.noted = signum
+            if self.hurry:
+                self.watch(signum)
+
+    def end(self, signum: int) -> NoReturn:
+        self.watch(signum)
         raise Interrupted(signum)
 
+    def watch(self, signum: int) -> None:
+        if self.watchdog is None and self.handled:
+            self.watchdog = threading.Timer(self.patience, os._exit, (128 + signum,))
+            self.watchdog.daemon = True
+            self.watchdog.start()
+
     def call_off(self) -> None:
-        for watchdog in self.watchdogs:
-            watchdog.cancel()
-        self.watchdogs.clear()
+        if self.watchdog is not None:
+            self.watchdog.cancel()
+        self.watchdog = None
 
 
 _signals = _Signals()
@@ -71,15 +81,18 @@ def interruptible(patience: float = PATIENCE) -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def postpone() -> None:
+def postpone(hurry: bool = False) -> None:
     """From now on a signal is only noted: a step of training is not to be torn apart. Ctrl-C behind another one raises.
 
-    Takes the place of handlers that were installed since, such as Lightning's, which
-    talks to other processes from within the handler and can wait for them for ever.
+    Takes the place of handlers that were installed since, such as Lightning's, which talks to other processes from
+    within the handler and can wait for them for ever.
+
+    Args:
+        hurry: whether the patience of `interruptible` begins with the signal, and not where it is acted on.
     """
     if not _signals.handled:
         return
-    _signals.postponed = True
+    _signals.postponed, _signals.hurry = True, hurry
     for signum in SIGNALS:
         signal.signal(signum, _signals.handle)
 
@@ -89,9 +102,31 @@ def noted() -> int | None:
     return _signals.noted
 
 
+def end(signum: int) -> NoReturn:
+    """Acts on a signal that was noted, here or in another process.
+
+    Raises:
+        Interrupted: always.
+    """
+    _signals.end(signum)
+
+
 def postpone_no_longer() -> None:
     """Signals raise at once again."""
     _signals.postponed, _signals.noted = False, None
+
+
+@contextmanager
+def in_one_piece() -> Iterator[None]:
+    """What is inside is not torn apart by a signal; behind it, the signal raises."""
+    postpone()
+    try:
+        yield
+        signum = noted()
+    finally:
+        postpone_no_longer()
+    if signum is not None:
+        end(signum)
 
 
 def take_the_time() -> None:

@@ -37,7 +37,7 @@ def refusing() -> Iterator[None]:
     except Exception as error:
         if str(error).startswith("Config group override must be a string"):  # Hydra, of a group that is null
             groups = [word for word in sys.argv if (CONF / word.strip("+").partition("=")[0]).is_dir() and "=" in word]
-            nameless = [word for word in groups if re.fullmatch(r"[^=]+=(null|true|false|[\d.]+)", word)]
+            nameless = [word for word in groups if re.search(r"[=,](null|true|false|[\d.]+)(,|$)", word)]
             print(f"{' '.join(nameless)}: must name an option of that group", file=sys.stderr)
             sys.exit(2)
         traceback.print_exc()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -88,8 +89,9 @@ def _at_work(path: Path) -> bool:
 
 
 def is_free(path: Path) -> bool:
-    """Whether a folder holds nothing but what this program puts there before a run."""
-    return {entry.name for entry in path.iterdir()} <= _OF_THE_PROGRAM
+    """Whether a folder holds nothing but what this program puts there before a run has anything to say."""
+    files = {file.relative_to(path).parts[0] for file in path.rglob("*") if file.is_file()}
+    return files <= _OF_THE_PROGRAM | {"results.json.writing"}
 
 
 class RunFolder:
@@ -177,6 +179,8 @@ def rewritten(path: Path) -> Iterator[IO[str]]:
     fresh = path.with_name(f"{path.name}.writing")
     with fresh.open("w", newline="", encoding="utf-8") as file:
         yield file
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut can leave an empty file
     fresh.replace(path)
 
 

@@ -95,7 +95,7 @@ RULES: dict[str, Rule] = {
     "ckpt_path": TEXT | NULL,
     "label_smoothing": BELOW_ONE,
     "memory_format": one_of("contiguous", "channels_last"),
-    "sweep": NAME | NULL,
+    "sweep": NULL | NAME,
     "on_error": one_of("continue", "stop"),
     "on_impossible": one_of("refuse", "drop"),
     "data.batch_size": whole(1),

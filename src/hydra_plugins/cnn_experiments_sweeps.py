@@ -7,14 +7,35 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
+
+from cnn_experiments.settings import NULL, TEXT, text, whole
 
 if TYPE_CHECKING:
-    from cnn_experiments.sweep.watch import Task, Watch
+    from cnn_experiments.sweep.run import Run
+    from cnn_experiments.sweep.watch import Watch
+
+
+_RULES = {
+    "jobs": whole(1),
+    "partition": TEXT | NULL,
+    "timeout_min": whole(1),
+    "max_num_timeout": whole(0),
+    "array_parallelism": whole(1),
+    "cpus_per_task": whole(1),
+    "gpus_per_node": whole(0) | NULL,
+    "mem_gb": whole(1) | NULL,
+}
+
+
+def _check(**parameters: Any) -> None:
+    for key, value in parameters.items():
+        if key in _RULES and not _RULES[key].accepts(value):
+            raise ValueError(f"{key}={text(value)}: must be {_RULES[key].allowed}")
 
 
 class GridSweeper(Sweeper):
@@ -32,39 +53,25 @@ class GridSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Ends the program with a status: 0 where every run is complete."""
+        """Ends the program with status 1 where not every run is complete."""
         from cnn_experiments.sweep.grid import sweep
 
         assert self.config is not None
         assert self.launcher is not None
         params = OmegaConf.to_container(self._params, resolve=True)
         assert isinstance(params, dict)
-        given = [f"{key!s}={values}" for key, values in params.items()]
+        given = [f"{key!s}={text(values)}" for key, values in params.items()]
         sweep(self.config, [*given, *arguments], self.launcher)
 
 
 class _OwnLauncher(Launcher):
-    """Runs are commands, and their folders tell what became of them."""
+    """Starts runs as commands, and tells a watch of each."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config = config
-        self._loader = hydra_context.config_loader
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from cnn_experiments.sweep.watch import Task, Watch
-
-        assert self.config is not None
-        setup_globals()
-        tasks = []
-        for number, overrides in enumerate(job_overrides, start=initial_job_idx):
-            config = self._loader.load_sweep_config(self.config, list(overrides))
-            with open_dict(config):
-                config.hydra.job.id = config.hydra.job.num = number
-            tasks.append(Task.of(config))
-        self._run(tasks, Watch(len(tasks), self.config.on_error))
-        return [_job_return(task) for task in tasks]
-
-    def _run(self, tasks: Sequence["Task"], watch: "Watch") -> None:
+        """What Hydra's own sweepers would call, which the gate keeps out."""
         raise NotImplementedError
 
 
@@ -74,38 +81,30 @@ class LocalLauncher(_OwnLauncher):
     def __init__(self, jobs: int) -> None:
         from cnn_experiments.sweep.pool import Pool
 
-        if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
-            raise ValueError(f"jobs={jobs}: must be a whole number of 1 or more")
+        _check(jobs=jobs)
+        self.at_once = jobs
         self._pool = Pool(jobs)
 
     def warm_up(self) -> None:
         """Begins to import what runs need, in the background."""
         self._pool.warm_up()
 
-    def _run(self, tasks: Sequence["Task"], watch: "Watch") -> None:
-        self._pool.run(tasks, watch)
+    def run(self, runs: Sequence["Run"], watch: "Watch") -> None:
+        """Starts them, and waits for all of them."""
+        self._pool.run(runs, watch)
 
 
 class SlurmLauncher(_OwnLauncher):
     """An array of Slurm jobs, submitted and then watched until all have ended."""
 
     def __init__(self, **parameters: Any) -> None:
+        _check(**parameters)
+        self.at_once = parameters["array_parallelism"]
         self._parameters = parameters
 
-    def _run(self, tasks: Sequence["Task"], watch: "Watch") -> None:
+    def run(self, runs: Sequence["Run"], watch: "Watch") -> None:
+        """Submits them, and waits for all of them."""
         from cnn_experiments.sweep.slurm import Array
 
         assert self.config is not None
-        Array(Path(self.config.hydra.sweep.dir) / ".submitit", self._parameters).run(tasks, watch)
-
-
-def _job_return(task: "Task") -> JobReturn:
-    from cnn_experiments.run_folder import Standing
-
-    returned = JobReturn()
-    standing = Standing.of(task.folder)
-    done = standing.status == "completed"
-    returned.overrides = task.combination.overrides
-    returned.status = JobStatus.COMPLETED if done else JobStatus.FAILED
-    returned.return_value = None if done else RuntimeError(f"{task.folder}: {standing.status}")
-    return returned
+        Array(Path(self.config.hydra.sweep.dir) / ".submitit", self._parameters).run(runs, watch)

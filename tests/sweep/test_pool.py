@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnn_experiments.sweep.pool import Share, shares
+from cnn_experiments.sweep.pool import Share, in_words, shares
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,18 @@ from cnn_experiments.sweep.pool import Share, shares
 )
 def test_threads_and_gpus_are_dealt_out(jobs: int, threads: int, gpus: list[str], dealt: list[Share]) -> None:
     assert shares(jobs, threads, gpus) == dealt
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (-9, ("failed", "SIGKILL")),
+        (-15, ("interrupted", "SIGTERM")),
+        (130, ("interrupted", "SIGINT")),
+        (137, ("failed", "SIGKILL")),
+        (7, ("failed", "its process ended with status 7")),
+        (0, ("failed", "its process ended with status 0")),
+    ],
+)
+def test_an_exit_status_in_words(status: int, words: tuple[str, str]) -> None:
+    assert in_words(status) == words

@@ -1,6 +1,7 @@
 """What is asked of Slurm, and what is made of its answers; slurm_on_one_machine.py tries a real one."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from typing import Any, cast
 
 import pytest
 
-from cnn_experiments.errors import RunFailedError
+from cnn_experiments.errors import Refusal, RunFailedError
+from cnn_experiments.interruption import Interrupted, interruptible
 from cnn_experiments.sweep import slurm
-from cnn_experiments.sweep.watch import Task, Watch
+from cnn_experiments.sweep.run import Run
+from cnn_experiments.sweep.watch import Watch
 
 submitit = pytest.importorskip("submitit")
 
@@ -24,11 +27,12 @@ class Told:
     def __init__(self) -> None:
         self.told: list[tuple[str, str, str]] = []
 
-    def started(self, task: Any) -> None:
-        pass
+    def started(self, run: Any) -> None:
+        if "told" in run.command:
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    def ended(self, task: Any, status: str, error: str) -> bool:
-        self.told.append((task.name, status, error))
+    def ended(self, run: Any, status: str, error: str) -> bool:
+        self.told.append((run.name, status, error))
         return error != "Slurm: OUT_OF_MEMORY"
 
 
@@ -66,23 +70,23 @@ PARAMETERS = {
 }
 
 
-def tasks(count: int) -> list[Task]:
+def runs(count: int, *words: str) -> list[Run]:
     return cast(
-        list[Task], [SimpleNamespace(command=["x", f"seed={seed}"], name=f"run{seed}") for seed in range(count)]
+        list[Run], [SimpleNamespace(command=["x", f"seed={seed}", *words], name=f"run{seed}") for seed in range(count)]
     )
 
 
 def test_an_array_is_submitted_and_watched_to_its_end(cluster: Path) -> None:
     (cluster / "states-1").write_text("7_0 RUNNING\n7_1 PENDING\n7_2 PENDING\n")
     (cluster / "states-2").write_text("7_0 COMPLETED\n7_1 TIMEOUT\n7_2 RUNNING\n")
-    (cluster / "states-3").write_text("7_2 REQUEUED\n")
+    (cluster / "states-3").write_text("7_2 SIGNALING\n")
     (cluster / "states-9").write_text("")
     watch = Told()
-    slurm.Array(cluster / "files", PARAMETERS).run(tasks(3), cast(Watch, watch))
+    slurm.Array(cluster / "files", PARAMETERS).run(runs(3), cast(Watch, watch))
     assert watch.told == [
-        ("run0", "interrupted", "Slurm: COMPLETED"),
+        ("run0", "failed", "Slurm: COMPLETED"),
         ("run1", "interrupted", "Slurm: TIMEOUT"),
-        ("run2", "interrupted", "Slurm: gone"),
+        ("run2", "interrupted", "Slurm: forgotten"),
     ]
     submitted = (cluster / "submitted").read_text()
     for line in ("array=0-2%2", "partition=small", "time=30", "cpus-per-task=4", "mem=8GB", "account=mine"):
@@ -91,11 +95,41 @@ def test_an_array_is_submitted_and_watched_to_its_end(cluster: Path) -> None:
     assert not (cluster / "cancelled").exists()
 
 
+def test_what_a_run_came_to_is_read_from_its_job(cluster: Path) -> None:
+    (cluster / "states-9").write_text("7_0 COMPLETED\n7_1 COMPLETED\n")
+    for job, status in (("7_0", -11), ("7_1", 143)):
+        (cluster / "files" / job).mkdir(parents=True)
+        with (cluster / "files" / job / f"{job}_0_result.pkl").open("wb") as file:
+            pickle.dump(("success", status), file)
+    watch = Told()
+    slurm.Array(cluster / "files", PARAMETERS).run(runs(2), cast(Watch, watch))
+    assert watch.told == [("run0", "failed", "SIGSEGV"), ("run1", "interrupted", "SIGTERM")]
+
+
+def test_a_signal_cancels_the_array_and_waits_for_it(cluster: Path) -> None:
+    (cluster / "states-1").write_text("7 RUNNING\n")
+    (cluster / "states-2").write_text("7 COMPLETING\n")
+    (cluster / "states-9").write_text("7 CANCELLED\n")
+    array = slurm.Array(cluster / "files", PARAMETERS)
+    watch = Told()
+    with interruptible(), pytest.raises(Interrupted):
+        array.run(runs(1, "told"), cast(Watch, watch))
+    assert (cluster / "cancelled").read_text() == "7\n"
+    assert watch.told == [("run0", "interrupted", "Slurm: CANCELLED")]
+
+
+def test_a_refusal_of_slurm_is_one_line(cluster: Path) -> None:
+    program(cluster, "sbatch", "echo invalid partition >&2; exit 1")
+    with pytest.raises(Refusal, match=r"^hydra/launcher=slurm: .*invalid partition") as refusal:
+        slurm.Array(cluster / "files", PARAMETERS).run(runs(1), cast(Watch, Told()))
+    assert "\n" not in str(refusal.value)
+
+
 def test_an_array_ends_where_the_sweep_is_to_end(cluster: Path) -> None:
     (cluster / "states-1").write_text("7_0 OUT_OF_MEMORY\n7_1 RUNNING\n")
     (cluster / "states-9").write_text("7_1 CANCELLED\n")
     watch = Told()
-    slurm.Array(cluster / "files", PARAMETERS).run(tasks(2), cast(Watch, watch))
+    slurm.Array(cluster / "files", PARAMETERS).run(runs(2), cast(Watch, watch))
     assert watch.told == [("run0", "failed", "Slurm: OUT_OF_MEMORY"), ("run1", "interrupted", "Slurm: CANCELLED")]
     assert (cluster / "cancelled").read_text() == "7\n"
 
@@ -103,7 +137,7 @@ def test_an_array_ends_where_the_sweep_is_to_end(cluster: Path) -> None:
 def test_a_slurm_that_does_not_answer_is_told_of(cluster: Path) -> None:
     program(cluster, "squeue", "echo no controller >&2; exit 1")
     with pytest.raises(RunFailedError, match="squeue does not answer: no controller; the runs go on without"):
-        slurm.Array(cluster / "files", PARAMETERS).run(tasks(1), cast(Watch, Told()))
+        slurm.Array(cluster / "files", PARAMETERS).run(runs(1), cast(Watch, Told()))
 
 
 def test_a_job_that_is_queued_again_waits_for_its_run_to_stop(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from cnn_experiments.callbacks import BestAndLast, Recorder
 from cnn_experiments.errors import RunFailedError
 from cnn_experiments.interruption import Interrupted, interruptible
-from cnn_experiments.run_folder import RunFolder
+from cnn_experiments.run_folder import RunFolder, write_results
 from cnn_experiments.tasks.train import train as run_train
 from tests.conftest import configured, epochs_of, results_of
 
@@ -269,6 +269,45 @@ def test_a_signal_stops_a_run_behind_its_step_and_it_goes_on_in_its_folder(
     before = (folder / "results.json").read_text()
     train("interrupted", *AUGMENTED)
     assert (folder / "results.json").read_text() == before
+
+
+def test_killed_between_its_two_checkpoints_a_run_goes_on_exactly(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = train("undisturbed", *AUGMENTED)
+    replace = Path.replace
+    replaced = []
+
+    def fail(path: Path, target: Path) -> Path:
+        moved = replace(path, target)
+        replaced.append(target.name)
+        if replaced.count("best.ckpt") == 2:
+            raise KeyboardInterrupt  # as good as any
+        return moved
+
+    folder = undisturbed.with_name("killed")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", fail)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            train("killed", *AUGMENTED)
+    write_results(folder, results_of(folder) | {"status": "running"})
+    train("killed", *AUGMENTED)
+    for name in ("best.ckpt", "last.ckpt"):
+        assert_same_weights(undisturbed / "checkpoints" / name, folder / "checkpoints" / name)
+    assert figures(folder) == figures(undisturbed)
+    assert results_of(folder)["metrics"] == results_of(undisturbed)["metrics"]
+
+
+def test_a_signal_at_the_end_of_training_is_not_lost(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tell(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched, interruptible():
+        patched.setattr(Recorder, "on_train_end", tell, raising=False)
+        with pytest.raises(Interrupted):
+            train("run", *QUICK)
+    folder = train("run", *QUICK)
+    assert (results_of(folder)["status"], results_of(folder)["epochs"]) == ("completed", 3)
 
 
 def test_gradients_that_add_up_are_not_lost(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:

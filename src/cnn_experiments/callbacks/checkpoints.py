@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 class BestAndLast(Checkpoint):
     """Writes `last.ckpt` after every epoch and keeps it as `best.ckpt` where `monitor` is above all epochs before.
 
-    Without a `monitor` the last epoch is the best. Each epoch is serialised once, and both files change in one step, so
+    Without a `monitor` the last epoch is the best. Each epoch is serialised once, and each file changes in one step, so
     that a reader never meets half a checkpoint. A run resumed into another folder goes on from the best score so far if
     the best checkpoint has been put there.
     """
@@ -29,18 +29,26 @@ class BestAndLast(Checkpoint):
             score = float(trainer.callback_metrics[self.monitor])
             improved = score > self.best_score
             self.best_score = max(score, self.best_score)
-        self.save_last(trainer)
-        if improved and trainer.is_global_zero:
-            fresh = self.best.with_suffix(".writing")
-            _link(self.last, fresh)
-            fresh.replace(self.best)
+        self._save(trainer, improved)
 
     def save_last(self, trainer: pl.Trainer) -> None:
         """Writes `last.ckpt` as training stands."""
+        self._save(trainer, improved=False)
+
+    def _save(self, trainer: pl.Trainer, improved: bool) -> None:
         fresh = self.last.with_suffix(".writing")
         trainer.save_checkpoint(fresh, weights_only=False)
-        if trainer.is_global_zero:
-            fresh.replace(self.last)
+        if not trainer.is_global_zero:
+            return
+        with fresh.open("rb") as file:
+            os.fsync(file.fileno())
+        if improved:
+            # First: killed between the two, the run does the epoch again, and writes the same once more.
+            best = self.best.with_suffix(".best")
+            best.unlink(missing_ok=True)
+            _link(fresh, best)
+            best.replace(self.best)
+        fresh.replace(self.last)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score}

@@ -25,7 +25,7 @@ class StopOnSignal(Checkpoint):
         self._checkpoints = checkpoints
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        interruption.postpone()
+        interruption.postpone(hurry=trainer.world_size > 1)  # processes can wait for each other for ever
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -33,24 +33,28 @@ class StopOnSignal(Checkpoint):
         step, within = divmod(batch_idx + 1, trainer.accumulate_grad_batches)
         if within or trainer.is_last_batch or (trainer.world_size > 1 and step % _ASK_EVERY):
             return
-        if interrupted := _noted(trainer):
+        if signum := _noted(trainer):
             self._checkpoints.save_last(trainer)
-            raise interrupted
+            interruption.end(signum)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if interrupted := _noted(trainer):
-            raise interrupted
+        if signum := _noted(trainer):
+            interruption.end(signum)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        signum = interruption.noted()
         interruption.postpone_no_longer()
+        if signum:
+            interruption.end(signum)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         interruption.postpone_no_longer()
 
 
-def _noted(trainer: pl.Trainer) -> interruption.Interrupted | None:
+def _noted(trainer: pl.Trainer) -> int:
+    """The number of the signal that came to any of the processes, or 0."""
     signum = interruption.noted() or 0
     if trainer.world_size > 1:
         each = torch.tensor(signum, device=trainer.strategy.root_device)
         signum = int(trainer.strategy.reduce(each, reduce_op="max"))
-    return interruption.Interrupted(signum) if signum else None
+    return signum

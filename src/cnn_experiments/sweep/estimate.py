@@ -5,40 +5,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch.nn import functional as F
 
-from cnn_experiments.combination import Combination
 from cnn_experiments.data.module import ImageDataModule
 from cnn_experiments.experiment import build_data, build_model
-from cnn_experiments.run_folder import Standing
 from cnn_experiments.settings import flat
+from cnn_experiments.sweep.run import Run
 
+_AROUND = 1.5  # seconds of a run beside its training and test
 _LONG_ENOUGH = 1.0  # seconds of measuring
 _COUNTED = 3  # steps measured
 
 
-class Planned(Protocol):
-    """A run in its folder."""
-
-    @property
-    def combination(self) -> Combination:
-        """Its settings."""
-
-    @property
-    def folder(self) -> Path:
-        """Its own."""
-
-    @property
-    def standing(self) -> Standing:
-        """How it stands."""
-
-
-def estimates(runs: Sequence[Planned], complete: Sequence[Planned]) -> dict[Path, float]:
+def estimates(runs: Sequence[Run], complete: Sequence[Run]) -> dict[Path, float]:
     """Seconds that each run still takes by itself, by its folder.
 
     As long as complete runs of the same network, data and epochs took; where there is none, from a few steps on made-up
@@ -53,11 +37,11 @@ def estimates(runs: Sequence[Planned], complete: Sequence[Planned]) -> dict[Path
         if work not in took:
             took[work] = [_measured(run.combination.config)]
         left = 1 - run.standing.results.get("epochs", 0) / run.combination.settings["trainer"]["max_epochs"]
-        found[run.folder] = statistics.median(took[work]) * left
+        found[run.folder] = statistics.median(took[work]) * left + _AROUND
     return found
 
 
-def _work(run: Planned) -> str:
+def _work(run: Run) -> str:
     """What the time depends on: everything but the optimizer, its schedule, and where it all begins."""
     groups = ("model.", "data.", "trainer.", "compile", "memory_format")
     settings: Mapping[str, Any] = flat(run.combination.settings)

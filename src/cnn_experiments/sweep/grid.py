@@ -4,7 +4,6 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -15,35 +14,24 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, read_write
+from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 from rich.text import Text
 
 from cnn_experiments.combination import Combination, do_at_once
 from cnn_experiments.console import print_line, print_table
 from cnn_experiments.errors import Refusal, RunFailedError
-from cnn_experiments.identity import configuration
 from cnn_experiments.interruption import Interrupted
+from cnn_experiments.refusals import explain
 from cnn_experiments.run_folder import Standing, is_free, short
-from cnn_experiments.settings import OF_A_SWEEP
+from cnn_experiments.settings import OF_A_SWEEP, flat
 from cnn_experiments.sweep.command import setting
 from cnn_experiments.sweep.names import run_name, sweep_name, word
+from cnn_experiments.sweep.run import Run
 from cnn_experiments.sweep.settle import settle
-from cnn_experiments.sweep.watch import STYLES, reason
+from cnn_experiments.sweep.watch import STYLES, Watch, reason, status_of
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A run of a sweep; combinations that repeat each other are one."""
-
-    combination: Combination
-    folder: Path
-
-    @property
-    def standing(self) -> Standing:
-        """As its folder tells now."""
-        return Standing.of(self.folder)
 
 
 def sweep(config: DictConfig, arguments: Sequence[str], launcher: Launcher) -> None:
@@ -63,27 +51,32 @@ def sweep(config: DictConfig, arguments: Sequence[str], launcher: Launcher) -> N
     overrides = _parsed(arguments)
     impossible = _Impossible(drop=_value(overrides, "on_impossible") == "drop")
     combinations = list(_composed(config, overrides, impossible))
-    impossible.settle(left=len(combinations))
+    impossible.refuse(works=bool(combinations))
     if not all(combination.config.task.folder for combination in combinations):
         for combination in combinations:
             combination.check_parts()
         do_at_once(combinations)
         sys.exit(0)
 
-    folder = _folder(config, overrides)
+    wanted = combinations[0].settings
+    if wanted["on_error"] == "stop" and not hasattr(launcher, "run"):
+        choice = config.hydra.runtime.choices["hydra/launcher"]
+        raise Refusal(f"on_error=stop: must be continue with hydra/launcher={choice}; local and slurm can stop")
+    folder = _folder(config, overrides, wanted["sweep"])
     varied = [override.key_or_group for override in overrides if override.is_sweep_override()]
     runs = _planned(folder, combinations, [key for key in varied if key != "model"])
-    wanted = combinations[0].settings
     waiting = [run for run in runs if _is_to_do(run.standing, retry_failed=wanted["retry_failed"])]
+    if wanted["sweep"] is None:
+        _tell_of_others(folder, waiting)
     if waiting and not wanted["dry_run"]:
         getattr(launcher, "warm_up", lambda: None)()
     waiting = list(_possible(waiting, impossible))
-    impossible.settle(left=len(runs))
+    impossible.refuse(works=len(runs) > len(impossible.combinations))
     runs = [run for run in runs if run.combination not in impossible.combinations]
     if wanted["dry_run"]:
-        _tell_plan(runs, waiting, impossible, at_once=config.hydra.launcher.get("jobs", 1))
+        _tell_plan(folder, runs, waiting, impossible, at_once=getattr(launcher, "at_once", 1))
         return
-    interruption = _launch(launcher, waiting) if waiting else None
+    interruption = _launch(launcher, waiting, wanted["on_error"]) if waiting else None
     _tell(runs, impossible, folder)
     if interruption is not None:
         raise interruption
@@ -99,10 +92,10 @@ class _Impossible:
         self.combinations: list[Combination] = []
         self._drop = drop
 
-    def settle(self, left: int) -> None:
-        """Refuses them now that all are known, or if nothing is left without them."""
-        if self.refusals and not (self._drop and left > len(self.combinations)):
-            others, works = len(self.refusals) - 1, left > len(self.combinations)
+    def refuse(self, works: bool) -> None:
+        """Now that all are known, where they are not to be left out or nothing works without them."""
+        if self.refusals and not (self._drop and works):
+            others = len(self.refusals) - 1
             more = f"; {others} more can't work" if others else ""
             remedy = "; on_impossible=drop leaves that out" if works else ""
             raise Refusal(f"{self.refusals[0]}{more}{remedy}") from self.refusals[0]
@@ -127,16 +120,21 @@ def _composed(config: DictConfig, overrides: list[Override], impossible: _Imposs
             combination = Combination.of_a_sweep(config, typed)
             combination.check()
         except Refusal as refusal:
+            if str(refusal).partition("=")[0] in OF_A_SWEEP:
+                raise
             impossible.refusals.append(refusal)
+        except OmegaConfBaseException as error:
+            impossible.refusals.append(Refusal(f"{explain(error)} (in {' '.join(typed)})"))
         else:
             yield combination
 
 
-def _possible(runs: Iterable[Planned], impossible: _Impossible) -> Iterable[Planned]:
+def _possible(runs: Iterable[Run], impossible: _Impossible) -> Iterable[Run]:
     """Those whose parts work together; that does not depend on the seed."""
-    found: dict[tuple[str, str | None], Refusal | None] = {}
+    found: dict[str, Refusal | None] = {}
     for run in runs:
-        key = configuration(run.combination.settings), run.combination.settings["ckpt_path"]
+        settings = flat(run.combination.settings).items()
+        key = str([(key, value) for key, value in settings if key not in ("seed", "data.seed")])
         if key not in found:
             found[key] = None
             try:
@@ -150,16 +148,15 @@ def _possible(runs: Iterable[Planned], impossible: _Impossible) -> Iterable[Plan
             yield run
 
 
-def _folder(config: DictConfig, overrides: Iterable[Override]) -> Path:
+def _folder(config: DictConfig, overrides: Iterable[Override], name: str | None) -> Path:
     """The sweep's, which its configuration then names."""
     with read_write(config):
-        if config.sweep is None:
-            config.sweep = sweep_name(
-                override.key_or_group
-                for override in overrides
-                if override.key_or_group not in OF_A_SWEEP
-                and (override.is_sweep_override() or override.key_or_group.partition(".")[0] != "trainer")
-            )
+        config.sweep = name or sweep_name(
+            override.key_or_group
+            for override in overrides
+            if override.key_or_group not in OF_A_SWEEP
+            and (override.is_sweep_override() or override.key_or_group.partition(".")[0] != "trainer")
+        )
     HydraConfig.instance().set_config(config)
     folder = Path(config.hydra.sweep.dir)
     if folder.exists() and not folder.is_dir():
@@ -170,10 +167,10 @@ def _folder(config: DictConfig, overrides: Iterable[Override]) -> Path:
     return folder
 
 
-def _planned(folder: Path, combinations: Sequence[Combination], varied: Sequence[str]) -> list[Planned]:
+def _planned(folder: Path, combinations: Sequence[Combination], varied: Sequence[str]) -> list[Run]:
     """Every run once, where it is already or will be: named after its network and the settings that vary."""
     there = _there(folder)
-    planned: dict[str, Planned] = {}
+    planned: dict[str, Run] = {}
     for combination in combinations:
         identity = combination.identity
         if identity in planned:
@@ -181,7 +178,7 @@ def _planned(folder: Path, combinations: Sequence[Combination], varied: Sequence
         options, typed = combination.options, combination.typed
         words = [options["model"], *(word(key, typed[key], options) for key in varied)]
         where = there.get(identity) or _new(folder / run_name(words, identity))
-        planned[identity] = Planned(combination, where)
+        planned[identity] = Run(combination, where)
     return list(planned.values())
 
 
@@ -200,6 +197,22 @@ def _there(folder: Path) -> dict[str, Path]:
     return found
 
 
+def _tell_of_others(folder: Path, waiting: Sequence[Run]) -> None:
+    """Another name, and a sweep starts anew: what is complete under a name that is near is worth a line."""
+    wanted = {run.combination.identity for run in waiting if run.standing.status == "new"}
+    for sweep in sorted(folder.parent.iterdir()) if wanted and folder.parent.is_dir() else []:
+        if sweep.is_dir() and sweep != folder:
+            complete = wanted & {
+                identity for identity, path in _there(sweep).items() if Standing.of(path).status == "completed"
+            }
+            if complete:
+                print_line(
+                    f"{_counted(len(complete))} of these complete in {short(sweep.absolute())}; "
+                    f"sweep={sweep.name} goes on there",
+                    style="yellow",
+                )
+
+
 def _new(wanted: Path) -> Path:
     """A folder that nothing else is in."""
     for number in count(1):
@@ -213,12 +226,15 @@ def _is_to_do(standing: Standing, retry_failed: bool) -> bool:
     return standing.status in ("new", "interrupted") or (standing.status == "failed" and retry_failed)
 
 
-def _launch(launcher: Launcher, runs: Sequence[Planned]) -> Interrupted | None:
+def _launch(launcher: Launcher, runs: Sequence[Run], on_error: str) -> Interrupted | None:
     """Starts them, and waits for all of them."""
-    jobs = [[*run.combination.overrides, setting("hydra.sweep.subdir", run.folder.name)] for run in runs]
     interruption = None
     try:
-        launcher.launch(jobs, initial_job_idx=0)
+        if hasattr(launcher, "run"):
+            launcher.run(runs, Watch(len(runs), on_error))
+        else:
+            jobs = [[*run.combination.overrides, setting("hydra.sweep.subdir", run.folder.name)] for run in runs]
+            launcher.launch(jobs, initial_job_idx=0)
     except Interrupted as error:
         interruption = error
     except Refusal:
@@ -229,11 +245,12 @@ def _launch(launcher: Launcher, runs: Sequence[Planned]) -> Interrupted | None:
         log.exception("%s ended before its runs", type(launcher).__name__)
     for run in runs:
         if run.standing.results.get("status") == "running":
-            settle(run.folder, run.combination, "failed", "its process ended without a word")
+            stopped = "interrupted", interruption.signal if interruption else ""
+            settle(run, *(stopped if interruption else ("failed", "its process ended without a word")))
     return interruption
 
 
-def _tell(runs: Sequence[Planned], impossible: _Impossible, folder: Path) -> None:
+def _tell(runs: Sequence[Run], impossible: _Impossible, folder: Path) -> None:
     """The end of a sweep: every run, what became of it, and what to do next."""
     table = Table(title=str(short(folder.absolute())), title_justify="left")
     for name in ("run", "status"):
@@ -244,7 +261,7 @@ def _tell(runs: Sequence[Planned], impossible: _Impossible, folder: Path) -> Non
     statuses: Counter[str] = Counter()
     for run in runs:
         standing = run.standing
-        shown = "not run" if standing.status == "new" else standing.status
+        shown = status_of(standing)
         statuses[shown] += 1
         metrics = standing.results.get("metrics", {})
         seconds = [spent for spent in standing.results.get("seconds", {}).values() if spent is not None]
@@ -258,11 +275,19 @@ def _tell(runs: Sequence[Planned], impossible: _Impossible, folder: Path) -> Non
         )
     print_table(table)
     _tell_impossible(impossible)
-    print_line(f"{len(runs)} runs: {', '.join(f'{number} {status}' for status, number in statuses.items())}")
+    print_line(f"{_counted(len(runs))}: {', '.join(f'{number} {status}' for status, number in statuses.items())}")
     if statuses["interrupted"] or statuses["not run"]:
         print_line("to do the rest: the same command again")
-    if statuses["failed"]:
-        print_line("to run what failed again: the same command with retry_failed=true; why it failed is in its run.log")
+    _tell_of_failures(run.standing for run in runs)
+
+
+def _tell_of_failures(standings: Iterable[Standing]) -> None:
+    if any(standing.status == "failed" for standing in standings):
+        print_line("to run what failed again: the same command with retry_failed=true; tracebacks are in its run.log")
+
+
+def _counted(runs: int) -> str:
+    return f"{runs} run{'s' * (runs != 1)}"
 
 
 def _figure(value: float | None) -> str:
@@ -274,24 +299,32 @@ def _tell_impossible(impossible: _Impossible) -> None:
         print_line(f"left out: {refusal}", style="yellow")
 
 
-def _tell_plan(runs: Sequence[Planned], waiting: Sequence[Planned], impossible: _Impossible, at_once: int) -> None:
+def _tell_plan(
+    folder: Path, runs: Sequence[Run], waiting: Sequence[Run], impossible: _Impossible, at_once: int
+) -> None:
     """What a sweep would do."""
-    from cnn_experiments.sweep.estimate import estimates
+    seconds: dict[Path, float] = {}
+    if waiting:
+        from cnn_experiments.sweep.estimate import estimates  # torch takes its time
 
-    seconds = estimates(waiting, [run for run in runs if run.standing.status == "completed"])
-    table = Table()
+        seconds = estimates(waiting, [run for run in runs if run.standing.status == "completed"])
+    table = Table(title=str(short(folder.absolute())), title_justify="left")
     table.add_column("run", no_wrap=True)
     table.add_column("status", no_wrap=True)
     table.add_column("to do", justify="right", no_wrap=True)
+    table.add_column("reason", overflow="fold")
     for run in runs:
-        status = run.standing.status
+        standing = run.standing
         to_do = _duration(seconds[run.folder]) if run in waiting else "nothing"
-        table.add_row(Text(run.folder.name), Text(status, style=STYLES.get(status, "")), to_do)
+        status = Text(status_of(standing), style=STYLES.get(standing.status, ""))
+        table.add_row(Text(run.folder.name), status, to_do, Text(reason(standing)))
     print_table(table)
     _tell_impossible(impossible)
     total = _duration(sum(seconds.values()) / min(at_once, max(1, len(waiting))))
     manner = f", {at_once} at once" if at_once > 1 else ""
-    print_line(f"{len(runs)} runs, {len(waiting)} to do{manner}: about {total}" if waiting else "nothing to do")
+    to_do = f"{len(waiting)} to do{manner}: about {total}" if waiting else "nothing to do"
+    print_line(f"{_counted(len(runs))}, {to_do}")
+    _tell_of_failures(run.standing for run in runs if run not in waiting)
 
 
 def _duration(seconds: float) -> str:

@@ -23,7 +23,8 @@ def run_name(words: Iterable[str], identity: str) -> str:
 
 def word(key: str, value: str, groups: Container[str]) -> str:
     """The option of a group stands for itself, another value behind the last part of its key: `adam`, `lr0.1`."""
-    return value if key in groups else f"{key.rpartition('.')[2]}{value}"
+    typed = value.lower() if value in ("True", "False") else value  # Hydra writes values as Python does
+    return typed if key in groups else f"{key.rpartition('.')[2]}{typed}"
 
 
 def _safe(word: str) -> str:

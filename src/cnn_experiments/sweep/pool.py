@@ -14,8 +14,9 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from cnn_experiments.interruption import SIGNALS, Interrupted, take_the_time
-from cnn_experiments.sweep.watch import Task, Watch
+from cnn_experiments.interruption import SIGNALS, Interrupted, in_one_piece, take_the_time
+from cnn_experiments.sweep.run import Run
+from cnn_experiments.sweep.watch import Watch
 
 PROGRAM = "cnn_experiments"
 
@@ -45,7 +46,7 @@ class Pool:
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
         self._context: BaseContext = multiprocessing.get_context("forkserver" if _FORKS else "spawn")
-        self._running: dict[int, tuple[BaseProcess, Task, int]] = {}
+        self._running: dict[int, tuple[BaseProcess, Run, int]] = {}
 
     def warm_up(self) -> None:
         """Begins to import what runs need, in the background."""
@@ -55,11 +56,11 @@ class Pool:
             forkserver.set_forkserver_preload(_WARM)
             forkserver.ensure_running()
 
-    def run(self, tasks: Sequence[Task], watch: Watch) -> None:
+    def run(self, runs: Sequence[Run], watch: Watch) -> None:
         """Runs them all in order.
 
         Args:
-            tasks: what to run.
+            runs: what to run.
             watch: is told of each, and says whether to go on. If not, what is running is asked to stop.
 
         Raises:
@@ -68,52 +69,60 @@ class Pool:
         self.warm_up()
         # The same for the last runs, or those left of an interrupted sweep: the number of threads shows in last digits.
         machine = shares(self.jobs, *_machine()) if self.jobs > 1 else [None]
-        waiting = list(reversed(tasks))
+        waiting = list(reversed(runs))
         try:
             while waiting or self._running:
                 taken = {slot for _, _, slot in self._running.values()}
                 for slot in range(self.jobs):
                     if waiting and slot not in taken:
-                        task = waiting.pop()
-                        watch.started(task)
-                        self._start(task, slot, machine[slot])
-                goes_on = [watch.ended(task, *_in_words(status)) for task, status in self._ended()]
+                        run = waiting.pop()
+                        if run.standing.status in ("completed", "running"):
+                            watch.skipped(run)
+                            continue
+                        watch.started(run)
+                        self._start(run, slot, machine[slot])
+                goes_on = [watch.ended(run, *in_words(status)) for run, status in self._ended()]
                 if not all(goes_on):
                     waiting.clear()
                     self._stop(signal.SIGTERM, watch)
         except Interrupted as interruption:
             take_the_time()
-            self._stop(signal.Signals[interruption.signal], watch)
+            try:
+                self._stop(signal.Signals[interruption.signal], watch)
+            except Interrupted:
+                self._stop(signal.SIGKILL, watch)
             raise
 
-    def _start(self, task: Task, slot: int, share: Share | None) -> None:
-        process = self._context.Process(target=_run, args=(task.command, task.folder, share))  # type: ignore[attr-defined]
-        process.start()
-        self._running[process.sentinel] = process, task, slot
+    def _start(self, run: Run, slot: int, share: Share | None) -> None:
+        # One that is started by half would go on unseen; the first waits until everything is imported.
+        with in_one_piece():
+            self._start_whole(run, slot, share)
 
-    def _ended(self) -> list[tuple[Task, int]]:
-        """Waits for at least one."""
+    def _start_whole(self, run: Run, slot: int, share: Share | None) -> None:
+        process = self._context.Process(target=_run, args=(run.command, run.folder, share))  # type: ignore[attr-defined]
+        process.start()
+        self._running[process.sentinel] = process, run, slot
+
+    def _ended(self) -> list[tuple[Run, int]]:
+        """Waits for at least one of those that run."""
         found = []
-        for sentinel in wait(list(self._running)):
+        for sentinel in wait(list(self._running)) if self._running else []:
             assert isinstance(sentinel, int)
-            process, task, _ = self._running[sentinel]
+            process, run, _ = self._running[sentinel]
             process.join()
             assert process.pid is not None
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # processes that it started and left
             del self._running[sentinel]
-            found.append((task, process.exitcode or 0))
+            found.append((run, process.exitcode or 0))
         return found
 
     def _stop(self, signum: signal.Signals, watch: Watch) -> None:
-        """Waits for all to end by a signal; a second one to this process kills them."""
+        """Waits for all to end by a signal."""
         self._tell(signum)
         while self._running:
-            try:
-                for task, _ in self._ended():
-                    watch.ended(task, "interrupted", signum.name)
-            except Interrupted:
-                self._tell(signal.SIGKILL)
+            for run, _ in self._ended():
+                watch.ended(run, "interrupted", signum.name)
 
     def _tell(self, signum: signal.Signals) -> None:
         for process, _, _ in self._running.values():
@@ -122,11 +131,14 @@ class Pool:
                 os.kill(process.pid, signum)
 
 
-def _in_words(status: int) -> tuple[str, str]:
-    """How a process ended, for a run that has not said so itself: killed by a signal, or gone after it was asked to."""
+def in_words(status: int) -> tuple[str, str]:
+    """Status and error of a run that has not said itself how it ended, from the exit status of its process.
+
+    A negative one is that of a signal that killed it; behind 128 is one that it was asked by.
+    """
     number = -status if status < 0 else status - 128
     if number not in set(signal.Signals):
-        return "failed", f"its process ended without a word, with status {status}"
+        return "failed", f"its process ended with status {status}"
     return "interrupted" if number in SIGNALS else "failed", signal.Signals(number).name
 
 
@@ -142,7 +154,6 @@ def _machine() -> tuple[int, list[str]]:
 def _run(command: list[str], folder: Path, share: Share | None) -> None:
     """What happens in the new process: the same as if the command had been typed."""
     os.setsid()  # Ctrl-C reaches the sweep alone, which passes it on
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_the_sweep, daemon=True).start()
     if share is not None:
         _keep_to(share)

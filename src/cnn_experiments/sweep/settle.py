@@ -1,23 +1,21 @@
 """What is written down about a run that could not do so itself."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from cnn_experiments.combination import Combination
 from cnn_experiments.run_folder import Standing, write_results
+from cnn_experiments.sweep.run import Run
 
 
-def settle(folder: Path, run: Combination, status: str, error: str) -> Standing:
+def settle(run: Run, status: str, error: str) -> Standing:
     """How a run stands whose process has ended.
 
     Args:
-        folder: the run's.
-        run: its settings, for a run that came to nothing.
+        run: the one.
         status: what is written down where the run itself has not done so, failed or interrupted.
         error: why.
     """
-    standing = Standing.of(folder)
+    folder, standing = run.folder, run.standing
     unsettled = standing.results.get("status") == "running" or standing.status in ("new", "damaged")
     if standing.status == "running" or not unsettled:
         return standing
@@ -28,17 +26,18 @@ def settle(folder: Path, run: Combination, status: str, error: str) -> Standing:
     write_results(folder, _beginning(run) | standing.results | facts)
     with (folder / "run.log").open("a", encoding="utf-8") as log:
         log.write(f"[{datetime.now():%Y-%m-%d %H:%M:%S,%f}"[:-3] + f"][ERROR] {status}: {error}\n")
-    return Standing.of(folder)
+    return run.standing
 
 
-def _beginning(run: Combination) -> dict[str, Any]:
+def _beginning(run: Run) -> dict[str, Any]:
+    known = run.combination
     return {
-        "model": run.options["model"],
-        "data": run.options["data"],
-        "options": run.options,
-        "overrides": run.overrides,
-        "seed": run.settings["seed"],
-        "identity": run.identity,
+        "model": known.options["model"],
+        "data": known.options["data"],
+        "options": known.options,
+        "overrides": known.overrides,
+        "seed": known.settings["seed"],
+        "identity": known.identity,
         "metrics": {},
         "epochs": 0,
     }

@@ -10,13 +10,15 @@ from typing import Any
 
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import Refusal, RunFailedError
-from cnn_experiments.interruption import Interrupted, take_the_time
-from cnn_experiments.sweep.pool import PROGRAM
-from cnn_experiments.sweep.watch import Task, Watch
+from cnn_experiments.interruption import Interrupted, in_one_piece, take_the_time
+from cnn_experiments.sweep.pool import PROGRAM, in_words
+from cnn_experiments.sweep.run import Run
+from cnn_experiments.sweep.watch import Watch
 
 _OF_SLURM_ALONE = ("partition", "array_parallelism", "additional_parameters")
-_ALIVE = {"PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "RESIZING", "SUSPENDED"}
-_WRONG = {"FAILED", "OUT_OF_MEMORY", "BOOT_FAIL"}
+_FROM_OUTSIDE = {"CANCELLED", "TIMEOUT", "PREEMPTED", "NODE_FAIL", "DEADLINE", "REVOKED"}
+_BY_ITSELF = {"COMPLETED", "FAILED", "OUT_OF_MEMORY", "BOOT_FAIL"}
+"""States in which a job ends: stopped, or for a reason of its own."""
 _LOOK_EVERY = 2.0  # seconds
 _PATIENCE = 10  # looks that Slurm may leave unanswered
 
@@ -69,19 +71,20 @@ class Array:
             **{f"slurm_{key}" if key in _OF_SLURM_ALONE else key: value for key, value in given.items()},
         )
 
-    def run(self, tasks: Sequence[Task], watch: Watch) -> None:
+    def run(self, runs: Sequence[Run], watch: Watch) -> None:
         """Submits an array, and watches it until all its jobs have ended.
 
         Raises:
             Interrupted: a signal came; the jobs are cancelled, and have ended.
         """
-        jobs = self._executor.map_array(CommandJob(), [task.command[1:] for task in tasks])
-        left = {job.job_id: task for job, task in zip(jobs, tasks, strict=True)}
-        number = jobs[0].job_id.partition("_")[0]
+        with in_one_piece():
+            jobs = self._submitted(runs)
+            number = jobs[0].job_id.partition("_")[0]
+            left = list(zip(jobs, runs, strict=True))
         print_line(f"Slurm array {number}; what its jobs print is in {self._executor.folder}")
-        for task in tasks:
-            watch.started(task)
         try:
+            for run in runs:
+                watch.started(run)
             while left:
                 time.sleep(_LOOK_EVERY)
                 if not self._look(number, left, watch):
@@ -94,15 +97,33 @@ class Array:
                 self._look(number, left, watch)
             raise
 
-    def _look(self, number: str, left: dict[str, Task], watch: Watch) -> bool:
+    def _submitted(self, runs: Sequence[Run]) -> list[Any]:
+        """One job for each.
+
+        Raises:
+            Refusal: Slurm takes none.
+        """
+        from submitit.core.utils import FailedJobError
+
+        try:
+            return self._executor.map_array(CommandJob(), [run.command[1:] for run in runs])
+        except FailedJobError as error:
+            raise Refusal(f"hydra/launcher=slurm: {' '.join(str(error).split())}") from error
+
+    def _look(self, number: str, left: list[tuple[Any, Run]], watch: Watch) -> bool:
         """Tells of those that have ended; whether the sweep goes on."""
         states = _states(number)
         goes_on = True
-        for job in list(left):
-            state = states.get(job, "gone")
-            if state not in _ALIVE:
-                status = "failed" if state in _WRONG else "interrupted"
-                goes_on &= watch.ended(left.pop(job), status, f"Slurm: {state}")
+        for job, run in list(left):
+            state = states.get(job.job_id)
+            if state is None or state in _FROM_OUTSIDE:
+                goes_on &= watch.ended(run, "interrupted", f"Slurm: {state or 'forgotten'}")
+            elif state in _BY_ITSELF:
+                returned = state == "COMPLETED" and job.paths.result_pickle.exists()
+                goes_on &= watch.ended(run, *(in_words(job.result()) if returned else ("failed", f"Slurm: {state}")))
+            else:
+                continue
+            left.remove((job, run))
         return goes_on
 
 

@@ -122,7 +122,7 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
 
     resumed = folder.begun
     if resumed is not None:
-        say("goes on behind epoch %d", folder.facts.get("epochs", 0))
+        say("goes on behind epoch %d", Recorder.history_in(resumed)[1])
     elif config.ckpt_path:
         resumed = checkpoint_of(Path(config.ckpt_path))
         folder.adopt_best(resumed)
