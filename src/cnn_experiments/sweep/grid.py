@@ -66,13 +66,13 @@ def sweep(config: DictConfig, arguments: Sequence[str], launcher: Launcher) -> N
     varied = [override.key_or_group for override in overrides if override.is_sweep_override()]
     runs = _planned(folder, combinations, [key for key in varied if key != "model"])
     waiting = [run for run in runs if _is_to_do(run.standing, retry_failed=wanted["retry_failed"])]
-    if wanted["sweep"] is None:
-        _tell_of_others(folder, waiting)
     if waiting and not wanted["dry_run"]:
         getattr(launcher, "warm_up", lambda: None)()
     waiting = list(_possible(waiting, impossible))
     impossible.refuse(works=len(runs) > len(impossible.combinations))
     runs = [run for run in runs if run.combination not in impossible.combinations]
+    if wanted["sweep"] is None:
+        _tell_of_others(folder, waiting)
     if wanted["dry_run"]:
         _tell_plan(folder, runs, waiting, impossible, at_once=getattr(launcher, "at_once", 1))
         return
