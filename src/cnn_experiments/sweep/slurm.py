@@ -77,12 +77,12 @@ class Array:
         Raises:
             Interrupted: a signal came; the jobs are cancelled, and have ended.
         """
-        with in_one_piece():
-            jobs = self._submitted(runs)
-            number = jobs[0].job_id.partition("_")[0]
-            left = list(zip(jobs, runs, strict=True))
-        print_line(f"Slurm array {number}; what its jobs print is in {self._executor.folder}")
+        left: list[tuple[Any, Run]] = []
         try:
+            with in_one_piece():
+                left += zip(self._submitted(runs), runs, strict=True)
+            number = _array(left)
+            print_line(f"Slurm array {number}; what its jobs print is in {self._executor.folder}")
             for run in runs:
                 watch.started(run)
             while left:
@@ -91,10 +91,11 @@ class Array:
                     _cancel(number)
         except Interrupted:
             take_the_time()
-            _cancel(number)
+            if left:
+                _cancel(_array(left))
             while left:
                 time.sleep(_LOOK_EVERY)
-                self._look(number, left, watch)
+                self._look(_array(left), left, watch)
             raise
 
     def _submitted(self, runs: Sequence[Run]) -> list[Any]:
@@ -125,6 +126,12 @@ class Array:
                 continue
             left.remove((job, run))
         return goes_on
+
+
+def _array(jobs: Sequence[tuple[Any, Run]]) -> str:
+    """The number that the jobs have in common."""
+    number: str = jobs[0][0].job_id.partition("_")[0]
+    return number
 
 
 def _states(number: str) -> dict[str, str]:
