@@ -33,6 +33,7 @@ def measured(runs: int, data: str) -> tuple[float, float]:
 def main() -> None:
     """Prints a sweep of one run, one of several, and what each further run adds beside its own seconds."""
     data = str(Path(os.environ.get("CNN_EXPERIMENTS_DATA", "data")).absolute())
+    measured(1, data)  # what is read for the first time comes from the disk
     (one, alone), (all_of_them, training) = (measured(runs, data) for runs in RUNS)
     extra = ((all_of_them - training) - (one - alone)) / (RUNS[1] - RUNS[0])
     print(f"{RUNS[0]} run {one:.1f} s, {alone:.1f} s of it training and test")

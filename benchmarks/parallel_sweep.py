@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-SWEEP = ("model=lenet", "data.batch_size=64", "seed=range(4)", "trainer.max_epochs=3")
+SWEEP = ("model=lenet", "data.batch_size=32", "seed=0,1", "trainer.max_epochs=3")
 JOBS = (1, 2)
 
 
