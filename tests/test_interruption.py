@@ -67,11 +67,21 @@ def test_what_is_to_stay_whole_is_ended_behind_it() -> None:
 
 
 def test_patience_begins_where_a_signal_is_acted_on() -> None:
-    with interruptible(patience=0.2):
-        postpone()
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.5)  # a long step
-        postpone_no_longer()
+    program = """
+import os, signal, time
+from cnn_experiments.interruption import end, interruptible, noted, postpone
+with interruptible(patience=0.3):
+    postpone()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(1)
+    print("the step is done", flush=True)
+    try:
+        end(noted())
+    finally:
+        time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=30, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (143, "the step is done\n")
 
 
 def test_signals_are_not_taken_from_a_program_that_did_not_ask() -> None:
