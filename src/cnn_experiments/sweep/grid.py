@@ -62,6 +62,7 @@ def sweep(config: DictConfig, arguments: Sequence[str], launcher: Launcher) -> N
     if wanted["on_error"] == "stop" and not hasattr(launcher, "run"):
         choice = config.hydra.runtime.choices["hydra/launcher"]
         raise Refusal(f"on_error=stop: must be continue with hydra/launcher={choice}; local and slurm can stop")
+    named = wanted["sweep"] or any(each.startswith("hydra.sweep.dir=") for each in config.hydra.overrides.hydra)
     folder = _folder(config, overrides, wanted["sweep"])
     varied = [override.key_or_group for override in overrides if override.is_sweep_override()]
     runs = _planned(folder, combinations, [key for key in varied if key != "model"])
@@ -71,7 +72,7 @@ def sweep(config: DictConfig, arguments: Sequence[str], launcher: Launcher) -> N
     waiting = list(_possible(waiting, impossible))
     impossible.refuse(works=len(runs) > len(impossible.combinations))
     runs = [run for run in runs if run.combination not in impossible.combinations]
-    if wanted["sweep"] is None:
+    if not named:
         _tell_of_others(folder, waiting)
     if wanted["dry_run"]:
         _tell_plan(folder, runs, waiting, impossible, at_once=getattr(launcher, "at_once", 1))
