@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
 
+from cnn_experiments.hparams import BEST
 from cnn_experiments.interruption import Interrupted
 from cnn_experiments.run_folder import RunFolder, rewritten, rounded
 
@@ -68,6 +69,9 @@ class Recorder(Checkpoint):
         metrics = {name: rounded(value.item()) for name, value in trainer.callback_metrics.items()}
         self.epochs.append({"epoch": trainer.current_epoch + 1, "step": trainer.global_step} | metrics)
         self._write()
+        if self._monitor is not None:
+            for logger in trainer.loggers:
+                logger.log_metrics({BEST: self._tested_row[self._monitor]}, step=trainer.global_step)
         if trainer.is_global_zero:
             log.info(self._line(trainer))
 

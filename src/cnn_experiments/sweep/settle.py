@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+from cnn_experiments import hparams
+from cnn_experiments.identity import configuration, effective
 from cnn_experiments.run_folder import Standing, write_results
 from cnn_experiments.sweep.run import Run
 
@@ -24,6 +26,9 @@ def settle(run: Run, status: str, error: str) -> Standing:
     facts = {"status": status, "error": error}
     folder.mkdir(parents=True, exist_ok=True)
     write_results(folder, _beginning(run) | standing.results | facts)
+    if not hparams.has_begun(folder):
+        hparams.begin(folder, run.combination.options | effective(run.combination.settings))
+    hparams.end(folder, status)
     with (folder / "run.log").open("a", encoding="utf-8") as log:
         log.write(f"[{datetime.now():%Y-%m-%d %H:%M:%S,%f}"[:-3] + f"][ERROR] {status}: {error}\n")
     return run.standing
@@ -38,6 +43,8 @@ def _beginning(run: Run) -> dict[str, Any]:
         "overrides": known.overrides,
         "seed": known.settings["seed"],
         "identity": known.identity,
+        "configuration": configuration(known.settings),
+        "settings": effective(known.settings),
         "metrics": {},
         "epochs": 0,
     }

@@ -68,6 +68,7 @@ def train(config: DictConfig, folder: RunFolder, options: dict[str, str], overri
                     "seed": config.seed,
                     "identity": identity(settings),
                     "configuration": configuration(settings),
+                    "settings": effective(settings),
                     "error": None,
                 }
             )
@@ -77,9 +78,10 @@ def train(config: DictConfig, folder: RunFolder, options: dict[str, str], overri
 def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, str], dashboard: Dashboard) -> None:
     pl.seed_everything(config.seed, verbose=False)
     data = build_data(config)
+    settings = plain(config)
+    dashboard.begin(options | {"protocol": data.protocol} | effective(settings))
     classifier = build_classifier(config, data)
     monitor = "val/acc" if data.protocol == "holdout" else None
-    settings = plain(config)
     recorder = Recorder(folder, monitor, settings)
     throughput = Throughput()
     on_terminal = sys.stdout.isatty()
@@ -107,6 +109,7 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
     image = classifier.model, data.channels, data.size
     folder.record(
         protocol=data.protocol,
+        image_size=data.size,
         parameters=parameters(classifier.model),
         multiply_adds=multiply_adds(*image, usable_device(*image)),
         device=device_name,
@@ -115,7 +118,6 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
         git_commit=provenance.git_commit(),
         versions=provenance.versions(),
     )
-    dashboard.begin(options | {"protocol": data.protocol} | effective(settings))
     provenance.restart_peak_memory(device)
     say = log.info if trainer.is_global_zero else log.debug
     say("%s on %s, %s, seed %d", options["model"], options["data"], device_name, config.seed)
