@@ -7,7 +7,7 @@ from typing import Any
 
 from cnn_experiments.settings import FACTS, OF_A_SWEEP, flat
 
-_NO_EFFECT = ("ckpt_path", "data.root", "trainer.accelerator", *OF_A_SWEEP, *FACTS)
+NO_EFFECT = ("ckpt_path", "data.root", "trainer.accelerator", *OF_A_SWEEP, *FACTS)
 """Settings that leave the result as it is, or that follow from others."""
 
 FOR_SPEED = ("compile", "memory_format")
@@ -18,7 +18,7 @@ _OF_ONE_RUN = ("seed", "data.seed", *FOR_SPEED)
 
 def effective(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that change the result, with dotted keys."""
-    return {key: value for key, value in flat(settings).items() if key not in _NO_EFFECT}
+    return {key: value for key, value in flat(settings).items() if key not in NO_EFFECT}
 
 
 def identity(settings: Mapping[str, Any]) -> str:

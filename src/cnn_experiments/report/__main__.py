@@ -1,68 +1,51 @@
-"""`python -m cnn_experiments.report --published FOLDER...`: published figures beside those of the runs there."""
+"""`python -m cnn_experiments.report FOLDER...`: which configuration is better, by how much, and at what cost."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from rich.table import Table
-
-from cnn_experiments.console import print_line, print_table
 from cnn_experiments.errors import Refusal
-from cnn_experiments.report.ledger import Row, ledger
-from cnn_experiments.report.runs import find
-from cnn_experiments.report.text import HEAD, cells, notes
 
 
 def main() -> None:
-    """Prints the ledger, and writes it where `--markdown` says. Exit status 2 for bad input."""
+    """Prints and writes the leaderboard, or with `--published` the ledger. Exit status 2 for bad input."""
     parser = argparse.ArgumentParser(
-        prog="python -m cnn_experiments.report", description="Holds runs of recipes against published figures."
+        prog="python -m cnn_experiments.report",
+        description="The leaderboard of some runs, finished or not, from their results.json and metrics.csv alone.",
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="runs, or folders with runs below them")
-    parser.add_argument("--published", action="store_true", required=True, help="the published figures beside ours")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write that there, with pictures beside it")
+    parser.add_argument("--sort", metavar="COLUMN", help="order of the printed tables; the best first")
+    parser.add_argument(
+        "--to",
+        type=Path,
+        metavar="FOLDER",
+        help="where leaderboard.html, .md and .csv go; by default, to the one given",
+    )
+    parser.add_argument("--published", action="store_true", help="instead, runs of recipes beside published figures")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="with --published: write that there")
     arguments = parser.parse_args()
+    folders: list[Path] = arguments.folders
     try:
-        _published(arguments.folders, arguments.markdown)
+        if arguments.published:
+            _leave_out(arguments, "sort", "to", beside="--published")
+            from cnn_experiments.report.show_published import show_published
+
+            show_published(folders, arguments.markdown)
+        else:
+            _leave_out(arguments, "markdown", beside="a leaderboard; --to=FOLDER writes it")
+            from cnn_experiments.report.show import show
+
+            to = folders[0] if arguments.to is None and len(folders) == 1 else arguments.to
+            show(folders, to, arguments.sort or "rank")
     except Refusal as refusal:
         print(refusal, file=sys.stderr)
         sys.exit(2)
 
 
-def _published(folders: list[Path], file: Path | None) -> None:
-    if file is not None and (file.suffix != ".md" or file.is_dir() or not file.parent.is_dir()):
-        raise Refusal(f"--markdown={file}: must be a file whose name ends in .md, in a folder that is there")
-    runs, damaged = find(folders)
-    made = ledger(runs)
-    for device, rows in made.by(lambda row: row.device).items():
-        print_table(_table(device, rows))
-    if made.rows:
-        print_line(
-            "inside: our median lies in the brackets or the band; above: every seed beats the best figure published of "
-            "its network, and the mean does by more than two standard deviations"
-        )
-    for line in notes(row.recipe for row in made.rows):
-        print_line(line)
-    for line in [*(f"damaged: {line}" for line in damaged), *(f"left out: {line}" for line in made.left_out)]:
-        print_line(line, style="yellow")
-    if made.of_no_recipe:
-        print_line(f"runs that follow none of these recipes: {made.of_no_recipe}")
-    if made.missing:
-        print_line(f"{len(made.missing)} recipes with published figures have no run here")
-    if file is not None:
-        from cnn_experiments.report.markdown import write  # matplotlib takes its time
-
-        write(made, file)
-        print_line(f"written: {file}")
-
-
-def _table(device: str, rows: list[Row]) -> Table:
-    table = Table(title=f"on {device}", title_justify="left")
-    for number, name in enumerate(HEAD):
-        table.add_column(name, justify="right" if number > HEAD.index("verdict") else "left", no_wrap=name == "recipe")
-    for row in rows:
-        table.add_row(*cells(row))
-    return table
+def _leave_out(arguments: argparse.Namespace, *flags: str, beside: str) -> None:
+    for flag in flags:
+        if (value := getattr(arguments, flag)) is not None:
+            raise Refusal(f"--{flag}={value}: must be left out beside {beside}")
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def ledger(runs: Iterable[Run]) -> Ledger:
     left_out: list[str] = []
     of_no_recipe = 0
     for run in runs:
-        name = str(run.results["options"].get("experiment")).removesuffix(".yaml")
+        name = str(run.setup.options.get("experiment")).removesuffix(".yaml")
         key = name, str(run.results.get("device"))
         if name not in recipes():
             of_no_recipe += 1

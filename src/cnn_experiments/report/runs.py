@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from cnn_experiments.errors import Refusal, in_one_line
+from cnn_experiments.identity import NO_EFFECT
+from cnn_experiments.report.setup import Setup
 
-_KINDS = {"status": str, "overrides": list, "options": dict, "seed": int, "metrics": dict}
+_KINDS = {"status": str, "model": str, "overrides": list, "seed": int, "metrics": dict}
 """What every results.json holds from its first moment."""
 
 
@@ -19,6 +21,21 @@ class Run:
 
     folder: Path
     results: dict[str, Any]
+
+    @property
+    def setup(self) -> Setup:
+        """What it was told to do."""
+        pairs = (str(override).lstrip("+").partition("=") for override in self.results["overrides"])
+        named = {"model": self.results["model"], "data": str(self.results.get("data"))}
+        return Setup(
+            options=self.results.get("options") or named,
+            typed={key: value for key, _, value in pairs if key not in NO_EFFECT},
+            settings=self.results.get("settings") or {},
+        )
+
+    def metric(self, name: str) -> float | None:
+        """One of its metrics, such as test/acc; None where it was not measured or is no number."""
+        return number(self.results["metrics"].get(name))
 
     def curve(self, figure: str) -> list[float]:
         """A column of metrics.csv, such as test/acc, one value an epoch; empty where it was not measured.
@@ -31,6 +48,11 @@ class Run:
                 return [float(row[figure]) for row in csv.DictReader(file) if row.get(figure)]
         except FileNotFoundError:
             return []
+
+
+def number(value: Any) -> float | None:
+    """The value, if it is a number."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def find(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:

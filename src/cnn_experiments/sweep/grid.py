@@ -23,12 +23,14 @@ from cnn_experiments.console import print_line, print_table
 from cnn_experiments.errors import Refusal, RunFailedError
 from cnn_experiments.interruption import Interrupted
 from cnn_experiments.refusals import explain
+from cnn_experiments.report.show import show
 from cnn_experiments.run_folder import Standing, is_free, short
 from cnn_experiments.settings import OF_A_SWEEP, flat
 from cnn_experiments.sweep.command import setting
 from cnn_experiments.sweep.names import run_name, sweep_name, word
 from cnn_experiments.sweep.run import Run
 from cnn_experiments.sweep.settle import settle
+from cnn_experiments.sweep.table import write_columns
 from cnn_experiments.sweep.watch import STYLES, Watch, reason, status_of
 
 log = logging.getLogger(__name__)
@@ -77,10 +79,13 @@ def sweep(config: DictConfig, arguments: Sequence[str], launcher: Launcher) -> N
     if wanted["dry_run"]:
         _tell_plan(folder, runs, waiting, impossible, at_once=getattr(launcher, "at_once", 1))
         return
+    write_columns(folder, runs)
     interruption = _launch(launcher, waiting, wanted["on_error"]) if waiting else None
     _tell(runs, impossible, folder)
     if interruption is not None:
         raise interruption
+    if any(run.standing.results for run in runs):
+        show([folder], to=folder)
     if any(run.standing.status != "completed" for run in runs):
         sys.exit(1)
 

@@ -1,0 +1,271 @@
+"""Runs in groups that differ by the seed alone, and the groups in order, among those that may be compared."""
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from cnn_experiments.identity import FOR_SPEED
+from cnn_experiments.report.runs import Run, number
+from cnn_experiments.report.samples import Sample, paired
+from cnn_experiments.report.setup import SEEDS, varied
+
+_CUT = ("trainer.limit_val_batches", "trainer.limit_test_batches")
+"""Settings that leave images out of what is measured; of a number of batches it depends on their size, how many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Runs that share everything but the seed."""
+
+    varied: Mapping[str, Any]
+    """What tells it from the other groups: settings by their keys."""
+    runs: Sequence[Run]
+    """Those that are complete, one for each seed."""
+    others: Mapping[str, Sequence[Run]]
+    """By their status, those that are not, of further seeds."""
+
+    @property
+    def label(self) -> str:
+        """The values by which it is known."""
+        return " ".join(map(word, self.varied.values())) or self.anyone.setup.options["model"]
+
+    @property
+    def anyone(self) -> Run:
+        """One of its runs."""
+        return next(run for runs in (self.runs, *self.others.values()) for run in runs)
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of the runs that are complete."""
+        return sorted(run.results["seed"] for run in self.runs)
+
+    @cached_property
+    def val(self) -> Sample | None:
+        """Validation accuracies of the tested epochs."""
+        return self._sample("val/acc")
+
+    @cached_property
+    def test(self) -> Sample | None:
+        """Test accuracies."""
+        return self._sample("test/acc")
+
+    def by_seed(self, metric: str) -> dict[Hashable, float]:
+        """A metric of every run that has it."""
+        measured = {_seed(run): run.metric(metric) for run in self.runs}
+        return {seed: value for seed, value in measured.items() if value is not None}
+
+    @cached_property
+    def parameters(self) -> float | None:
+        """Of the network."""
+        return _median(number(run.results.get("parameters")) for run in self.runs)
+
+    @cached_property
+    def multiply_adds(self) -> float | None:
+        """Of one image's forward pass."""
+        return _median(number(run.results.get("multiply_adds")) for run in self.runs)
+
+    @cached_property
+    def images_per_second(self) -> dict[str, float]:
+        """In training, by device: the median over the runs there."""
+        return self._by_device(lambda results: number(_part(results, "images_per_second").get("train")))
+
+    @cached_property
+    def seconds(self) -> dict[str, float]:
+        """Of training and test, by device: the median over the runs there."""
+        return self._by_device(_seconds)
+
+    @cached_property
+    def peak_memory(self) -> dict[str, float]:
+        """Bytes by device: the median over the runs there."""
+        return self._by_device(lambda results: number(results.get("peak_memory_bytes")))
+
+    def _sample(self, metric: str) -> Sample | None:
+        values = tuple(self.by_seed(metric).values())
+        return Sample(values) if values else None
+
+    def _by_device(self, figure: Callable[[dict[str, Any]], float | None]) -> dict[str, float]:
+        found: dict[str, list[float]] = {}
+        for run in self.runs:
+            value = figure(run.results)
+            if value is not None:
+                found.setdefault(device_of(run), []).append(value)
+        return {device: statistics.median(values) for device, values in sorted(found.items())}
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """Groups that may be compared: the same images, the same protocol, the same size. The best is the first."""
+
+    title: str
+    metric: str
+    """By which they are in order: validation accuracy, or test accuracy where nothing was held out."""
+    groups: Sequence[Group]
+    keys: Sequence[str]
+    """Of the settings that vary, in all of the leaderboard."""
+
+    @property
+    def best(self) -> Group:
+        """The one with the highest mean."""
+        return self.groups[0]
+
+    def ranked(self, group: Group) -> Sample:
+        """What a group is in its place by."""
+        sample = group.val if self.metric == "val/acc" else group.test
+        assert sample is not None
+        return sample
+
+    @staticmethod
+    def difference(one: Group, other: Group) -> Sample | None:
+        """How much better one tests than the other, over the seeds they share."""
+        return paired(one.by_seed("test/acc"), other.by_seed("test/acc"))
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All that some runs tell."""
+
+    boards: Sequence[Board]
+    without_result: Sequence[Group]
+    """Groups of which no run is complete."""
+    repeated: Sequence[Run]
+    """Complete runs that have the seed of a newer one of their group; they are not counted."""
+    keys: Sequence[str]
+    """Of the settings that vary, the network first."""
+
+    @cached_property
+    def devices(self) -> list[str]:
+        """All on which something was measured."""
+        measured = (group for board in self.boards for group in board.groups)
+        return sorted({device_of(run) for group in measured for run in group.runs})
+
+    @cached_property
+    def statuses(self) -> Counter[str]:
+        """How many runs there are of each, those repeated left out."""
+        counted: Counter[str] = Counter()
+        for group in [*(group for board in self.boards for group in board.groups), *self.without_result]:
+            counted["completed"] += len(group.runs)
+            counted.update({status: len(runs) for status, runs in group.others.items()})
+        return +counted
+
+
+def leaderboard(runs: Sequence[Run]) -> Leaderboard:
+    """Sorts runs into groups, and those into boards."""
+    members: dict[str, list[Run]] = {}
+    for run in runs:
+        members.setdefault(_configuration(run), []).append(run)
+    keys = varied([run.setup for run in runs])
+    groups, repeated = [], []
+    for group in members.values():
+        for same in _of_one_make(group):
+            counted, others, again = _one_for_each_seed(same)
+            setup = same[0].setup
+            groups.append(Group({key: setup.value(key) for key in keys}, counted, others))
+            repeated += again
+    boards: dict[tuple[str, str], list[Group]] = {}
+    for each in groups:
+        if each.test is not None or each.val is not None:
+            metric = "val/acc" if each.val is not None else "test/acc"
+            boards.setdefault((_title(each.anyone), metric), []).append(each)
+    return Leaderboard(
+        boards=[_board(title, metric, boards[title, metric], keys) for title, metric in sorted(boards)],
+        without_result=[each for each in groups if each.test is None and each.val is None],
+        repeated=repeated,
+        keys=keys,
+    )
+
+
+def _board(title: str, metric: str, groups: list[Group], keys: Sequence[str]) -> Board:
+    board = Board(title, metric, groups, keys)
+    return Board(title, metric, sorted(groups, key=lambda group: -board.ranked(group).mean), keys)
+
+
+def _configuration(run: Run) -> str:
+    """Equal for runs that share all but the seed, what is for speed alone included: their speeds are not averaged."""
+    results = run.results
+    told = run.setup
+    shared = results.get("configuration")
+    if shared is None:  # written by something else than this program's newest version
+        typed = {key: value for key, value in told.typed.items() if key not in SEEDS}
+        shared = [dict(told.options), typed, *(results.get(key) for key in ("protocol", "precision"))]
+    return json.dumps([shared, *(told.value(key) for key in FOR_SPEED)], sort_keys=True)
+
+
+def _of_one_make(runs: Sequence[Run]) -> Iterable[list[Run]]:
+    """Apart where the network is not the same: its code was changed in between."""
+    makes: dict[Any, list[Run]] = {}
+    unknown: list[Run] = []
+    for run in runs:
+        make = run.results.get("parameters"), run.results.get("multiply_adds")
+        (unknown if make[0] is None else makes.setdefault(make, [])).append(run)
+    first, *others = makes.values() or [[]]
+    return [first + unknown, *others]
+
+
+def _one_for_each_seed(runs: Sequence[Run]) -> tuple[list[Run], dict[str, list[Run]], list[Run]]:
+    """The newest complete run of each seed; by status, of further seeds the newest; and the complete ones left over."""
+    newest_first = sorted(runs, key=lambda run: str(run.results.get("started")), reverse=True)
+    complete: dict[Hashable, Run] = {}
+    for run in newest_first:
+        if run.results["status"] == "completed":
+            complete.setdefault(_seed(run), run)
+    counted = sorted(complete.values(), key=lambda run: run.results["seed"])
+    again = [run for run in runs if run.results["status"] == "completed" and run not in counted]
+    others: dict[str, list[Run]] = {}
+    seen = set(complete)
+    for run in newest_first:
+        if _seed(run) not in seen:
+            seen.add(_seed(run))
+            others.setdefault(run.results["status"], []).append(run)
+    return counted, others, again
+
+
+def _seed(run: Run) -> Hashable:
+    data_seed = run.setup.value("data.seed")
+    return run.results["seed"], run.results["seed"] if data_seed is None else int(data_seed)
+
+
+def _title(run: Run) -> str:
+    """What runs have to share to be compared."""
+    results, told = run.results, run.setup
+    size = results.get("image_size") or told.value("data.resize")
+    parts = [f"{results.get('data')} at {size} pixels" if size else f"{results.get('data')} at its own size"]
+    parts.append(str(results.get("protocol") or "unknown protocol"))
+    for key in _CUT:
+        limit = told.value(key)
+        if limit not in (None, 1.0, "null"):
+            batches = f" of {told.value('data.batch_size')}" if isinstance(limit, int) else ""
+            parts.append(f"{key.rpartition('.')[2]} {limit}{batches}")
+    return ", ".join(parts)
+
+
+def device_of(run: Run) -> str:
+    """Its device's kind and model."""
+    return str(run.results.get("device") or "an unknown device")
+
+
+def word(value: Any) -> str:
+    """A setting's value, as short as it can be told."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _seconds(results: dict[str, Any]) -> float | None:
+    spent = [number(value) for value in _part(results, "seconds").values()]
+    return None if not spent or None in spent else sum(each for each in spent if each is not None)
+
+
+def _part(results: dict[str, Any], key: str) -> dict[str, Any]:
+    part = results.get(key)
+    return part if isinstance(part, dict) else {}
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    measured = [value for value in values if value is not None]
+    return statistics.median(measured) if measured else None

@@ -1,0 +1,59 @@
+"""The leaderboard of some runs: printed, and written as a page, as Markdown and as CSV."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cnn_experiments.console import print_line, print_table
+from cnn_experiments.errors import Refusal
+from cnn_experiments.report.columns import LEGEND, answer, columns, remarks
+from cnn_experiments.report.leaderboard import leaderboard
+from cnn_experiments.report.runs import find
+from cnn_experiments.report.tables import as_csv, markdown, terminal
+from cnn_experiments.run_folder import rewritten, short
+from cnn_experiments.settings import near
+
+_NAME = "leaderboard"
+
+
+def show(folders: Sequence[Path], to: Path | None, by: str = "rank") -> None:
+    """Prints the leaderboard of the runs in some folders, and writes it.
+
+    Args:
+        folders: runs, or folders with runs below them.
+        to: where the files are written; None for nowhere.
+        by: the column that the printed tables are in the order of.
+
+    Raises:
+        Refusal: there are no runs, no such column, or nothing can be written there.
+    """
+    runs, damaged = find(folders)
+    made = leaderboard(runs)
+    shown = columns(made)
+    named = {column.name: column for column in shown}
+    if by not in named:
+        raise Refusal(f"--sort={by}: must be one of {', '.join(named)}{near(by, named)}")
+    title = " ".join(str(short(folder.absolute())) for folder in folders)
+    written = [] if to is None else _write(to, {".csv": as_csv(made), ".md": markdown(made, damaged, title)})
+    if to is not None:
+        from cnn_experiments.report.page import page  # matplotlib takes its time
+
+        written += _write(to, {".html": page(made, damaged, title)})
+    for board in made.boards:
+        print_table(terminal(board, shown, named[by]))
+        print_line(answer(board))
+    for line in [*(LEGEND if made.boards else ()), *remarks(made, damaged)]:
+        print_line(line, style="yellow" if line.startswith("damaged") else None)
+    if written:
+        print_line(f"written: {', '.join(map(str, written))}")
+
+
+def _write(folder: Path, texts: dict[str, str]) -> list[Path]:
+    files = [folder / f"{_NAME}{ending}" for ending in texts]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in zip(files, texts.values(), strict=True):
+            with rewritten(file) as opened:
+                opened.write(text)
+    except OSError as error:
+        raise Refusal(f"--to={folder}: must be a folder that can be written to ({error.strerror})") from error
+    return files

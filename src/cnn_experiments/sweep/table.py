@@ -1,0 +1,31 @@
+"""The table of a sweep in TensorBoard's HParams tab."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from cnn_experiments import hparams
+from cnn_experiments.identity import effective
+from cnn_experiments.report.runs import find
+from cnn_experiments.report.setup import SEEDS, Setup, varied
+from cnn_experiments.sweep.run import Run
+
+
+def write_columns(folder: Path, runs: Iterable[Run]) -> None:
+    """Gives the table exactly what varies, among these runs and those that are in the sweep's folder already."""
+    setups = {run.folder: _setup(run) for run in runs}
+    there = find([folder])[0] if any(folder.glob("*/results.json")) else []
+    setups |= {run.folder: run.setup for run in there if run.folder not in setups}
+    told = list(setups.values())
+    keys = varied(told)
+    keys += [key for key in SEEDS if len({setup.value(key) for setup in told}) > 1 and _is_typed(key, told)]
+    folder.mkdir(parents=True, exist_ok=True)
+    hparams.columns(folder, {key: [setup.value(key) for setup in told] for key in keys})
+
+
+def _setup(run: Run) -> Setup:
+    known = run.combination
+    return Setup(known.options, known.typed, effective(known.settings))
+
+
+def _is_typed(key: str, setups: Iterable[Setup]) -> bool:
+    return any(key in setup.typed for setup in setups)
