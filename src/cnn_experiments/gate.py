@@ -29,7 +29,9 @@ class Gate(Callback):
         """Keeps out sweepers that check nothing and know of no run that is done."""
         with refusing():
             if not config.hydra.sweeper._target_.startswith("hydra_plugins.cnn_experiments_sweeps."):
-                raise Refusal(f"hydra/sweeper={config.hydra.runtime.choices['hydra/sweeper']}: must be grid")
+                raise Refusal(
+                    f"hydra/sweeper={config.hydra.runtime.choices['hydra/sweeper']}: must be one of grid, optuna"
+                )
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Checks a run and claims its folder: the first of several processes does, and the others follow."""
@@ -53,11 +55,11 @@ def is_follower() -> bool:
 
 def _check(run: Combination) -> None:
     run.check()
-    for key in OF_A_SWEEP:
+    for key in (*OF_A_SWEEP, "search"):
         if key in run.typed:
             raise Refusal(f"{key}={run.typed[key]}: is for a sweep, which needs -m")
     for override in run.hydra.overrides.hydra:
-        if override.startswith(("hydra.launcher.", "hydra/launcher=")):
+        if override.startswith(("hydra.launcher.", "hydra/launcher=", "hydra.sweeper.", "hydra/sweeper=")):
             raise Refusal(f"{override}: is for a sweep, which needs -m")
     run.check_parts()
 

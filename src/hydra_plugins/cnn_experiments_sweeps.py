@@ -3,7 +3,8 @@
 Hydra imports this at every start.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from cnn_experiments.settings import NULL, TEXT, text, whole
+from cnn_experiments.errors import Refusal
+from cnn_experiments.settings import NULL, TEXT, one_of, text, whole, with_nearest
 
 if TYPE_CHECKING:
     from cnn_experiments.sweep.run import Run
@@ -29,17 +31,21 @@ _RULES = {
     "cpus_per_task": whole(1),
     "gpus_per_node": whole(0) | NULL,
     "mem_gb": whole(1) | NULL,
+    "n_trials": whole(1),
+    "sampler": one_of("tpe", "random"),
+    "pruner": one_of("median", "hyperband", "none"),
+    "seed": whole(0),
 }
 
 
 def _check(**parameters: Any) -> None:
     for key, value in parameters.items():
         if key in _RULES and not _RULES[key].accepts(value):
-            raise ValueError(f"{key}={text(value)}: must be {_RULES[key].allowed}")
+            raise ValueError(with_nearest(f"{key}={text(value)}: must be {_RULES[key].allowed}"))
 
 
-class GridSweeper(Sweeper):
-    """Every combination of the values given; what is done already is not done again."""
+class _OwnSweeper(Sweeper):
+    """Takes settings from its file and from the command line."""
 
     def __init__(self, params: DictConfig) -> None:
         self._params = params
@@ -52,16 +58,46 @@ class GridSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
+    def _given(self, arguments: list[str]) -> list[str]:
+        """What was typed comes last, and counts."""
+        params = OmegaConf.to_container(self._params, resolve=True)
+        assert isinstance(params, dict)
+        return [*(f"{key!s}={text(values)}" for key, values in params.items()), *arguments]
+
+
+class GridSweeper(_OwnSweeper):
+    """Every combination of the values given; what is done already is not done again."""
+
     def sweep(self, arguments: list[str]) -> None:
         """Ends the program with status 1 where not every run is complete."""
         from cnn_experiments.sweep.grid import sweep
 
         assert self.config is not None
         assert self.launcher is not None
-        params = OmegaConf.to_container(self._params, resolve=True)
-        assert isinstance(params, dict)
-        given = [f"{key!s}={text(values)}" for key, values in params.items()]
-        sweep(self.config, [*given, *arguments], self.launcher)
+        sweep(self.config, self._given(arguments), self.launcher)
+
+
+class OptunaSweeper(_OwnSweeper):
+    """Settings that Optuna draws, by what came of those before."""
+
+    def __init__(self, params: DictConfig, n_trials: int, sampler: str, pruner: str, seed: int) -> None:
+        super().__init__(params)
+        _check(n_trials=n_trials, sampler=sampler, pruner=pruner, seed=seed)
+        self._search: dict[str, Any] = {"trials": n_trials, "sampler": sampler, "pruner": pruner, "seed": seed}
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Ends the program with status 1 where no trial is complete, or fewer have ended than were asked for."""
+        try:
+            from cnn_experiments.sweep.search import search
+        except ModuleNotFoundError as error:
+            if error.name != "optuna":
+                raise
+            raise Refusal('hydra/sweeper=optuna: needs Optuna; pip install "cnn_experiments[optuna]"') from None
+
+        assert self.config is not None
+        assert self.launcher is not None
+        if status := search(self.config, self._given(arguments), self.launcher, **self._search):
+            sys.exit(status)
 
 
 class _OwnLauncher(Launcher):
@@ -89,7 +125,7 @@ class LocalLauncher(_OwnLauncher):
         """Begins to import what runs need, in the background."""
         self._pool.warm_up()
 
-    def run(self, runs: Sequence["Run"], watch: "Watch") -> None:
+    def run(self, runs: Iterable["Run"], watch: "Watch") -> None:
         """Starts them, and waits for all of them."""
         self._pool.run(runs, watch)
 

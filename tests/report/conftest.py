@@ -27,6 +27,8 @@ def make_run(tmp_path: Path) -> MakeRun:
         folder.mkdir(parents=True)
         results = {
             "status": "completed",
+            "model": "lenet",
+            "data": "fashion_mnist",
             "protocol": "book",
             "parameters": 61_706,
             "multiply_adds": 416_520,

@@ -61,6 +61,15 @@ def test_bad_input_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     )
     assert not (tmp_path / "docs").exists()
     assert report(tmp_path, "--published", "runs", "--markdown", "runs").returncode == 2
-    unnamed = report(tmp_path, "runs")
-    assert unnamed.returncode == 2
-    assert "the following arguments are required: --published" in unnamed.stderr
+    for flags, said in {
+        ("--sort", "acc"): "--sort=acc: must be one of rank, model, val/acc, test/acc, difference, runs, parameters, "
+        "multiply-adds, images/s, seconds, MiB; the nearest is val/acc\n",
+        ("--published", "--sort", "seconds"): "--sort=seconds: must be left out beside --published\n",
+        (
+            "--to",
+            "runs/run/results.json",
+        ): "--to=runs/run/results.json: must be a folder that can be written to (File exists)\n",
+    }.items():
+        refused = report(tmp_path, "runs", *flags)
+        assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", said)
+    assert sorted(path.name for path in (tmp_path / "runs").rglob("*")) == ["results.json", "run"]

@@ -21,7 +21,7 @@ def test_damaged_runs_are_named_and_skipped(make_run: MakeRun, tmp_path: Path) -
     contents = {
         "cut": '{"status": "compl',
         "list": "[]",
-        "other": '{"status": "completed", "options": null, "overrides": [], "seed": 0}',
+        "other": '{"status": "completed", "model": "lenet", "options": [], "overrides": [], "seed": 0}',
         "number": "3",
     }
     for name, content in contents.items():
@@ -30,7 +30,7 @@ def test_damaged_runs_are_named_and_skipped(make_run: MakeRun, tmp_path: Path) -
     runs, damaged = find([tmp_path / "runs"])
     assert [run.folder for run in runs] == [whole]
     assert [Path(line.partition(": ")[0]).parent.name for line in damaged] == sorted(contents)
-    assert any(line.endswith("other/results.json: TypeError: no options, metrics as a run has it") for line in damaged)
+    assert any(line.endswith("other/results.json: TypeError: no metrics, options as a run has it") for line in damaged)
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:

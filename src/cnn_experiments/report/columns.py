@@ -13,7 +13,7 @@ VERDICTS = {1: "better", 0: "open", -1: "worse"}
 """By the sign that an interval has."""
 LEGEND = (
     "± standard deviation (ddof 1) over the seeds; [95 % interval of the mean, Student's t]",
-    "difference: of test accuracy to the best's, over the seeds both have; open where 0 lies in its interval or one is all",
+    "difference: of test accuracy to the best's, over the seeds both have; open: 0 in its interval, or one seed",
     "images/s in training, seconds of training and test, MiB at the peak: medians over the runs",
 )
 
@@ -82,7 +82,7 @@ def difference(sample: Sample | None) -> Cell:
     """How much, whether that is more than chance, and the interval."""
     if sample is None:
         return Cell("no shared seed")
-    return Cell(f"{sample.mean:+.4f} {VERDICTS[sample.sign]}", _interval(sample) or "1 seed", sample.mean)
+    return Cell(f"{sample.mean:+.4f} {VERDICTS[sample.sign]}", _interval(sample), sample.mean)
 
 
 def answer(board: Board) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from cnn_experiments.identity import FOR_SPEED
 from cnn_experiments.report.runs import Run, number
 from cnn_experiments.report.samples import Sample, paired
-from cnn_experiments.report.setup import SEEDS, varied
+from cnn_experiments.report.setup import SEEDS, short_names, varied
 
 _CUT = ("trainer.limit_val_batches", "trainer.limit_test_batches")
 """Settings that leave images out of what is measured; of a number of batches it depends on their size, how many."""
@@ -28,10 +28,13 @@ class Group:
     others: Mapping[str, Sequence[Run]]
     """By their status, those that are not, of further seeds."""
 
-    @property
+    @cached_property
     def label(self) -> str:
-        """The values by which it is known."""
-        return " ".join(map(word, self.varied.values())) or self.anyone.setup.options["model"]
+        """The values by which it is known: `densenet adam lr=0.1`."""
+        options = self.anyone.setup.options
+        names = short_names(self.varied)
+        said = [f"{'' if key in options else f'{names[key]}='}{word(value)}" for key, value in self.varied.items()]
+        return " ".join(said) or options["model"]
 
     @property
     def anyone(self) -> Run:
@@ -71,7 +74,7 @@ class Group:
     @cached_property
     def images_per_second(self) -> dict[str, float]:
         """In training, by device: the median over the runs there."""
-        return self._by_device(lambda results: number(_part(results, "images_per_second").get("train")))
+        return self._by_device(lambda results: number((results.get("images_per_second") or {}).get("train")))
 
     @cached_property
     def seconds(self) -> dict[str, float]:
@@ -257,13 +260,8 @@ def word(value: Any) -> str:
 
 
 def _seconds(results: dict[str, Any]) -> float | None:
-    spent = [number(value) for value in _part(results, "seconds").values()]
+    spent = [number(value) for value in (results.get("seconds") or {}).values()]
     return None if not spent or None in spent else sum(each for each in spent if each is not None)
-
-
-def _part(results: dict[str, Any], key: str) -> dict[str, Any]:
-    part = results.get(key)
-    return part if isinstance(part, dict) else {}
 
 
 def _median(values: Iterable[float | None]) -> float | None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from cnn_experiments.errors import Refusal, in_one_line
@@ -13,6 +14,15 @@ from cnn_experiments.report.setup import Setup
 
 _KINDS = {"status": str, "model": str, "overrides": list, "seed": int, "metrics": dict}
 """What every results.json holds from its first moment."""
+_LATER = {
+    "options": dict,
+    "settings": dict,
+    "seconds": dict,
+    "images_per_second": dict,
+    "parameters": int,
+    "multiply_adds": int,
+}
+"""What one may hold besides, or null."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,9 @@ def find(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
             results = json.loads(file.read_text(encoding="utf-8"))
             if not isinstance(results, dict):
                 raise TypeError(f"holds a {type(results).__name__}")
-            if wrong := [key for key, kind in _KINDS.items() if not isinstance(results.get(key), kind)]:
+            wrong = [key for key, kind in _KINDS.items() if not isinstance(results.get(key), kind)]
+            wrong += [key for key, kind in _LATER.items() if not isinstance(results.get(key), kind | NoneType)]
+            if wrong:
                 raise TypeError(f"no {', '.join(wrong)} as a run has it")
         except (OSError, ValueError, TypeError) as error:
             damaged.append(f"{file}: {in_one_line(error)}")

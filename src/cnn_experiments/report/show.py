@@ -15,13 +15,14 @@ from cnn_experiments.settings import near
 _NAME = "leaderboard"
 
 
-def show(folders: Sequence[Path], to: Path | None, by: str = "rank") -> None:
+def show(folders: Sequence[Path], to: Path | None, by: str = "rank", *, printed: bool = True) -> None:
     """Prints the leaderboard of the runs in some folders, and writes it.
 
     Args:
         folders: runs, or folders with runs below them.
         to: where the files are written; None for nowhere.
         by: the column that the printed tables are in the order of.
+        printed: whether it is.
 
     Raises:
         Refusal: there are no runs, no such column, or nothing can be written there.
@@ -38,10 +39,10 @@ def show(folders: Sequence[Path], to: Path | None, by: str = "rank") -> None:
         from cnn_experiments.report.page import page  # matplotlib takes its time
 
         written += _write(to, {".html": page(made, damaged, title)})
-    for board in made.boards:
+    for board in made.boards if printed else ():
         print_table(terminal(board, shown, named[by]))
         print_line(answer(board))
-    for line in [*(LEGEND if made.boards else ()), *remarks(made, damaged)]:
+    for line in [*(LEGEND if made.boards else ()), *remarks(made, damaged)] if printed else ():
         print_line(line, style="yellow" if line.startswith("damaged") else None)
     if written:
         print_line(f"written: {', '.join(map(str, written))}")

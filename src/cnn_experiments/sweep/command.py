@@ -18,11 +18,15 @@ def command_of(run: Combination, folder: Path) -> list[str]:
         run: its settings.
         folder: its own.
     """
-    arguments, _ = get_args_parser().parse_known_args()
-    flags = {"--config-dir": arguments.config_dir, "--config-name": arguments.config_name}
-    given = [word for flag, value in flags.items() if value for word in (flag, value)]
     hydra_overrides = [override for override in run.hydra.overrides.hydra if not _OF_THE_SWEEP.match(override)]
-    return [sys.argv[0], *given, *run.overrides, *hydra_overrides, setting("hydra.run.dir", folder), "hydra.mode=RUN"]
+    return [sys.argv[0], *flags(), *run.overrides, *hydra_overrides, setting("hydra.run.dir", folder), "hydra.mode=RUN"]
+
+
+def flags() -> list[str]:
+    """Those that were typed and say where the configuration is."""
+    arguments, _ = get_args_parser().parse_known_args()
+    known = {"--config-dir": arguments.config_dir, "--config-name": arguments.config_name}
+    return [word for flag, value in known.items() if value for word in (flag, value)]
 
 
 def setting(key: str, value: object) -> str:

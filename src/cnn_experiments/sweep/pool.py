@@ -6,7 +6,7 @@ import runpy
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -23,6 +23,7 @@ PROGRAM = "cnn_experiments"
 # A process that is forked from one that has imported everything starts at once. Elsewhere than on Linux, libraries
 # do not bear being forked.
 _FORKS = sys.platform == "linux"
+_LOOK_EVERY = 0.2  # seconds
 _WARM = ["cnn_experiments.sweep.warm"]
 
 
@@ -56,11 +57,11 @@ class Pool:
             forkserver.set_forkserver_preload(_WARM)
             forkserver.ensure_running()
 
-    def run(self, runs: Sequence[Run], watch: Watch) -> None:
+    def run(self, runs: Iterable[Run], watch: Watch) -> None:
         """Runs them all in order.
 
         Args:
-            runs: what to run.
+            runs: what to run; the next is asked for when there is room for it.
             watch: is told of each, and says whether to go on. If not, what is running is asked to stop.
 
         Raises:
@@ -69,22 +70,21 @@ class Pool:
         self.warm_up()
         # The same for the last runs, or those left of an interrupted sweep: the number of threads shows in last digits.
         machine = shares(self.jobs, *_machine()) if self.jobs > 1 else [None]
-        waiting = list(reversed(runs))
+        waiting = iter(runs)
         try:
-            while waiting or self._running:
+            while True:
                 taken = {slot for _, _, slot in self._running.values()}
                 for slot in range(self.jobs):
-                    if waiting and slot not in taken:
-                        run = waiting.pop()
-                        if run.standing.status in ("completed", "running"):
-                            watch.skipped(run)
-                            continue
+                    if slot not in taken and (run := _next(waiting, watch)):
                         watch.started(run)
                         self._start(run, slot, machine[slot])
-                goes_on = [watch.ended(run, *in_words(status)) for run, status in self._ended()]
+                if not self._running:
+                    return
+                goes_on = [watch.ended(run, *in_words(status)) for run, status in self._ended(_LOOK_EVERY)]
                 if not all(goes_on):
-                    waiting.clear()
+                    waiting = iter(())
                     self._stop(signal.SIGTERM, watch)
+                self._tell(signal.SIGTERM, watch.unwanted())
         except Interrupted as interruption:
             take_the_time()
             try:
@@ -103,10 +103,10 @@ class Pool:
         process.start()
         self._running[process.sentinel] = process, run, slot
 
-    def _ended(self) -> list[tuple[Run, int]]:
-        """Waits for at least one of those that run."""
+    def _ended(self, seconds: float | None = None) -> list[tuple[Run, int]]:
+        """Waits for at least one of those that run, or for some time."""
         found = []
-        for sentinel in wait(list(self._running)) if self._running else []:
+        for sentinel in wait(list(self._running), seconds):
             assert isinstance(sentinel, int)
             process, run, _ = self._running[sentinel]
             process.join()
@@ -119,16 +119,27 @@ class Pool:
 
     def _stop(self, signum: signal.Signals, watch: Watch) -> None:
         """Waits for all to end by a signal."""
-        self._tell(signum)
+        self._tell(signum, [run for _, run, _ in self._running.values()])
         while self._running:
             for run, _ in self._ended():
                 watch.ended(run, "interrupted", signum.name)
 
-    def _tell(self, signum: signal.Signals) -> None:
-        for process, _, _ in self._running.values():
+    def _tell(self, signum: signal.Signals, runs: Iterable[Run]) -> None:
+        folders = {run.folder for run in runs}
+        for process, run, _ in self._running.values():
             assert process.pid is not None
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signum)
+            if run.folder in folders:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signum)
+
+
+def _next(waiting: Iterator[Run], watch: Watch) -> Run | None:
+    """The next that nobody else has done or is at."""
+    for run in waiting:
+        if run.standing.status not in ("completed", "running"):
+            return run
+        watch.skipped(run)
+    return None
 
 
 def in_words(status: int) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """Tells how the runs of a sweep begin and end, and puts their folders in order."""
 
+import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 from cnn_experiments.console import print_line
@@ -42,6 +44,13 @@ class Watch:
         standing = settle(run, status, error)
         told = [self._place(run), run.folder.name, status_of(standing), reason(standing) or figures(standing)]
         print_line(" ".join(told), style=STYLES.get(standing.status))
+        return self._goes_on(standing)
+
+    def unwanted(self) -> Iterable[Run]:
+        """Those that go on and are to stop; asked often."""
+        return ()
+
+    def _goes_on(self, standing: Standing) -> bool:
         return self._on_error == "continue" or standing.status != "failed"
 
     def _place(self, run: Run) -> str:
@@ -67,5 +76,6 @@ def reason(standing: Standing) -> str:
     if standing.status == "running":
         return "by another process"
     if standing.status == "interrupted":
-        return f"by {error}" if error else "killed together with its sweep"
+        by = "by " if error in signal.Signals.__members__ else ""
+        return f"{by}{error}" if error else "killed together with its sweep"
     return str(error) if standing.status == "failed" else ""

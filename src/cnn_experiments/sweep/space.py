@@ -1,0 +1,73 @@
+"""What a search may choose from: overrides with several values, as Optuna knows them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.types import IntervalSweep, Override
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from cnn_experiments.errors import Refusal
+
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One setting that is searched."""
+
+    override: Override
+    distribution: BaseDistribution
+
+    @property
+    def key(self) -> str:
+        """Of the setting."""
+        return self.override.key_or_group
+
+    @property
+    def extremes(self) -> list[Any]:
+        """The ends of a range, or all choices."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return list(self.distribution.choices)
+        assert isinstance(self.distribution, FloatDistribution | IntDistribution)
+        return [self.distribution.low, self.distribution.high]
+
+    def typed(self, value: Any) -> str:
+        """An override with a value; numbers have four digits, that they can be read."""
+        text = f"{value:.{_DIGITS}g}" if isinstance(value, float) else str(value)
+        return f"{self.override.get_key_element()}={text}"
+
+
+def parameter(override: Override) -> Parameter:
+    """What `adam,sgd`, `range(2,5)`, `interval(0.1,1)` or `tag(log,interval(0.001,1))` mean to a search.
+
+    Raises:
+        Refusal: it is no range for a search.
+    """
+    try:
+        return Parameter(override, _distribution(override))
+    except ValueError as error:
+        raise Refusal(f"{override.input_line}: {' '.join(str(error).split())}") from error
+
+
+def _distribution(override: Override) -> BaseDistribution:
+    if override.is_interval_sweep():
+        interval = override.value()
+        assert isinstance(interval, IntervalSweep)
+        if wrong := interval.tags - {"log"}:
+            raise ValueError(f"tag {', '.join(sorted(wrong))}: must be log")
+        low, high = interval.start, interval.end
+        if isinstance(low, int) and isinstance(high, int):
+            return IntDistribution(low, high, log="log" in interval.tags)
+        assert low is not None
+        assert high is not None
+        return FloatDistribution(low, high, log="log" in interval.tags)
+    if override.is_range_sweep():
+        numbers: Sequence[Any] = sorted(override.sweep_iterator())
+        if all(isinstance(number, int) for number in numbers):
+            return IntDistribution(numbers[0], numbers[-1], step=_step(numbers))
+    return CategoricalDistribution(list(override.sweep_string_iterator()))
+
+
+def _step(numbers: Sequence[int]) -> int:
+    return numbers[1] - numbers[0] if len(numbers) > 1 else 1

@@ -1,0 +1,181 @@
+"""The trials of an Optuna study as runs: Optuna is asked for settings, and told what came of them.
+
+What is drawn depends on the seed and the trials before alone: where one run goes at a time, a search that was
+interrupted goes on as it would have.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+
+from cnn_experiments.combination import Combination
+from cnn_experiments.console import print_line
+from cnn_experiments.errors import Refusal
+from cnn_experiments.interruption import in_one_piece
+from cnn_experiments.report.runs import Run as Written
+from cnn_experiments.run_folder import Standing, write_results
+from cnn_experiments.sweep.plan import Places
+from cnn_experiments.sweep.run import Run
+from cnn_experiments.sweep.settle import settle
+from cnn_experiments.sweep.space import Parameter
+from cnn_experiments.sweep.watch import STYLES, Watch, figures, reason
+
+METRIC = "val/acc"
+"""What is searched for the highest of."""
+OVERRIDES, REASON = "overrides", "reason"
+"""What the study holds of a trial besides: what its run was told, and why it failed."""
+
+
+def sampler_of(name: str, seed: int, trial: int, at_once: int) -> BaseSampler:
+    """The one that draws a trial's settings."""
+    own = int(np.random.SeedSequence([seed, trial]).generate_state(1)[0])
+    return RandomSampler(seed=own) if name == "random" else TPESampler(seed=own, constant_liar=at_once > 1)
+
+
+def pruner_of(name: str, epochs: int) -> BasePruner:
+    """The one that gives up trials of so many epochs."""
+    return {"median": MedianPruner, "none": NopPruner}.get(name, lambda: HyperbandPruner(max_resource=epochs))()
+
+
+@dataclass
+class _Trial:
+    """A trial under way."""
+
+    trial: Trial
+    run: Run
+    reported: set[int] = field(default_factory=set)
+    """Epochs that the study knows."""
+    pruned: bool = False
+
+
+class Trials(Watch):
+    """Makes runs of trials, one after the other as they are asked for, and watches them.
+
+    Args:
+        study: goes on where it stands.
+        space: what is drawn.
+        combination: composes a run from what was drawn.
+        places: where the runs are.
+        wanted: how many trials the study is to have in all.
+        sampler: for the trial of a number.
+        on_error: stop ends the search at the first trial that fails.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        space: Sequence[Parameter],
+        combination: Callable[[list[str]], Combination],
+        places: Places,
+        wanted: int,
+        sampler: Callable[[int], BaseSampler],
+        on_error: str,
+    ) -> None:
+        super().__init__(wanted, on_error)
+        self._study = study
+        self._space = space
+        self._combination = combination
+        self._places = places
+        self._sampler = sampler
+        self._under_way: dict[Path, _Trial] = {}
+
+    def __iter__(self) -> Iterator[Run]:
+        """The runs to do: those of trials that were interrupted, then those of new ones."""
+        for frozen in self._study.get_trials(states=[TrialState.RUNNING]):
+            trial = Trial(self._study, frozen._trial_id)
+            if OVERRIDES in frozen.user_attrs:
+                yield from self._begun(trial, frozen.user_attrs[OVERRIDES], set(frozen.intermediate_values))
+            else:
+                self._fail(trial, "the search was killed before it began")
+        while (number := len(self._study.get_trials(deepcopy=False))) < self._runs:
+            self._study.sampler = self._sampler(number)
+            with in_one_piece():
+                trial = self._study.ask({each.key: each.distribution for each in self._space})
+                overrides = [each.typed(trial.params[each.key]) for each in self._space]
+                trial.set_user_attr(OVERRIDES, overrides)
+            yield from self._begun(trial, overrides, set())
+
+    def _begun(self, trial: Trial, overrides: list[str], reported: set[int]) -> Iterator[Run]:
+        """Its run, if there is something to do."""
+        try:
+            combination = self._combination(overrides)
+            combination.check_parts()
+        except Refusal as refusal:
+            self._fail(trial, str(refusal))
+            return
+        run = Run(combination, self._places.of(combination))
+        if run.folder in self._under_way:
+            self._fail(trial, f"repeats trial {self._under_way[run.folder].trial.number}, which is under way")
+            return
+        standing = run.standing
+        if standing.status == "running":
+            print_line(f"trial {trial.number} goes on in another process", style="yellow")
+            return
+        each = self._under_way[run.folder] = _Trial(trial, run, reported)
+        if self._is_to_prune(each) or standing.status in ("completed", "failed"):
+            self._settled(each, standing)
+        else:
+            yield run
+
+    def unwanted(self) -> Iterable[Run]:
+        """Those that are to stop. Each epoch's accuracy is reported here."""
+        return [each.run for each in self._under_way.values() if not each.pruned and self._is_to_prune(each)]
+
+    def ended(self, run: Run, status: str, error: str) -> bool:
+        each = self._under_way[run.folder]
+        if not each.pruned:
+            self._is_to_prune(each)
+        self._settled(each, settle(run, status, error))
+        return self._goes_on(run.standing)
+
+    def skipped(self, run: Run) -> None:
+        super().skipped(run)
+        self._settled(self._under_way[run.folder], run.standing)
+
+    def _is_to_prune(self, each: _Trial) -> bool:
+        """Reports the epochs that the study does not know. Decided for each in its turn, however late that is."""
+        epochs = each.run.combination.settings["trainer"]["max_epochs"]
+        curve = dict(enumerate(Written(each.run.folder, {}).curve(METRIC), start=1))
+        for epoch in sorted(each.reported | set(curve)):
+            if epoch not in each.reported:
+                each.trial.report(curve[epoch], epoch)
+                each.reported.add(epoch)
+                each.pruned = epoch < epochs and each.trial.should_prune()
+            if each.pruned:
+                return True
+        return False
+
+    def _settled(self, each: _Trial, standing: Standing) -> None:
+        """Tells the study, unless the trial is to go on another time."""
+        del self._under_way[each.run.folder]
+        metric = standing.results.get("metrics", {}).get(METRIC)
+        if each.pruned:
+            why = f"pruned after epoch {max(each.reported)}"
+            self._study.tell(each.trial, state=TrialState.PRUNED)
+            self._say(each.trial, f"{why}  {METRIC} {metric:.4g}", "interrupted")
+            if standing.status == "interrupted":
+                write_results(each.run.folder, standing.results | {"error": why})
+        elif standing.status == "completed" and metric is not None:
+            self._study.tell(each.trial, metric)
+            self._say(each.trial, figures(standing), "completed")
+        elif standing.status in ("completed", "failed"):
+            self._fail(each.trial, reason(standing) or f"{METRIC} was not measured")
+        else:
+            self._say(each.trial, f"{standing.status} {reason(standing)}", "interrupted")
+
+    def _fail(self, trial: Trial, why: str) -> None:
+        trial.set_user_attr(REASON, why)
+        self._study.tell(trial, state=TrialState.FAIL)
+        self._say(trial, f"failed {why}", "failed")
+
+    def _say(self, trial: Trial, what: str, status: str) -> None:
+        print_line(f"trial {trial.number}: {what}", style=STYLES[status])
+
+    def _place(self, run: Run) -> str:
+        return f"trial {self._under_way[run.folder].trial.number}:"
