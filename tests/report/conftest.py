@@ -52,3 +52,32 @@ def make_run(tmp_path: Path) -> MakeRun:
         return folder
 
     return make
+
+
+@pytest.fixture
+def make(make_run: MakeRun) -> MakeRun:
+    """A run of a holdout protocol, known by its model and an optimizer."""
+
+    def made(name: str, model: str, seed: int, val: float | None, test: float | None, **facts: Any) -> Path:
+        metrics = {"val/acc": val, "test/acc": test}
+        settings = {"seed": seed, "data.seed": seed, "compile": False} | facts.pop("settings", {})
+        return make_run(
+            name,
+            None,
+            seed,
+            **{
+                "model": model,
+                "options": {"model": model},
+                "overrides": [f"model={model}", f"seed={seed}"],
+                "settings": settings,
+                "configuration": model,
+                "protocol": "holdout",
+                "image_size": 28,
+                "metrics": {key: value for key, value in metrics.items() if value is not None},
+                "images_per_second": {"train": 1000.0 + seed, "test": 2000.0},
+                "peak_memory_bytes": 2**30,
+            }
+            | facts,
+        )
+
+    return made

@@ -1,0 +1,31 @@
+"""The leaderboard of thousands of runs, and what is written of it."""
+
+from pathlib import Path
+
+import pytest
+
+from cnn_experiments.report.show import show
+from tests.report.conftest import MakeRun
+
+
+def test_files_are_written_whole_and_alone(
+    make: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make("a0", "a", 0, 0.8, 0.8)
+    make("b0", "b", 0, 0.9, 0.7)
+    (make("c0", "c", 0, 0.9, 0.7) / "results.json").write_text('{"status": "comp')
+    show([Path("runs")], to=Path("runs"), by="test/acc")
+    said = capsys.readouterr().out
+    assert "fashion_mnist at 28 pixels, holdout, by test/acc" in said
+    assert said.index("│ a ") < said.index("│ b ")
+    assert "damaged, skipped: runs/c0/results.json: JSONDecodeError: Unterminated string" in said
+    assert said.splitlines()[-1] == ("written: runs/leaderboard.csv, runs/leaderboard.md, runs/leaderboard.html")
+    files = sorted(path.name for path in Path("runs").iterdir() if path.is_file())
+    assert files == ["leaderboard.csv", "leaderboard.html", "leaderboard.md"]
+
+
+def test_a_folder_of_failures_has_no_board(make: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make("a0", "a", 0, None, None, status="failed", error="diverged")
+    show([tmp_path / "runs"], to=None)
+    assert capsys.readouterr().out == "without a result: a: 1 failed (diverged)\n"
