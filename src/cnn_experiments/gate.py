@@ -55,7 +55,7 @@ def is_follower() -> bool:
 
 def _check(run: Combination) -> None:
     run.check()
-    for key in (*OF_A_SWEEP, "search"):
+    for key in OF_A_SWEEP:
         if key in run.typed:
             raise Refusal(f"{key}={run.typed[key]}: is for a sweep, which needs -m")
     for override in run.hydra.overrides.hydra:

@@ -53,8 +53,9 @@ def explain(error: Exception, overrides: list[str] | None = None) -> str:
         missing = str(error.missing_cfg_file)
         group, _, option = missing.partition("/")
         if group == "hydra":
-            group, _, option = missing.rpartition("/")
-        if options := error.options if group.startswith("hydra") else _options(group):
+            _, part, option = missing.split("/", 2)
+            group = f"hydra/{part}"
+        if options := sorted({*_options(group), *((error.options or []) if group.startswith("hydra") else [])}):
             return f"{group}={option}: there is no such option; allowed: {_listed(option, options)}"
     if unknown := re.search(r"^Could not override .*use \+([^=]+)=(.*)$", said, re.DOTALL):
         key, value = unknown.groups()

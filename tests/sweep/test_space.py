@@ -14,22 +14,26 @@ def parsed(line: str) -> Parameter:
 
 
 @pytest.mark.parametrize(
-    ("line", "distribution", "extremes"),
+    ("line", "distribution", "samples"),
     [
         ("optimizer=adam,sgd", CategoricalDistribution(["adam", "sgd"]), ["adam", "sgd"]),
         ("model.depths=[2,2],[4,4,4]", CategoricalDistribution(["[2,2]", "[4,4,4]"]), ["[2,2]", "[4,4,4]"]),
-        ("lr=interval(0.1,1)", FloatDistribution(0.1, 1.0), [0.1, 1.0]),
-        ("lr=tag(log,interval(1e-4,0.1))", FloatDistribution(1e-4, 0.1, log=True), [1e-4, 0.1]),
-        ("width=interval(4,64)", IntDistribution(4, 64), [4, 64]),
-        ("width=tag(log,interval(4,64))", IntDistribution(4, 64, log=True), [4, 64]),
+        ("lr=interval(0,1)", FloatDistribution(0.0, 1.0), [0.0, 0.618, 1.0]),
+        (
+            "lr=tag(log,interval(1e-4,0.1))",
+            FloatDistribution(1e-4, 0.1, log=True),
+            [1e-4, pytest.approx(0.0618382), 0.1],
+        ),
+        ("width=int(interval(4,64))", IntDistribution(4, 64), [4, 64]),
+        ("width=tag(log,int(interval(4,64)))", IntDistribution(4, 64, log=True), [4, 64]),
         ("width=range(16,65,16)", IntDistribution(16, 64, step=16), [16, 64]),
         ("p=range(0.0,0.5,0.2)", CategoricalDistribution(["0.0", "0.2", "0.4"]), ["0.0", "0.2", "0.4"]),
     ],
 )
-def test_ranges(line: str, distribution: BaseDistribution, extremes: list[object]) -> None:
+def test_ranges(line: str, distribution: BaseDistribution, samples: list[object]) -> None:
     made = parsed(line)
     assert made.distribution == distribution
-    assert made.extremes == extremes
+    assert made.samples == samples
     assert made.key == line.partition("=")[0]
 
 
@@ -44,7 +48,7 @@ def test_values_are_typed_with_four_digits() -> None:
     ("line", "said"),
     [
         ("lr=tag(lgo,interval(1,2))", "lr=tag(lgo,interval(1,2)): tag lgo: must be log"),
-        ("lr=tag(log,interval(0.0,1.0))", r"lr=tag(log,interval(0.0,1.0)): The `low` value must be larger than 0"),
+        ("lr=tag(log,interval(0.0,1.0))", r"lr=tag(log,interval(0.0,1.0)): `low > 0` must hold for `log=True`"),
         ("lr=interval(2.0,1.0)", "lr=interval(2.0,1.0): "),
     ],
 )

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 SEEDS = ("seed", "data.seed")
-_NO_SETTING = ("task", "search")
-"""Groups whose options do not show in a run's result but through other settings."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ def varied(setups: Sequence[Setup]) -> list[str]:
     What follows from others is left out, such as a learning rate that every optimizer has one of, unless it was typed.
     """
     typed = dict.fromkeys(key for setup in setups for key in setup.typed)
-    options = dict.fromkeys(key for setup in setups for key in setup.options if key not in _NO_SETTING)
+    options = dict.fromkeys(key for setup in setups for key in setup.options)
     settings = dict.fromkeys(key for setup in setups for key in setup.settings)
     known = options | settings if settings else options | typed
     order = ["model", *(key for key in typed if key in known), *options, *settings]

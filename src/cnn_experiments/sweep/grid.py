@@ -82,6 +82,11 @@ def sweep(config: DictConfig, arguments: Sequence[str], launcher: Launcher) -> N
 
 
 def _composed(config: DictConfig, overrides: list[Override], impossible: Impossible) -> Iterable[Combination]:
+    for override in overrides:
+        if override.is_interval_sweep():
+            raise Refusal(
+                f"{override.input_line}: must be single values in a grid; hydra/sweeper=optuna searches ranges"
+            )
     (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     for typed in batch:
         try:

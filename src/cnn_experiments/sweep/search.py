@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import optuna
-from hydra.core.override_parser.types import Override
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 from optuna.study import Study
@@ -63,17 +62,14 @@ def search(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     overrides = {override.key_or_group: override for override in parsed(arguments)}
-    chosen = overrides.pop("search", None)
     space = [parameter(override) for override in overrides.values() if override.is_sweep_override()]
     fixed = [str(override.input_line) for override in overrides.values() if not override.is_sweep_override()]
     base = _check(config, space, fixed)
     settings = base.settings
     if not isinstance(launcher, LocalLauncher):
         raise Refusal(f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}: must be local for a search")
-    if chosen is not None:
-        _check_option(config, str(chosen.input_line), base)
 
-    folder = sweep_folder(config, settings["sweep"] or _default_name(config, chosen))
+    folder = sweep_folder(config, settings["sweep"] or _default_name(config))
     if settings["dry_run"] and not (folder / _FILE).exists():
         print_line(f"{short(folder.absolute())}: no trial yet, {trials} to do")
         return 0
@@ -108,7 +104,7 @@ def search(
 
 
 def _check(config: DictConfig, space: Sequence[Parameter], fixed: Sequence[str]) -> Combination:
-    """Tries the extremes of every setting, each with the first of the others.
+    """Tries samples of every setting, each with the first of the others.
 
     Returns:
         The combination of all the first.
@@ -122,7 +118,7 @@ def _check(config: DictConfig, space: Sequence[Parameter], fixed: Sequence[str])
             raise Refusal(
                 f"{each.override.input_line}: must be one value in a search; more seeds are for the best settings"
             )
-    first = [each.typed(each.extremes[0]) for each in space]
+    first = [each.typed(each.samples[0]) for each in space]
     base = checked(config, [*fixed, *first])
     settings = base.settings
     if not settings["task"].get("folder"):
@@ -132,9 +128,9 @@ def _check(config: DictConfig, space: Sequence[Parameter], fixed: Sequence[str])
     if settings["retry_failed"]:
         raise Refusal("retry_failed=true: must be false in a search, which counts the trials that failed")
     tried = [
-        checked(config, [*fixed, *first[:place], each.typed(extreme), *first[place + 1 :]])
+        checked(config, [*fixed, *first[:place], each.typed(sample), *first[place + 1 :]])
         for place, each in enumerate(space)
-        for extreme in each.extremes[1:]
+        for sample in each.samples[1:]
     ]
     for combination in [base, *tried]:
         try:
@@ -145,15 +141,11 @@ def _check(config: DictConfig, space: Sequence[Parameter], fixed: Sequence[str])
     return base
 
 
-def _check_option(config: DictConfig, chosen: str, base: Combination) -> None:
-    """A search is not part of the commands that it finds, so it may not set what they need."""
-    if checked(config, [chosen, *base.overrides]).identity != base.identity:
-        raise Refusal(f"{chosen}: must set hydra.sweeper alone; what is fixed belongs to its params")
-
-
-def _default_name(config: DictConfig, chosen: Override | None) -> str:
-    typed = [override for override in parsed(config.hydra.overrides.task) if override.key_or_group != "search"]
-    words = ["search", *([str(chosen.value())] if chosen else []), *([default_name(typed)] if typed else [])]
+def _default_name(config: DictConfig) -> str:
+    """That of a ready-made search is in it, and the keys typed."""
+    _, _, search = config.hydra.runtime.choices["hydra/sweeper"].partition("/")
+    typed = parsed(config.hydra.overrides.task)
+    words = ["search", *([search] if search else []), *([default_name(typed)] if typed else [])]
     return "-".join(words).replace("/", "-")
 
 

@@ -25,12 +25,13 @@ class Parameter:
         return self.override.key_or_group
 
     @property
-    def extremes(self) -> list[Any]:
-        """The ends of a range, or all choices."""
+    def samples(self) -> list[Any]:
+        """All choices, or the ends of a range, and of one of floats a number between them."""
         if isinstance(self.distribution, CategoricalDistribution):
             return list(self.distribution.choices)
         assert isinstance(self.distribution, FloatDistribution | IntDistribution)
-        return [self.distribution.low, self.distribution.high]
+        low, high = self.distribution.low, self.distribution.high
+        return [low, high] if isinstance(low, int) else [low, low + 0.6180 * (high - low), high]
 
     def typed(self, value: Any) -> str:
         """An override with a value; numbers have four digits, that they can be read."""
