@@ -131,3 +131,18 @@ def test_a_network_of_ones_own_in_three_steps(installed: Path, tmp_path: Path) -
         env=os.environ | {"PYTHONPATH": str(installed)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert Path(origin.stdout.strip()).is_relative_to(installed)
+
+
+def test_a_search_and_its_report_as_shown(installed: Path, tmp_path: Path) -> None:
+    section = README.partition("## Search")[2].partition("\n## ")[0]
+    (search,) = re.findall(r"^    python -m cnn_experiments (-m .*)$", section, re.MULTILINE)[:1]
+    said = shortened(installed, tmp_path, f"{search} hydra.sweeper.n_trials=1 sweep=four").stdout
+    assert "1 of 1 trials: 1 completed" in said
+    section = README.partition("## From a sweep to an answer")[2].partition("\n## ")[0]
+    reports = re.findall(r"^    python -m (cnn_experiments.report outputs/four.*?)(?: +#.*)?$", section, re.MULTILINE)
+    assert len(reports) == 3
+    (tmp_path / "outputs" / "four" / "leaderboard.html").unlink()
+    for report in reports[:2]:
+        said = python(installed, tmp_path, report.split()).stdout
+        assert "digits at 28 pixels, holdout, limit_val_batches 2 of 256" in said
+    assert (tmp_path / "outputs" / "four" / "leaderboard.html").read_text().count("<svg") == 0  # a single run

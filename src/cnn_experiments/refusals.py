@@ -53,8 +53,8 @@ def explain(error: Exception, overrides: list[str] | None = None) -> str:
         missing = str(error.missing_cfg_file)
         group, _, option = missing.partition("/")
         if group == "hydra":
-            _, part, option = missing.split("/", 2)
-            group = f"hydra/{part}"
+            _, kind, option = missing.split("/", 2)
+            group = f"hydra/{kind}"
         if options := sorted({*_options(group), *((error.options or []) if group.startswith("hydra") else [])}):
             return f"{group}={option}: there is no such option; allowed: {_listed(option, options)}"
     if unknown := re.search(r"^Could not override .*use \+([^=]+)=(.*)$", said, re.DOTALL):

@@ -31,10 +31,10 @@ _STYLE: Any = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "font.family": _FONT,
-    "font.size": 9,
+    "font.size": 10,
     "grid.alpha": 0.35,
     "grid.color": _FAINT,
-    "legend.fontsize": 8,
+    "legend.fontsize": 9,
     "legend.frameon": False,
     "svg.fonttype": "none",
     "text.color": _INK,
@@ -97,7 +97,7 @@ def against_cost(
             dot.set_urls([link(group)])
             if numbered:
                 rank = str(board.groups.index(group) + 1)
-                axes.text(x, max(y, floor), rank, color="white", fontsize=7, ha="center", va="center", zorder=4)
+                axes.text(x, max(y, floor), rank, color="white", fontsize=8, ha="center", va="center", zorder=4)
         if len(kinds) <= len(_COLOURS):
             for kind, colour in colours.items():
                 axes.scatter([], [], color=colour, label=kind, s=40)
@@ -159,8 +159,8 @@ def _order(value: Any) -> tuple[bool, Any]:
 
 
 def _floor(best: float) -> float:
-    """Four times the errors of the best. One run at chance would press all others into a line."""
-    return max(0.0, 1 - 4 * (1 - best))
+    """Two and a half times the errors of the best. One run at chance would press all others into a line."""
+    return max(0.0, 1 - 2.5 * (1 - best))
 
 
 def _cut(axes: Axes, values: Sequence[float]) -> float:

@@ -96,8 +96,8 @@ def search(
     finally:
         write_columns(folder, [])
     _tell(folder, study, space, trials)
-    show([folder], to=folder, printed=False)
     _tell_best(study)
+    show([folder], to=folder, printed=False)
     complete = study.get_trials(states=[TrialState.COMPLETE])
     ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
     return 0 if complete and len(ended) >= trials else 1
