@@ -110,7 +110,7 @@ def _figures(made: Leaderboard, group: Group, board: Board | None) -> list[Any]:
     settings = group.varied if made.keys else {"model": group.anyone.results["model"]}
     devices = list(dict.fromkeys(map(device_of, group.runs)))
     costs = [
-        "; ".join(f"{figure[device]:.7g}" if device in figure else "" for device in devices)
+        "; ".join(f"{figure[device]:.10g}" if device in figure else "" for device in devices)
         for figure in (group.images_per_second, group.seconds, group.peak_memory)
     ]
     return [
