@@ -36,6 +36,8 @@ class Column:
     cell: Callable[[Board, Group], Cell]
     is_text: bool = False
     high_first: bool = False
+    leaves: int = 0
+    """The place in which it makes room on a narrow terminal, from 1 on; 0 where it stays."""
 
 
 def columns(made: Leaderboard) -> list[Column]:
@@ -45,13 +47,13 @@ def columns(made: Leaderboard) -> list[Column]:
         *(Column(name, _setting(key), is_text=True) for key, name in _names(made).items()),
         Column("val/acc", lambda _, group: accuracy(group.val), high_first=True),
         Column("test/acc", lambda _, group: accuracy(group.test), high_first=True),
-        Column("difference", lambda board, group: _to_the_best(board, group), high_first=True),
+        Column("difference", _to_the_best, high_first=True, leaves=6),
         Column("runs", _runs, high_first=True),
-        Column("parameters", lambda _, group: _count(group.parameters)),
-        Column("multiply-adds", lambda _, group: _count(group.multiply_adds)),
-        Column("images/s", _cost(made, lambda group: group.images_per_second, ",.0f"), high_first=True),
-        Column("seconds", _cost(made, lambda group: group.seconds, ",.1f")),
-        Column("MiB", _cost(made, lambda group: group.peak_memory, ",.0f", unit=2**20)),
+        Column("parameters", lambda _, group: _count(group.parameters), leaves=4),
+        Column("multiply-adds", lambda _, group: _count(group.multiply_adds), leaves=2),
+        Column("images/s", _cost(made, lambda group: group.images_per_second, ",.0f"), high_first=True, leaves=3),
+        Column("seconds", _cost(made, lambda group: group.seconds, ",.1f"), leaves=5),
+        Column("MiB", _cost(made, lambda group: group.peak_memory, ",.0f", unit=2**20), leaves=1),
     ]
 
 

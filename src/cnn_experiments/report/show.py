@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnn_experiments.console import print_line, print_table
+from cnn_experiments.console import fits, print_line, print_table
 from cnn_experiments.errors import Refusal
-from cnn_experiments.report.columns import LEGEND, answer, columns, remarks
-from cnn_experiments.report.leaderboard import leaderboard
+from cnn_experiments.report.columns import LEGEND, Column, answer, columns, remarks
+from cnn_experiments.report.leaderboard import Board, leaderboard
 from cnn_experiments.report.runs import find
 from cnn_experiments.report.tables import as_csv, markdown, terminal
 from cnn_experiments.run_folder import rewritten, short
@@ -40,12 +40,25 @@ def show(folders: Sequence[Path], to: Path | None, by: str = "rank", *, printed:
 
         written += _write(to, {".html": page(made, damaged, title)})
     for board in made.boards if printed else ():
-        print_table(terminal(board, shown, named[by]))
+        room = _with_room(board, shown, named[by])
+        print_table(terminal(board, room, named[by]))
+        if left_out := [column.name for column in shown if column not in room]:
+            print_line(f"not shown for lack of room: {', '.join(left_out)}")
         print_line(answer(board))
     for line in [*(LEGEND if made.boards else ()), *remarks(made, damaged)] if printed else ():
         print_line(line, style="yellow" if line.startswith("damaged") else None)
     if written:
         print_line(f"written: {', '.join(map(str, written))}")
+
+
+def _with_room(board: Board, shown: Sequence[Column], by: Column) -> list[Column]:
+    """As many columns as the terminal is wide enough for."""
+    room = list(shown)
+    for column in sorted((each for each in shown if each.leaves and each is not by), key=lambda each: each.leaves):
+        if fits(terminal(board, room, by)):
+            break
+        room.remove(column)
+    return room
 
 
 def _write(folder: Path, texts: dict[str, str]) -> list[Path]:
