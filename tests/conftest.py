@@ -76,3 +76,8 @@ def epochs_of(folder: Path) -> list[dict[str, str]]:
     """metrics.csv."""
     with (folder / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def runs_in(sweep: Path) -> list[Path]:
+    """The folders of a sweep's runs."""
+    return [path for path in sorted(sweep.iterdir()) if path.is_dir()]

@@ -60,7 +60,7 @@ def test_other_sweepers_are_kept_out(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as end:
         Gate().on_multirun_start(command("hydra/sweeper=basic"))
     assert end.value.code == 2
-    assert capsys.readouterr().err == "hydra/sweeper=basic: must be grid\n"
+    assert capsys.readouterr().err == "hydra/sweeper=basic: must be one of grid, optuna\n"
 
 
 def test_an_unforeseen_error_is_not_passed_over(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import epochs_of, results_of
+from tests.conftest import epochs_of, results_of, runs_in
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -171,7 +171,7 @@ def test_a_sweep_goes_on_behind_a_run_that_fails(command: Command, tmp_path: Pat
         "hydra.sweep.dir=sweep",
     )
     assert done.returncode == 1, done.stderr
-    assert {folder.name[:-9]: results_of(folder)["status"] for folder in (tmp_path / "sweep").iterdir()} == {
+    assert {folder.name[:-9]: results_of(folder)["status"] for folder in runs_in(tmp_path / "sweep")} == {
         "lenet-lr1e+38": "failed",
         "lenet-lr0.1": "completed",
     }
@@ -194,7 +194,7 @@ def test_of_two_processes_one_gets_the_folder(tmp_path: Path) -> None:
 def test_sweep_of_runs_in_two_processes(command: Command, tmp_path: Path) -> None:
     done = command("-m", *SMOKE, "trainer=ddp", "trainer.max_epochs=1", "seed=0,1", "hydra.sweep.dir=sweep")
     assert done.returncode == 0, done.stderr
-    assert [results_of(folder)["status"] for folder in (tmp_path / "sweep").iterdir()] == ["completed"] * 2
+    assert [results_of(folder)["status"] for folder in runs_in(tmp_path / "sweep")] == ["completed"] * 2
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
 
 

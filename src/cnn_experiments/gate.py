@@ -28,6 +28,9 @@ class Gate(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Keeps out sweepers that check nothing and know of no run that is done."""
         with refusing():
+            for part in ("sweeper", "launcher"):
+                if isinstance(chosen := config.hydra[part], str):
+                    raise Refusal(f"hydra.{part}={chosen}: an option is chosen with a slash, hydra/{part}={chosen}")
             if not config.hydra.sweeper._target_.startswith("hydra_plugins.cnn_experiments_sweeps."):
                 raise Refusal(
                     f"hydra/sweeper={config.hydra.runtime.choices['hydra/sweeper']}: must be one of grid, optuna"

@@ -13,7 +13,10 @@ NO_EFFECT = ("ckpt_path", "data.root", "trainer.accelerator", *OF_A_SWEEP, *FACT
 FOR_SPEED = ("compile", "memory_format")
 """Settings that change the result by rounding alone."""
 
-_OF_ONE_RUN = ("seed", "data.seed", *FOR_SPEED)
+SEEDS = ("seed", "data.seed")
+"""Settings by which runs differ that may be averaged."""
+
+_OF_ONE_RUN = (*SEEDS, *FOR_SPEED)
 
 
 def effective(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,13 +26,20 @@ def effective(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def identity(settings: Mapping[str, Any]) -> str:
     """A hash of the settings that change the result: equal for runs that repeat each other."""
-    normalised = {key: _as_float(value) for key, value in effective(settings).items()}
-    return hashlib.sha256(json.dumps(normalised, sort_keys=True).encode()).hexdigest()[:16]
+    same = {key: normalised(key, value) for key, value in effective(settings).items()}
+    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def configuration(settings: Mapping[str, Any]) -> str:
     """The same without the seed and what is for speed alone: equal for runs that may be averaged."""
     return identity({key: value for key, value in flat(settings).items() if key not in _OF_ONE_RUN})
+
+
+def normalised(key: str, value: Any) -> Any:
+    """The value of a setting, equal for values that mean the same."""
+    if key.startswith("trainer.limit_") and value == 1 and isinstance(value, int):
+        return "one batch"  # 1.0 is all of them
+    return _as_float(value)
 
 
 def _as_float(value: Any) -> Any:

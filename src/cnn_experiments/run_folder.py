@@ -20,6 +20,8 @@ _LOCK = ".lock"
 _OF_THE_PROGRAM = {_LOCK, ".hydra", "run.log", "console.log"}
 """What stands in a folder before its run says anything."""
 
+_PRUNED = "pruned after epoch"
+
 _held: dict[Path, FileLock] = {}
 
 
@@ -182,6 +184,16 @@ def rewritten(path: Path) -> Iterator[IO[str]]:
         file.flush()
         os.fsync(file.fileno())  # else a power cut can leave an empty file
     fresh.replace(path)
+
+
+def pruned(results: dict[str, Any], epoch: int) -> dict[str, Any]:
+    """What results.json says of a run that a search stopped behind an epoch."""
+    return results | {"error": f"{_PRUNED} {epoch}"}
+
+
+def is_pruned(results: dict[str, Any]) -> bool:
+    """Whether a search stopped the run."""
+    return results.get("status") == "interrupted" and str(results.get("error")).startswith(_PRUNED)
 
 
 def write_results(folder: Path, facts: dict[str, Any]) -> None:

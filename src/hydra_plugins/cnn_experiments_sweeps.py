@@ -95,7 +95,9 @@ class OptunaSweeper(_OwnSweeper):
             raise Refusal('hydra/sweeper=optuna: needs Optuna; pip install "cnn_experiments[optuna]"') from None
 
         assert self.config is not None
-        assert self.launcher is not None
+        if not isinstance(self.launcher, LocalLauncher):
+            choice = self.config.hydra.runtime.choices["hydra/launcher"]
+            raise Refusal(f"hydra/launcher={choice}: must be local for a search")
         if status := search(self.config, self._given(arguments), self.launcher, **self._search):
             sys.exit(status)
 

@@ -60,7 +60,8 @@ def make(make_run: MakeRun) -> MakeRun:
 
     def made(name: str, model: str, seed: int, val: float | None, test: float | None, **facts: Any) -> Path:
         metrics = {"val/acc": val, "test/acc": test}
-        settings = {"seed": seed, "data.seed": seed, "compile": False} | facts.pop("settings", {})
+        own = facts.pop("settings", {})
+        settings = None if own is None else {"seed": seed, "data.seed": seed, "compile": False} | own
         return make_run(
             name,
             None,

@@ -50,6 +50,8 @@ def test_what_is_chosen_by_validation_is_not_chosen_by_the_test(make: MakeRun, t
         {"protocol": "last_epoch"},
         {"image_size": 96},
         {"settings": {"trainer.limit_test_batches": 2, "data.batch_size": 64}},
+        {"settings": {"trainer.limit_test_batches": 1, "data.batch_size": 64}},
+        {"settings": {"data.val_size": 10}},
     ],
     ids=str,
 )
@@ -101,7 +103,9 @@ def test_a_seed_counts_once_and_the_newest_does(make: MakeRun, tmp_path: Path) -
 def test_another_network_of_the_same_settings_is_another_group(make: MakeRun, tmp_path: Path) -> None:
     make("before", "mine", 0, val=0.8, test=0.8, parameters=10)
     make("after", "mine", 1, val=0.9, test=0.9, parameters=20)
-    assert [group.parameters for group in board(tmp_path).boards[0].groups] == [20, 10]
+    groups = board(tmp_path).boards[0].groups
+    assert [group.parameters for group in groups] == [20, 10]
+    assert [group.label for group in groups] == ["mine of 20 parameters", "mine of 10 parameters"]
 
 
 def test_speeds_are_not_averaged_over_what_is_for_speed_or_over_devices(make: MakeRun, tmp_path: Path) -> None:
@@ -114,6 +118,34 @@ def test_speeds_are_not_averaged_over_what_is_for_speed_or_over_devices(make: Ma
     assert plain.seconds == {"cpu (AMD EPYC)": 81.0, "cuda (NVIDIA H200)": 2.5}
     assert compiled.seconds == {"cpu (AMD EPYC)": 81.0}
     assert made.devices == ["cpu (AMD EPYC)", "cuda (NVIDIA H200)"]
+
+
+def test_a_whole_share_of_the_batches_is_no_limit(make: MakeRun, tmp_path: Path) -> None:
+    make("a", "one", 0, val=0.9, test=0.9)
+    make("b", "other", 0, val=0.8, test=0.8, settings={"trainer.limit_test_batches": 1.0})
+    assert len(board(tmp_path).boards) == 1
+
+
+def test_several_processes_are_no_seeds_of_one(make: MakeRun, tmp_path: Path) -> None:
+    make("a", "one", 0, val=0.9, test=0.9)
+    make("b", "one", 1, val=0.5, test=0.5, processes=8)
+    made = board(tmp_path)
+    assert [group.seeds for group in made.boards[0].groups] == [[0], [1]]
+    assert made.devices == ["8 x cpu (AMD EPYC)", "cpu (AMD EPYC)"]
+
+
+def test_what_a_search_gave_up_is_told_so(make: MakeRun, tmp_path: Path) -> None:
+    make("a", "one", 0, val=0.1, test=None, status="interrupted", error="pruned after epoch 2")
+    make("b", "one", 1, val=0.1, test=None, status="interrupted", error="SIGTERM")
+    assert board(tmp_path).statuses == {"pruned": 1, "interrupted": 1}
+
+
+def test_odd_runs_do_no_harm(make: MakeRun, tmp_path: Path) -> None:
+    make("a", "one", 0, val=0.9, test=0.9)
+    make("b", "two", 0, val=float("nan"), test=0.95)
+    make("c", "three", 0, val=0.8, test=0.8, settings=None, overrides=["data.seed=null"], options={})
+    groups = [group.label for each in board(tmp_path).boards for group in each.groups]
+    assert sorted(groups) == ["one", "three", "two"]
 
 
 def test_runs_with_the_promised_keys_alone(make_run: MakeRun, tmp_path: Path) -> None:

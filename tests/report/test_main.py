@@ -53,7 +53,9 @@ def test_bad_input_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("run", "book/sgd/lenet")
     nothing = report(tmp_path, "--published", "outputs")
     assert (nothing.returncode, nothing.stdout) == (2, "")
-    assert nothing.stderr == ("outputs: must be a run's folder or one with runs below it; there is no results.json\n")
+    assert nothing.stderr == (
+        "outputs: must be a run's folder or one with runs below it; there is no results.json yet\n"
+    )
     nowhere = report(tmp_path, "--published", "runs", "--markdown", "docs/ledger.md")
     assert (nowhere.returncode, nowhere.stdout) == (2, "")
     assert nowhere.stderr == (
@@ -68,7 +70,7 @@ def test_bad_input_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
         (
             "--to",
             "runs/run/results.json",
-        ): "--to=runs/run/results.json: must be a folder that can be written to (File exists)\n",
+        ): "--to=runs/run/results.json: must be a folder; this is a file\n",
     }.items():
         refused = report(tmp_path, "runs", *flags)
         assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", said)

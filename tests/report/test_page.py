@@ -89,7 +89,7 @@ def test_the_page_has_every_picture_of_a_two_way_sweep(make: MakeRun, tmp_path: 
     sweep(make)
     text, shown = read(tmp_path)
     assert [caption.partition(":")[0] for caption in shown.captions] == [
-        "val/acc by epoch, mean over the seeds",
+        "val/acc by epoch, mean over the seeds; what lies lower is cut off",
         "train/loss by epoch, mean over the seeds",
         "Accuracy and size",
         "Accuracy and work",
@@ -106,11 +106,51 @@ def test_rows_are_those_of_the_leaderboard(make: MakeRun, tmp_path: Path) -> Non
     sweep(make)
     _, shown = read(tmp_path, "x: cut")
     first = next(row for row in shown.rows if row and row[0].startswith("large lr=0.1"))
-    assert [cell.strip() for cell in first[1:4]] == [
+    assert [cell.strip() for cell in first[1:6]] == [
         "1 best",
+        "large",
+        "0.1",
         "0.8650 ± 0.0071 [0.8015, 0.9285]",
         "0.8550 ± 0.0071 [0.7915, 0.9185]",
     ]
+
+
+def test_settings_may_be_lists_and_look_like_formulas(make: MakeRun, tmp_path: Path) -> None:
+    for place, depths in enumerate(([2, 2], [4, 4, 4])):
+        for name in ("$a_{$", "<script>b</script>"):
+            make(
+                f"{place}{name[1]}",
+                name,
+                0,
+                0.8 + place / 10,
+                0.8,
+                settings={"model.depths": depths},
+                configuration=f"{name}{depths}",
+                overrides=[f"model={name}", f"model.depths={depths}"],
+                curves={"epoch": [1, 2], "val/acc": [0.5, 0.8]},
+                parameters=1000 * (place + 1),
+            )
+    text, shown = read(tmp_path)
+    assert shown.captions[-1] == "val/acc of every combination"
+    assert "<script>b" not in text
+    assert "$a_{$ depths=[4, 4, 4]" in text
+
+
+def test_a_curve_that_cannot_be_read_is_left_out(make: MakeRun, tmp_path: Path) -> None:
+    whole = {"epoch": [1, 2], "val/acc": [0.5, 0.8]}
+    make("a", "a", 0, 0.8, 0.8, curves=whole)
+    (make("b", "b", 0, 0.8, 0.8) / "metrics.csv").write_text("epoch,val/acc\n1,x\n")
+    text, shown = read(tmp_path)
+    assert shown.captions == ["val/acc by epoch, mean over the seeds; what lies lower is cut off"]
+    assert text.count("1 a<") == 1
+
+
+def test_names_in_the_page_are_there_once(make: MakeRun, tmp_path: Path) -> None:
+    sweep(make)
+    text, _ = read(tmp_path)
+    names = re.findall(r' id="([^"]+)"', text)
+    assert len(names) == len(set(names))
+    assert text.count('role="img" aria-label="') == 6
 
 
 def test_pictures_that_would_say_nothing_are_left_out(make: MakeRun, tmp_path: Path) -> None:

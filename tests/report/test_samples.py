@@ -22,6 +22,8 @@ def test_one_value_has_no_spread() -> None:
 
 def test_equal_values_have_an_interval_of_no_length() -> None:
     assert Sample((0.5, 0.5)).interval == (0.5, 0.5)
+    assert Sample((0.5, 0.5)).sign == 0
+    assert Sample((0.5, 0.5 + 1e-12)).sign == 0
 
 
 def test_only_shared_seeds_are_paired() -> None:

@@ -78,6 +78,25 @@ def test_a_search_stops_at_a_signal_and_goes_on_with_the_trial(tmp_path: Path, c
     assert json.loads(run.read_text())["status"] == "interrupted"
 
 
+def test_pruned_trials_are_stopped_in_their_runs(command: Command, tmp_path: Path) -> None:
+    searched = ("model=lenet_bn", "optimizer.lr=interval(1e-7,2e-3)", "sweep=mine", "hydra.sweeper.n_trials=8")
+    length = ("trainer.max_epochs=40", "trainer.limit_train_batches=4", "data.batch_size=32")
+    jobs = ("hydra.launcher.jobs=2",)
+    done = command("-m", "hydra/sweeper=optuna", *SMOKE, *searched, *length, *jobs, OMP_NUM_THREADS="1")
+    assert (done.returncode, done.stderr) == (0, "")
+    folder = tmp_path / "outputs" / "mine"
+    trials = trials_in(folder)
+    assert len(trials) == 8
+    stopped = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    assert stopped
+    for trial in stopped:
+        (run,) = folder.glob(f"lenet_bn-lr{trial.params['optimizer.lr']:.4g}-*/")
+        results, epoch = results_of(run), max(trial.intermediate_values)
+        assert (results["status"], results["error"]) == ("interrupted", f"pruned after epoch {epoch}")
+        assert epoch <= results["epochs"] < 40
+        assert f"trial {trial.number}: pruned after epoch {epoch}" in done.stdout
+
+
 def test_trials_that_diverge_are_failed_and_without_any_other_so_is_the_search(
     command: Command, tmp_path: Path
 ) -> None:

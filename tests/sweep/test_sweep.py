@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import epochs_of, results_of
+from tests.conftest import epochs_of, results_of, runs_in
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -150,7 +150,7 @@ def test_a_sweep_survives_whatever_ends_its_runs(command: Command, tmp_path: Pat
     mended = next(sweep.glob("ending-howmended-*"))
     assert [row["epoch"] for row in epochs_of(mended)] == ["1", "2"]
     assert "FileNotFoundError" in (mended / "run.log").read_text()
-    assert len([path for path in sweep.iterdir() if path.is_dir()]) == 7
+    assert len(runs_in(sweep)) == 7
 
 
 @pytest.mark.usefixtures("ending")
@@ -269,9 +269,9 @@ def test_an_interrupted_sweep_goes_on_exactly(
     done = command(*sweep, at_once, "sweep=interrupted", OMP_NUM_THREADS="1")
     assert (done.returncode, done.stderr) == (0, "")
     assert command(*sweep, at_once, "sweep=undisturbed", OMP_NUM_THREADS="1").returncode == 0
-    for run in (tmp_path / "outputs" / "undisturbed").iterdir():
+    for run in runs_in(tmp_path / "outputs" / "undisturbed"):
         assert comparable(interrupted / run.name) == comparable(run)
-    assert len(list(interrupted.iterdir())) == 3
+    assert len(runs_in(interrupted)) == 3
 
 
 def test_runs_end_with_their_sweep_where_it_is_killed(command: Command, tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_runs_end_with_their_sweep_where_it_is_killed(command: Command, tmp_path
     process.communicate()
     until(lambda: list(standing(folder).values()) == ["interrupted"])
     assert command(*sweep).returncode == 0
-    (run,) = folder.iterdir()
+    (run,) = runs_in(folder)
     assert [row["epoch"] for row in epochs_of(run)] == [str(epoch) for epoch in range(1, 13)]
 
 
@@ -300,7 +300,7 @@ def test_two_sweeps_at_once_do_no_run_twice(tmp_path: Path) -> None:
 def test_a_damaged_run_is_named_and_done_elsewhere(command: Command, tmp_path: Path) -> None:
     sweep = ("-m", *SMOKE, "seed=0", "sweep=mine")
     assert command(*sweep).returncode == 0
-    (run,) = (tmp_path / "outputs" / "mine").iterdir()
+    (run,) = runs_in(tmp_path / "outputs" / "mine")
     (run / "results.json").write_text('{"status": "comp')
     done = command(*sweep)
     assert done.returncode == 0
@@ -311,7 +311,7 @@ def test_a_damaged_run_is_named_and_done_elsewhere(command: Command, tmp_path: P
 
 def test_a_runs_command_can_be_typed_again(command: Command, tmp_path: Path) -> None:
     assert command("-m", *SMOKE, "seed=3", "sweep=mine").returncode == 0
-    (run,) = (tmp_path / "outputs" / "mine").iterdir()
+    (run,) = runs_in(tmp_path / "outputs" / "mine")
     results = results_of(run)
     assert results["overrides"] == [*SMOKE, "seed=3"]
     refused = command(*results["overrides"], f"hydra.run.dir={run.relative_to(tmp_path)}")
@@ -326,5 +326,5 @@ def test_jobs_print_into_their_folders_where_several_run(command: Command, tmp_p
     done = command("-m", *SMOKE, "seed=0,1", "sweep=mine", "hydra.launcher.jobs=2", OMP_NUM_THREADS="2")
     assert done.returncode == 0
     assert "tested epoch" not in done.stdout
-    for run in (tmp_path / "outputs" / "mine").iterdir():
+    for run in runs_in(tmp_path / "outputs" / "mine"):
         assert "tested epoch 1 of 1" in (run / "console.log").read_text()

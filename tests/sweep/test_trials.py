@@ -58,8 +58,15 @@ def opened(folder: Path, pruner: str = "median") -> Study:
     )
 
 
-def trials_of(study: Study, folder: Path, wanted: int, sampler: str = "tpe", on_error: str = "continue") -> Trials:
-    (override,) = OverridesParser.create().parse_overrides(["optimizer.lr=interval(0.0,1.0)"])
+def trials_of(
+    study: Study,
+    folder: Path,
+    wanted: int,
+    sampler: str = "tpe",
+    on_error: str = "continue",
+    values: str = "interval(0.0,1.0)",
+) -> Trials:
+    (override,) = OverridesParser.create().parse_overrides([f"optimizer.lr={values}"])
     return Trials(
         study,
         [parameter(override)],
@@ -185,3 +192,13 @@ def test_a_trial_that_was_drawn_and_no_more_is_failed(study: Study, tmp_path: Pa
     study.ask()
     assert list(trials_of(study, tmp_path, 1)) == []
     assert study.trials[0].user_attrs["reason"] == "the search was killed before it began"
+
+
+def test_a_run_that_is_drawn_again_meanwhile_counts_for_both(study: Study, tmp_path: Path) -> None:
+    trials = trials_of(study, tmp_path, 2, values="choice(0.5)")
+    (run,) = trials
+    trials.started(run)
+    write(run, EPOCHS, status="completed")
+    assert trials.ended(run, "failed", "unheard of")
+    assert [(trial.state, trial.value) for trial in study.trials] == [(TrialState.COMPLETE, 0.5)] * 2
+    assert [list(trial.intermediate_values) for trial in study.trials] == [[1, 2, 3, 4]] * 2

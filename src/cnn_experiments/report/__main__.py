@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from cnn_experiments.console import print_line
 from cnn_experiments.errors import Refusal
 
 
@@ -14,7 +15,11 @@ def main() -> None:
         description="The leaderboard of some runs, finished or not, from their results.json and metrics.csv alone.",
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="runs, or folders with runs below them")
-    parser.add_argument("--sort", metavar="COLUMN", help="order of the printed tables; the best first")
+    parser.add_argument(
+        "--sort",
+        metavar="COLUMN",
+        help="order of the printed tables, the best first: val/acc, seconds, a setting such as lr",
+    )
     parser.add_argument(
         "--to",
         type=Path,
@@ -35,8 +40,12 @@ def main() -> None:
             _leave_out(arguments, "markdown", beside="a leaderboard; --to=FOLDER writes it")
             from cnn_experiments.report.show import show
 
+            if arguments.to is not None and arguments.to.exists() and not arguments.to.is_dir():
+                raise Refusal(f"--to={arguments.to}: must be a folder; this is a file")
             to = folders[0] if arguments.to is None and len(folders) == 1 else arguments.to
-            show(folders, to, arguments.sort or "rank")
+            show(folders, to, "rank" if arguments.sort is None else arguments.sort)
+            if to is None:
+                print_line("not written: of several folders, --to=FOLDER says where")
     except Refusal as refusal:
         print(refusal, file=sys.stderr)
         sys.exit(2)

@@ -1,6 +1,7 @@
 """The page's pictures, as SVG that takes the page's colours."""
 
 import io
+import re
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from cnn_experiments.report.leaderboard import Board, Group, word
+from cnn_experiments.report.runs import Run
 from cnn_experiments.report.setup import short_names
 
 MOST_CURVES = 8
@@ -24,6 +26,8 @@ _INK, _FAINT = "#010101", "#020202"
 _COLOURS = ("#3b82c4", "#e07b39", "#2ca58d", "#d1495b", "#8f6fcf", "#a98600", "#4f9bb0", "#c563a0")
 _FONT = "DejaVu Sans"
 _SIZE = (4.6, 3.4)  # inches of 72 points, which a phone shows one to one
+_LETTERS = 54
+"""What a line of a legend has room for."""
 _STYLE: Any = {
     "axes.edgecolor": _FAINT,
     "axes.grid": True,
@@ -38,6 +42,7 @@ _STYLE: Any = {
     "legend.frameon": False,
     "svg.fonttype": "none",
     "text.color": _INK,
+    "text.parse_math": False,
     "xtick.color": _INK,
     "ytick.color": _INK,
 }
@@ -47,21 +52,21 @@ def curves(board: Board, figure: str) -> Markup | None:
     """A figure over epochs, the mean over the seeds, of the best groups; None where it was not measured."""
     means = {}
     for group in board.groups[:MOST_CURVES]:
-        if of_seeds := [curve for run in group.runs if (curve := run.curve(figure))]:
+        if of_seeds := [curve for run in group.runs if (curve := _curve(run, figure))]:
             means[group] = [statistics.fmean(at) for at in zip(*of_seeds, strict=False)]
     if not means:
         return None
     with mpl.rc_context(_STYLE):
         picture, axes = _chart("epoch", figure)
         for (group, curve), colour in zip(means.items(), _COLOURS, strict=False):
-            label = f"{board.groups.index(group) + 1} {group.label}"
+            label = _cut_off(f"{board.groups.index(group) + 1} {group.label}")
             marker = "o" if len(curve) == 1 else None
             axes.plot(range(1, len(curve) + 1), curve, color=colour, label=label, marker=marker, linewidth=1.6)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if figure.endswith("/acc"):
-            _cut(axes, [value for curve in means.values() for value in curve])
-        picture.legend(loc="outside lower center", ncols=2)
-        return _svg(picture)
+            _cut(axes, [curve[-1] for curve in means.values()], [max(curve) for curve in means.values()])
+        _legend(picture, axes, most=2)
+        return _svg(picture, f"{figure} by epoch")
 
 
 def against_cost(
@@ -75,12 +80,13 @@ def against_cost(
     kinds = list(dict.fromkeys(_kind(group) for group in points))
     colours = {kind: _COLOURS[place % len(_COLOURS)] for place, kind in enumerate(kinds)}
     with mpl.rc_context(_STYLE):
-        picture, axes = _chart(name, board.metric)
+        picture, axes = _chart(f"{name} (log scale)", board.metric)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_locator(NullLocator())
-        floor = _cut(axes, [y for _, y in points.values()])
+        accuracies = [y for _, y in points.values()]
+        floor = _cut(axes, accuracies, accuracies)
         axes.step(*zip(*front, strict=True), where="post", color=_INK, alpha=0.6, linewidth=1, zorder=1)
         for group, (x, y) in points.items():
             numbered = (x, y) in front or len(points) <= _MOST_NUMBERED
@@ -100,21 +106,26 @@ def against_cost(
                 axes.text(x, max(y, floor), rank, color="white", fontsize=8, ha="center", va="center", zorder=4)
         if len(kinds) <= len(_COLOURS):
             for kind, colour in colours.items():
-                axes.scatter([], [], color=colour, label=kind, s=40)
-            picture.legend(loc="outside lower center", ncols=4)
-        return _svg(picture)
+                axes.scatter([], [], color=colour, label=_cut_off(kind), s=40)
+            _legend(picture, axes, most=4)
+        return _svg(picture, f"{board.metric} against {name}")
 
 
 def heat_map(board: Board) -> Markup | None:
     """The accuracy of every combination of two settings; None where not exactly two vary, or in too many values."""
-    values = {key: sorted({group.varied[key] for group in board.groups}, key=_order) for key in board.keys}
-    varied = {key: found for key, found in values.items() if len(found) > 1}
+    values = {key: {word(each := group.varied[key]): each for group in board.groups} for key in board.keys}
+    varied = {
+        key: sorted(found, key=lambda name: _order(found[name])) for key, found in values.items() if len(found) > 1
+    }
     if len(varied) != 2 or max(map(len, varied.values())) > _MOST_CELLS:
         return None
     (row_key, rows), (column_key, columns) = varied.items()
-    means = {(group.varied[row_key], group.varied[column_key]): board.ranked(group).mean for group in board.groups}
-    best = max(means.values())
-    normalised = Normalize(_floor(best), best, clip=True)
+    means = {
+        (word(group.varied[row_key]), word(group.varied[column_key])): board.ranked(group).mean
+        for group in reversed(board.groups)  # of several, the best
+    }
+    accuracies = list(means.values())
+    normalised = Normalize(_floor(accuracies), max(accuracies), clip=True)
     names = short_names(board.keys)
     with mpl.rc_context(_STYLE | {"axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
         picture, axes = _chart(names[column_key], names[row_key])
@@ -126,10 +137,10 @@ def heat_map(board: Board) -> Markup | None:
             axes.text(*place, f"{mean:.4f}", ha="center", va="center", color="black" if is_light else "white")
         axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xticks(range(len(columns)), list(map(word, columns)))
-        axes.set_yticks(range(len(rows)), list(map(word, rows)))
+        axes.set_xticks(range(len(columns)), columns)
+        axes.set_yticks(range(len(rows)), rows)
         axes.tick_params(length=0)
-        return _svg(picture)
+        return _svg(picture, f"{board.metric} of every combination")
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -149,6 +160,13 @@ def _chart(x: str, y: str) -> tuple[Figure, Axes]:
     return picture, axes
 
 
+def _curve(run: Run, figure: str) -> list[float]:
+    try:
+        return run.curve(figure)
+    except ValueError:  # which the report tells
+        return []
+
+
 def _kind(group: Group) -> str:
     return word(next(iter(group.varied.values()), group.label))
 
@@ -158,23 +176,36 @@ def _order(value: Any) -> tuple[bool, Any]:
     return not is_number, value if is_number else str(value)
 
 
-def _floor(best: float) -> float:
-    """Two and a half times the errors of the best. One run at chance would press all others into a line."""
-    return max(0.0, 1 - 2.5 * (1 - best))
+def _floor(accuracies: Sequence[float]) -> float:
+    """Two and a half times the errors of the best, or half of the groups. One at chance would press the others flat."""
+    return max(min(accuracies), min(1 - 2.5 * (1 - max(accuracies)), statistics.median(accuracies)))
 
 
-def _cut(axes: Axes, values: Sequence[float]) -> float:
+def _cut(axes: Axes, last: Sequence[float], highest: Sequence[float]) -> float:
     """Leaves out what lies below the floor, and returns what is the lowest shown."""
-    best = max(values)
-    floor = max(_floor(best), min(values))
-    margin = 0.08 * (best - floor) or 0.01
-    axes.set_ylim(floor - margin, best + margin)
+    floor, top = _floor(last), max(highest)
+    margin = 0.08 * (top - floor) or 0.01
+    axes.set_ylim(floor - margin, top + margin)
     return floor
 
 
-def _svg(picture: Figure) -> Markup:
+def _legend(picture: Figure, axes: Axes, most: int) -> None:
+    """In as many columns as its words leave room for."""
+    longest = max((len(str(label)) for label in axes.get_legend_handles_labels()[1]), default=1)
+    picture.legend(loc="outside lower center", ncols=max(1, min(most, _LETTERS // (longest + 6))))
+
+
+def _cut_off(label: str) -> str:
+    return label if len(label) <= _LETTERS - 6 else f"{label[: _LETTERS - 7]}…"
+
+
+def _svg(picture: Figure, name: str) -> Markup:
     file = io.StringIO()
     picture.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     whole = file.getvalue()
     drawn = whole[whole.index("<svg") :].replace(_INK, "var(--ink)").replace(_FAINT, "var(--faint)")
-    return Markup(drawn.replace(f"'{_FONT}'", "system-ui"))  # noqa: S704
+    drawn = drawn.replace(f"'{_FONT}'", "system-ui").replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
+    used = set(re.findall(r'(?:url\(|href=")#([\w-]+)', drawn))
+    # Names that stand in every picture of a page would be there several times.
+    drawn = re.sub(r' id="([\w.-]+)"', lambda found: found[0] if found[1] in used else "", drawn)
+    return Markup(drawn)  # noqa: S704

@@ -3,15 +3,16 @@
 import json
 import statistics
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from cnn_experiments.identity import FOR_SPEED
+from cnn_experiments.identity import FOR_SPEED, SEEDS
 from cnn_experiments.report.runs import Run, number
 from cnn_experiments.report.samples import Sample, paired
-from cnn_experiments.report.setup import SEEDS, short_names, varied
+from cnn_experiments.report.setup import short_names, varied
+from cnn_experiments.run_folder import is_pruned
 
 _CUT = ("trainer.limit_val_batches", "trainer.limit_test_batches")
 """Settings that leave images out of what is measured; of a number of batches it depends on their size, how many."""
@@ -27,6 +28,8 @@ class Group:
     """Those that are complete, one for each seed."""
     others: Mapping[str, Sequence[Run]]
     """By their status, those that are not, of further seeds."""
+    beside: str
+    """What tells it from a group with the same settings."""
 
     @cached_property
     def label(self) -> str:
@@ -34,7 +37,7 @@ class Group:
         options = self.anyone.setup.options
         names = short_names(self.varied)
         said = [f"{'' if key in options else f'{names[key]}='}{word(value)}" for key, value in self.varied.items()]
-        return " ".join(said) or options["model"]
+        return " ".join(said or [options["model"]]) + self.beside
 
     @property
     def anyone(self) -> Run:
@@ -62,14 +65,14 @@ class Group:
         return {seed: value for seed, value in measured.items() if value is not None}
 
     @cached_property
-    def parameters(self) -> float | None:
+    def parameters(self) -> int | None:
         """Of the network."""
-        return _median(number(run.results.get("parameters")) for run in self.runs)
+        return next((run.results["parameters"] for run in self.runs if run.results.get("parameters")), None)
 
     @cached_property
-    def multiply_adds(self) -> float | None:
+    def multiply_adds(self) -> int | None:
         """Of one image's forward pass."""
-        return _median(number(run.results.get("multiply_adds")) for run in self.runs)
+        return next((run.results["multiply_adds"] for run in self.runs if run.results.get("multiply_adds")), None)
 
     @cached_property
     def images_per_second(self) -> dict[str, float]:
@@ -146,6 +149,16 @@ class Leaderboard:
         return sorted({device_of(run) for group in measured for run in group.runs})
 
     @cached_property
+    def makers(self) -> list[str]:
+        """Every commit and torch that runs were made with."""
+        runs = [run for board in self.boards for group in board.groups for run in group.runs]
+        commits = {str(run.results["git_commit"])[:7] for run in runs if run.results.get("git_commit")}
+        torches = {str(torch) for run in runs if (torch := (run.results.get("versions") or {}).get("torch"))}
+        return [f"commits {', '.join(sorted(commits))}"] * (len(commits) > 1) + [
+            f"torch {', '.join(sorted(torches))}"
+        ] * (len(torches) > 1)
+
+    @cached_property
     def statuses(self) -> Counter[str]:
         """How many runs there are of each, those repeated left out."""
         counted: Counter[str] = Counter()
@@ -163,10 +176,12 @@ def leaderboard(runs: Sequence[Run]) -> Leaderboard:
     keys = varied([run.setup for run in runs])
     groups, repeated = [], []
     for group in members.values():
-        for same in _of_one_make(group):
+        makes = _of_one_make(group)
+        for same in makes:
             counted, others, again = _one_for_each_seed(same)
-            setup = same[0].setup
-            groups.append(Group({key: setup.value(key) for key in keys}, counted, others))
+            setup, size = same[0].setup, same[0].results.get("parameters")
+            beside = f" of {size:,} parameters" if len(makes) > 1 and size is not None else ""
+            groups.append(Group({key: setup.value(key) for key in keys}, counted, others, beside))
             repeated += again
     boards: dict[tuple[str, str], list[Group]] = {}
     for each in groups:
@@ -194,16 +209,18 @@ def _configuration(run: Run) -> str:
     if shared is None:  # written by something else than this program's newest version
         typed = {key: value for key, value in told.typed.items() if key not in SEEDS}
         shared = [dict(told.options), typed, *(results.get(key) for key in ("protocol", "precision"))]
+    # In every process there is a batch of data.batch_size images: of several, the step is another.
+    shared = [shared, results.get("processes") or 1]
     return json.dumps([shared, *(told.value(key) for key in FOR_SPEED)], sort_keys=True)
 
 
-def _of_one_make(runs: Sequence[Run]) -> Iterable[list[Run]]:
+def _of_one_make(runs: Sequence[Run]) -> list[list[Run]]:
     """Apart where the network is not the same: its code was changed in between."""
     makes: dict[Any, list[Run]] = {}
     unknown: list[Run] = []
     for run in runs:
-        make = run.results.get("parameters"), run.results.get("multiply_adds")
-        (unknown if make[0] is None else makes.setdefault(make, [])).append(run)
+        make = run.results.get("parameters")
+        (unknown if make is None else makes.setdefault(make, [])).append(run)
     first, *others = makes.values() or [[]]
     return [first + unknown, *others]
 
@@ -222,13 +239,18 @@ def _one_for_each_seed(runs: Sequence[Run]) -> tuple[list[Run], dict[str, list[R
     for run in newest_first:
         if _seed(run) not in seen:
             seen.add(_seed(run))
-            others.setdefault(run.results["status"], []).append(run)
+            others.setdefault(_status(run), []).append(run)
     return counted, others, again
 
 
 def _seed(run: Run) -> Hashable:
-    data_seed = run.setup.value("data.seed")
-    return run.results["seed"], run.results["seed"] if data_seed is None else int(data_seed)
+    of_data = str(run.setup.value("data.seed"))
+    return run.results["seed"], int(of_data) if of_data.isdigit() else run.results["seed"]
+
+
+def _status(run: Run) -> str:
+    """That of its results.json; of one that a search gave up, that."""
+    return "pruned" if is_pruned(run.results) else str(run.results["status"])
 
 
 def _title(run: Run) -> str:
@@ -236,18 +258,21 @@ def _title(run: Run) -> str:
     results, told = run.results, run.setup
     size = results.get("image_size") or told.value("data.resize")
     parts = [f"{results.get('data')} at {size} pixels" if size else f"{results.get('data')} at its own size"]
-    parts.append(str(results.get("protocol") or "unknown protocol"))
+    held_out = told.value("data.val_size")
+    protocol = str(results.get("protocol") or "unknown protocol")
+    parts.append(f"{protocol} of {held_out}" if protocol == "holdout" and held_out is not None else protocol)
     for key in _CUT:
         limit = told.value(key)
-        if limit not in (None, 1.0, "null"):
+        if limit is not None and limit != "null" and not (isinstance(limit, float) and limit == 1.0):
             batches = f" of {told.value('data.batch_size')}" if isinstance(limit, int) else ""
             parts.append(f"{key.rpartition('.')[2]} {limit}{batches}")
     return ", ".join(parts)
 
 
 def device_of(run: Run) -> str:
-    """Its device's kind and model."""
-    return str(run.results.get("device") or "an unknown device")
+    """Its device's kind and model, and how many of them worked together."""
+    processes = number(run.results.get("processes")) or 1
+    return f"{f'{processes} x ' if processes > 1 else ''}{run.results.get('device') or 'an unknown device'}"
 
 
 def word(value: Any) -> str:
@@ -256,14 +281,12 @@ def word(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return f"{short}.0" if short.lstrip("-").isdigit() else short  # 1 batch is not 1.0 of them
+    return str(value)
 
 
 def _seconds(results: dict[str, Any]) -> float | None:
     spent = [number(value) for value in (results.get("seconds") or {}).values()]
     return None if not spent or None in spent else sum(each for each in spent if each is not None)
-
-
-def _median(values: Iterable[float | None]) -> float | None:
-    measured = [value for value in values if value is not None]
-    return statistics.median(measured) if measured else None

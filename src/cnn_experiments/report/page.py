@@ -10,7 +10,7 @@ from markupsafe import Markup
 from cnn_experiments.report.charts import MOST_CURVES, against_cost, curves, heat_map
 from cnn_experiments.report.columns import LEGEND, answer, columns, remarks
 from cnn_experiments.report.leaderboard import Board, Group, Leaderboard
-from cnn_experiments.report.tables import MOST, pairs
+from cnn_experiments.report.tables import MOST_COMPARED, pairs
 
 
 def page(made: Leaderboard, damaged: Sequence[str], title: str) -> str:
@@ -28,7 +28,7 @@ def page(made: Leaderboard, damaged: Sequence[str], title: str) -> str:
         title=title,
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, cnn_experiments {version('cnn_experiments')}",
         statuses=made.statuses,
-        columns=[column for column in columns(made) if not column.is_text],
+        columns=[column for column in columns(made) if not column.is_text or len(made.keys) > 1],
         names=" · ".join(column.name for column in columns(made) if column.is_text),
         boards=[
             {
@@ -36,7 +36,7 @@ def page(made: Leaderboard, damaged: Sequence[str], title: str) -> str:
                 "number": number,
                 "answer": answer(board),
                 "pictures": _pictures(made, board, number),
-                "pairs": pairs(board) if 2 < len(board.groups) <= MOST else [],
+                "pairs": pairs(board) if 2 < len(board.groups) <= MOST_COMPARED else [],
             }
             for number, board in enumerate(made.boards, start=1)
         ],
@@ -57,7 +57,7 @@ def _pictures(made: Leaderboard, board: Board, number: int) -> list[tuple[str, M
     few = f", the best {MOST_CURVES} of {len(board.groups)}" if len(board.groups) > MOST_CURVES else ""
     line = "the line joins those that none beats in both; numbers are ranks, ▾ lies lower"
     drawn = [
-        (f"{board.metric} by epoch, mean over the seeds{few}", curves(board, board.metric)),
+        (f"{board.metric} by epoch, mean over the seeds; what lies lower is cut off{few}", curves(board, board.metric)),
         (f"train/loss by epoch, mean over the seeds{few}", curves(board, "train/loss")),
         (f"Accuracy and size: {line}", against_cost(board, "parameters", lambda group: group.parameters, link)),
         (

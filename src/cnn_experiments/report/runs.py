@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,10 @@ _LATER = {
 """What one may hold besides, or null."""
 
 
+CURVES = ("val/acc", "test/acc", "train/loss")
+"""Figures that reports show by epoch."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One run's folder and its results.json."""
@@ -38,7 +43,7 @@ class Run:
         pairs = (str(override).lstrip("+").partition("=") for override in self.results["overrides"])
         named = {"model": self.results["model"], "data": str(self.results.get("data"))}
         return Setup(
-            options=self.results.get("options") or named,
+            options=named | (self.results.get("options") or {}),
             typed={key: value for key, _, value in pairs if key not in NO_EFFECT},
             settings=self.results.get("settings") or {},
         )
@@ -51,18 +56,37 @@ class Run:
         """A column of metrics.csv, such as test/acc, one value an epoch; empty where it was not measured.
 
         Raises:
-            ValueError: there is something else than a number in it.
+            ValueError: there is something else than a number in it, or in the column of the epochs.
         """
         try:
             with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-                return [float(row[figure]) for row in csv.DictReader(file) if row.get(figure)]
+                rows = [row for row in csv.DictReader(file) if int(row.get("epoch") or 1)]
         except FileNotFoundError:
             return []
+        except (csv.Error, OSError) as error:
+            raise ValueError(str(error)) from error
+        values = [float(row[figure]) for row in rows if row.get(figure)]
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"{figure} is not finite")
+        return values
 
 
 def number(value: Any) -> float | None:
-    """The value, if it is a number."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """The value, if it is a number and finite."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and math.isfinite(value) else None
+
+
+def damaged_curves(runs: Iterable[Run]) -> list[str]:
+    """A line on each run whose metrics.csv can't be read."""
+    lines = []
+    for run in runs:
+        try:
+            for figure in CURVES:
+                run.curve(figure)
+        except ValueError as error:
+            lines.append(f"{run.folder / 'metrics.csv'}: {in_one_line(error)}; its curves are left out")
+    return lines
 
 
 def find(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
@@ -75,7 +99,7 @@ def find(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     for path in paths:
         below = sorted(path.rglob("results.json"))
         if not below:
-            raise Refusal(f"{path}: must be a run's folder or one with runs below it; there is no results.json")
+            raise Refusal(f"{path}: must be a run's folder or one with runs below it; there is no results.json yet")
         files |= {file.resolve(): file for file in below}
     runs, damaged = [], []
     for file in files.values():
@@ -86,7 +110,7 @@ def find(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
             wrong = [key for key, kind in _KINDS.items() if not isinstance(results.get(key), kind)]
             wrong += [key for key, kind in _LATER.items() if not isinstance(results.get(key), kind | NoneType)]
             if wrong:
-                raise TypeError(f"no {', '.join(wrong)} as a run has it")
+                raise TypeError(f"{', '.join(wrong)}: not as a run writes it")
         except (OSError, ValueError, TypeError) as error:
             damaged.append(f"{file}: {in_one_line(error)}")
         else:

@@ -32,6 +32,11 @@ class Sample:
         return statistics.stdev(self.values) if self.count > 1 else None
 
     @property
+    def varies(self) -> bool:
+        """Whether they differ by more than the last digits of their differences."""
+        return max(self.values) - min(self.values) > 1e-9
+
+    @property
     def interval(self) -> tuple[float, float] | None:
         """The 95 % interval of the mean, from Student's t with n - 1 degrees of freedom; None for a single one."""
         if self.deviation is None:
@@ -41,8 +46,8 @@ class Sample:
 
     @property
     def sign(self) -> int:
-        """1 or -1 where the whole interval lies above or below 0, else 0."""
-        if self.interval is None:
+        """1 or -1 where the whole interval lies above or below 0, else 0; equal values tell nothing of their spread."""
+        if self.interval is None or not self.varies:
             return 0
         low, high = self.interval
         return (low > 0) - (high < 0)

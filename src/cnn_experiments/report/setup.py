@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SEEDS = ("seed", "data.seed")
+from cnn_experiments.identity import SEEDS, normalised
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def varied(setups: Sequence[Setup]) -> list[str]:
     for key in dict.fromkeys(order):
         if key in SEEDS:
             continue
-        values = [_text(setup.value(key)) for setup in setups]
+        values = [json.dumps(normalised(key, setup.value(key)), sort_keys=True) for setup in setups]
         if len(set(values)) > 1 and (key in typed or not _follows(values, chosen.values())):
             chosen[key] = values
     return list(chosen)
@@ -54,7 +54,3 @@ def _follows(values: Sequence[str], from_these: Iterable[Sequence[str]]) -> bool
     """Whether equal values of these mean equal values."""
     given = list(zip(*from_these, strict=True)) or [()] * len(values)
     return len(set(zip(given, values, strict=True))) == len(set(given))
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)

@@ -6,8 +6,9 @@ from pathlib import Path
 from cnn_experiments.console import fits, print_line, print_table
 from cnn_experiments.errors import Refusal
 from cnn_experiments.report.columns import LEGEND, Column, answer, columns, remarks
-from cnn_experiments.report.leaderboard import Board, leaderboard
-from cnn_experiments.report.runs import find
+from cnn_experiments.report.leaderboard import Board, Leaderboard, leaderboard
+from cnn_experiments.report.runs import damaged_curves, find
+from cnn_experiments.report.setup import short_names
 from cnn_experiments.report.tables import as_csv, markdown, terminal
 from cnn_experiments.run_folder import rewritten, short
 from cnn_experiments.settings import near
@@ -16,7 +17,7 @@ _NAME = "leaderboard"
 
 
 def show(folders: Sequence[Path], to: Path | None, by: str = "rank", *, printed: bool = True) -> None:
-    """Prints the leaderboard of the runs in some folders, and writes it.
+    """Prints the leaderboard of the runs in some folders, and writes it, if that can be done.
 
     Args:
         folders: runs, or folders with runs below them.
@@ -25,30 +26,44 @@ def show(folders: Sequence[Path], to: Path | None, by: str = "rank", *, printed:
         printed: whether it is.
 
     Raises:
-        Refusal: there are no runs, no such column, or nothing can be written there.
+        Refusal: there are no runs, or no such column.
     """
     runs, damaged = find(folders)
+    if not runs:
+        raise Refusal(f"{folders[0]}: there is no run that can be read; {damaged[0]}")
+    damaged += damaged_curves(runs)
     made = leaderboard(runs)
     shown = columns(made)
     named = {column.name: column for column in shown}
-    if by not in named:
+    if (key := short_names(made.keys).get(by, by)) not in named:
         raise Refusal(f"--sort={by}: must be one of {', '.join(named)}{near(by, named)}")
-    title = " ".join(str(short(folder.absolute())) for folder in folders)
-    written = [] if to is None else _write(to, {".csv": as_csv(made), ".md": markdown(made, damaged, title)})
-    if to is not None:
-        from cnn_experiments.report.page import page  # matplotlib takes its time
+    if printed:
+        _print(made, damaged, shown, named[key])
+    if to is None:
+        return
+    from cnn_experiments.report.page import page  # matplotlib takes its time
 
-        written += _write(to, {".html": page(made, damaged, title)})
-    for board in made.boards if printed else ():
-        room = _with_room(board, shown, named[by])
-        print_table(terminal(board, room, named[by]))
+    title = " ".join(str(short(folder.absolute())) for folder in folders)
+    texts = {
+        ".csv": as_csv(made),
+        ".md": markdown(made, damaged, title),
+        ".html": page(made, damaged, title),
+    }
+    try:
+        print_line(f"written: {', '.join(map(str, _write(to, texts)))}")
+    except OSError as error:
+        print_line(f"not written to {to}: {error.strerror}", style="yellow")
+
+
+def _print(made: Leaderboard, damaged: Sequence[str], shown: Sequence[Column], by: Column) -> None:
+    for board in made.boards:
+        room = _with_room(board, shown, by)
+        print_table(terminal(board, room, by))
         if left_out := [column.name for column in shown if column not in room]:
             print_line(f"not shown for lack of room: {', '.join(left_out)}")
         print_line(answer(board))
-    for line in [*(LEGEND if made.boards else ()), *remarks(made, damaged)] if printed else ():
+    for line in [*(LEGEND if made.boards else ()), *remarks(made, damaged)]:
         print_line(line, style="yellow" if line.startswith("damaged") else None)
-    if written:
-        print_line(f"written: {', '.join(map(str, written))}")
 
 
 def _with_room(board: Board, shown: Sequence[Column], by: Column) -> list[Column]:
@@ -63,11 +78,8 @@ def _with_room(board: Board, shown: Sequence[Column], by: Column) -> list[Column
 
 def _write(folder: Path, texts: dict[str, str]) -> list[Path]:
     files = [folder / f"{_NAME}{ending}" for ending in texts]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, text in zip(files, texts.values(), strict=True):
-            with rewritten(file) as opened:
-                opened.write(text)
-    except OSError as error:
-        raise Refusal(f"--to={folder}: must be a folder that can be written to ({error.strerror})") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in zip(files, texts.values(), strict=True):
+        with rewritten(file) as opened:
+            opened.write(text)
     return files

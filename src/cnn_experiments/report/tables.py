@@ -3,16 +3,19 @@
 import csv
 import io
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from cnn_experiments.report.columns import LEGEND, Cell, Column, columns, difference, in_order, remarks
 from cnn_experiments.report.columns import answer as answer_of
 from cnn_experiments.report.leaderboard import Board, Group, Leaderboard, device_of, word
 from cnn_experiments.report.samples import Sample
 
-MOST = 12
+_STATUSES = ("failed", "pruned", "interrupted", "running")
+MOST_COMPARED = 12
 """Groups that are compared each with each; the square of more is not read."""
 
 
@@ -23,7 +26,7 @@ def terminal(board: Board, shown: Sequence[Column], by: Column) -> Table:
         table.add_column(column.name, justify="left" if column.is_text else "right", no_wrap=not column.is_text)
     for group in in_order(board, by):
         cells = [column.cell(board, group) for column in shown]
-        table.add_row(*(_lines(cell) for cell in cells), style="bold" if group is board.best else None)
+        table.add_row(*(Text(_lines(cell)) for cell in cells), style="bold" if group is board.best else None)
     return table
 
 
@@ -42,7 +45,7 @@ def markdown(made: Leaderboard, damaged: Sequence[str], title: str) -> str:
             _table([column.name for column in shown], rows, [column.is_text for column in shown]),
             f"{answer_of(board)[0].upper()}{answer_of(board)[1:]}.",
         ]
-        if 2 < len(board.groups) <= MOST:
+        if 2 < len(board.groups) <= MOST_COMPARED:
             parts += [
                 "### Each with each",
                 "Test accuracy of the row minus that of the column, over shared seeds.",
@@ -79,7 +82,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _escaped(line: str) -> str:
-    return line.replace("|", "\\|")
+    return " ".join(escape(line, quote=False).split()).replace("|", "\\|")
 
 
 def as_csv(made: Leaderboard) -> str:
@@ -88,7 +91,7 @@ def as_csv(made: Leaderboard) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
         [
-            *("board", "ranked by", "rank", *(made.keys or ["model"]), "completed", "failed", "interrupted", "running"),
+            *("board", "ranked by", "rank", *(made.keys or ["model"]), "completed", *_STATUSES),
             *("seeds", *_statistics("val/acc"), *_statistics("test/acc"), *_statistics("difference in test/acc")),
             *("parameters", "multiply_adds", "device", "images_per_second", "seconds", "peak_memory_bytes"),
         ]
@@ -116,7 +119,7 @@ def _figures(made: Leaderboard, group: Group, board: Board | None) -> list[Any]:
     return [
         *map(word, settings.values()),
         len(group.runs),
-        *(len(group.others.get(status, ())) for status in ("failed", "interrupted", "running")),
+        *(len(group.others.get(status, ())) for status in _STATUSES),
         " ".join(map(str, group.seeds)),
         *(figure for sample in (group.val, group.test, difference_to_best) for figure in _all(sample)),
         group.parameters,

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cnn_experiments.combination import Combination
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import Refusal
+from cnn_experiments.identity import SEEDS
 from cnn_experiments.refusals import explain
 from cnn_experiments.run_folder import Standing, is_free
 from cnn_experiments.settings import OF_A_SWEEP, flat
@@ -142,7 +143,7 @@ def possible(runs: Iterable[Run], impossible: Impossible) -> Iterable[Run]:
     found: dict[str, Refusal | None] = {}
     for run in runs:
         settings = flat(run.combination.settings).items()
-        key = str([(key, value) for key, value in settings if key not in ("seed", "data.seed")])
+        key = str([(key, value) for key, value in settings if key not in SEEDS])
         if key not in found:
             found[key] = None
             try:

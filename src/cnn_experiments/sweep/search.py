@@ -3,22 +3,27 @@
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import optuna
-from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy import URL
+from sqlalchemy.exc import DatabaseError
+from yaml import safe_load
 
+from cnn_experiments import hparams
 from cnn_experiments.combination import Combination
 from cnn_experiments.console import print_line, print_table
 from cnn_experiments.errors import Refusal
+from cnn_experiments.identity import SEEDS
 from cnn_experiments.interruption import Interrupted
-from cnn_experiments.report.setup import SEEDS, short_names
+from cnn_experiments.report.setup import short_names
 from cnn_experiments.report.show import show
-from cnn_experiments.run_folder import short
+from cnn_experiments.run_folder import hold, release, short
 from cnn_experiments.settings import OF_A_SWEEP
 from cnn_experiments.sweep.command import flags
 from cnn_experiments.sweep.plan import Places, checked, default_name, parsed, sweep_folder
@@ -26,9 +31,12 @@ from cnn_experiments.sweep.space import Parameter, parameter
 from cnn_experiments.sweep.table import write_columns
 from cnn_experiments.sweep.trials import METRIC, OVERRIDES, REASON, Trials, pruner_of, sampler_of
 from cnn_experiments.sweep.watch import STYLES
-from hydra_plugins.cnn_experiments_sweeps import LocalLauncher
+
+if TYPE_CHECKING:
+    from hydra_plugins.cnn_experiments_sweeps import LocalLauncher
 
 _FILE = "study.db"
+_EPOCHS = "trainer.max_epochs"
 _FIXED, _SPACE = "fixed", "space"
 """What the study holds of the search: overrides with one value, and those with several."""
 _WORDS = {
@@ -36,11 +44,18 @@ _WORDS = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "interrupted",
+    TrialState.WAITING: "in line",
 }
 
 
 def search(
-    config: DictConfig, arguments: Sequence[str], launcher: Launcher, trials: int, sampler: str, pruner: str, seed: int
+    config: DictConfig,
+    arguments: Sequence[str],
+    launcher: "LocalLauncher",
+    trials: int,
+    sampler: str,
+    pruner: str,
+    seed: int,
 ) -> int:
     """Goes on with a search until its study has so many trials, and prints the best settings.
 
@@ -66,19 +81,23 @@ def search(
     fixed = [str(override.input_line) for override in overrides.values() if not override.is_sweep_override()]
     base = _check(config, space, fixed)
     settings = base.settings
-    if not isinstance(launcher, LocalLauncher):
-        raise Refusal(f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}: must be local for a search")
 
     folder = sweep_folder(config, settings["sweep"] or _default_name(config))
     if settings["dry_run"] and not (folder / _FILE).exists():
         print_line(f"{short(folder.absolute())}: no trial yet, {trials} to do")
         return 0
     folder.mkdir(parents=True, exist_ok=True)
+    if not settings["dry_run"] and not hold(folder):
+        raise Refusal(f"{short(folder.absolute())}: another search is at work there; sweep=NAME begins another")
     study = _study(folder / _FILE, space, fixed)
     if settings["dry_run"]:
         _tell(folder, study, space, trials)
         return 0
-    study.pruner = pruner_of(pruner, settings["trainer"]["max_epochs"])
+    epochs = [settings["trainer"]["max_epochs"], *(n for each in space if each.key == _EPOCHS for n in each.samples)]
+    study.pruner = pruner_of(pruner, max(map(int, epochs)))
+    print_line(f"{short(folder.absolute())}: {len(study.get_trials(deepcopy=False))} trials, {trials} wanted")
+    if not study.get_trials(deepcopy=False):
+        hparams.columns(folder, {each.key: [safe_load(str(sample)) for sample in each.samples] for each in space})
     runs = Trials(
         study,
         space,
@@ -95,6 +114,7 @@ def search(
         raise
     finally:
         write_columns(folder, [])
+        release(folder)
     _tell(folder, study, space, trials)
     _tell_best(study)
     show([folder], to=folder, printed=False)
@@ -128,7 +148,7 @@ def _check(config: DictConfig, space: Sequence[Parameter], fixed: Sequence[str])
     if settings["retry_failed"]:
         raise Refusal("retry_failed=true: must be false in a search, which counts the trials that failed")
     tried = [
-        checked(config, [*fixed, *first[:place], each.typed(sample), *first[place + 1 :]])
+        _tried(config, [*fixed, *first[:place], each.typed(sample), *first[place + 1 :]], each)
         for place, each in enumerate(space)
         for sample in each.samples[1:]
     ]
@@ -139,6 +159,14 @@ def _check(config: DictConfig, space: Sequence[Parameter], fixed: Sequence[str])
             if settings["on_impossible"] == "refuse":
                 raise Refusal(f"{refusal}; on_impossible=drop counts such trials as failed") from refusal
     return base
+
+
+def _tried(config: DictConfig, overrides: Sequence[str], varied: Parameter) -> Combination:
+    try:
+        return checked(config, overrides)
+    except Refusal as refusal:
+        whole = "; of whole numbers it is int(interval(...))" if "must be a whole number" in str(refusal) else ""
+        raise Refusal(f"{refusal}{whole if varied.is_of_floats else ''}") from refusal
 
 
 def _default_name(config: DictConfig) -> str:
@@ -155,8 +183,13 @@ def _study(file: Path, space: Iterable[Parameter], fixed: Iterable[str]) -> Stud
     Raises:
         Refusal: it is that of another search.
     """
-    storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
-    study = optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True)
+    url = URL.create("sqlite", database=str(file.absolute())).render_as_string()
+    try:
+        study = optuna.create_study(
+            storage=optuna.storages.RDBStorage(url), study_name="search", direction="maximize", load_if_exists=True
+        )
+    except DatabaseError as error:
+        raise Refusal(f"{file}: must be a study of this program ({error.orig})") from error
     told = {
         _SPACE: sorted(str(each.override.input_line) for each in space),
         _FIXED: sorted(line for line in fixed if line.lstrip("+").partition("=")[0] not in OF_A_SWEEP),
@@ -194,18 +227,18 @@ def _tell(folder: Path, study: Study, space: Sequence[Parameter], wanted: int) -
         reached = max(trial.intermediate_values.values(), default=None)
         figure = trial.value if trial.state == TrialState.COMPLETE else reached
         table.add_row(
-            str(trial.number),
+            f"{trial.number}{' best' if trial is best else ''}",
             "" if figure is None else f"{figure:.4f}",
             str(len(trial.intermediate_values) or ""),
-            Text(status, style=STYLES["interrupted" if status == "pruned" else status]),
-            *(drawn.get(key, "") for key in names),
+            Text(status, style=STYLES.get(status, STYLES["interrupted"])),
+            *(Text(drawn.get(key, "")) for key in names),
             Text(str(trial.user_attrs.get(REASON, ""))),
             style="bold" if trial is best else None,
         )
     print_table(table)
     states = [_WORDS[trial.state] for trial in trials]
     told = ", ".join(f"{states.count(word)} {word}" for word in dict.fromkeys(_WORDS.values()) if word in states)
-    print_line(f"{len(trials)} of {wanted} trials: {told or 'nothing done'}")
+    print_line(f"{len(trials)} of {max(wanted, len(trials))} trials: {told or 'nothing done'}")
     if len(trials) < wanted or "interrupted" in states:
         print_line("to do the rest: the same command again")
 

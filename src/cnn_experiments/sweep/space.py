@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import IntervalSweep, Override, Sweep
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from cnn_experiments.errors import Refusal
@@ -25,6 +25,11 @@ class Parameter:
         return self.override.key_or_group
 
     @property
+    def is_of_floats(self) -> bool:
+        """Whether what is drawn has digits behind the point."""
+        return isinstance(self.distribution, FloatDistribution)
+
+    @property
     def samples(self) -> list[Any]:
         """All choices, or the ends of a range, and of one of floats a number between them."""
         if isinstance(self.distribution, CategoricalDistribution):
@@ -35,7 +40,10 @@ class Parameter:
 
     def typed(self, value: Any) -> str:
         """An override with a value; numbers have four digits, that they can be read."""
-        text = f"{value:.{_DIGITS}g}" if isinstance(value, float) else str(value)
+        text = str(value)
+        if isinstance(self.distribution, FloatDistribution):
+            rounded = float(f"{value:.{_DIGITS}g}")
+            text = f"{min(max(rounded, self.distribution.low), self.distribution.high):.10g}"
         return f"{self.override.get_key_element()}={text}"
 
 
@@ -52,11 +60,11 @@ def parameter(override: Override) -> Parameter:
 
 
 def _distribution(override: Override) -> BaseDistribution:
-    if override.is_interval_sweep():
-        interval = override.value()
-        assert isinstance(interval, IntervalSweep)
-        if wrong := interval.tags - {"log"}:
-            raise ValueError(f"tag {', '.join(sorted(wrong))}: must be log")
+    interval = override.value()
+    assert isinstance(interval, Sweep)
+    if wrong := interval.tags - ({"log"} if override.is_interval_sweep() else set()):
+        raise ValueError(f"tag {', '.join(sorted(wrong))}: must be log, of an interval")
+    if isinstance(interval, IntervalSweep):
         low, high = interval.start, interval.end
         if isinstance(low, int) and isinstance(high, int):
             return IntDistribution(low, high, log="log" in interval.tags)
@@ -65,6 +73,8 @@ def _distribution(override: Override) -> BaseDistribution:
         return FloatDistribution(low, high, log="log" in interval.tags)
     if override.is_range_sweep():
         numbers: Sequence[Any] = sorted(override.sweep_iterator())
+        if not numbers:
+            raise ValueError("must have a number in it")
         if all(isinstance(number, int) for number in numbers):
             return IntDistribution(numbers[0], numbers[-1], step=_step(numbers))
     return CategoricalDistribution(list(override.sweep_string_iterator()))

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cnn_experiments import hparams
-from cnn_experiments.identity import effective
+from cnn_experiments.identity import SEEDS, effective
 from cnn_experiments.report.runs import find
-from cnn_experiments.report.setup import SEEDS, Setup, varied
+from cnn_experiments.report.setup import Setup, varied
 from cnn_experiments.sweep.run import Run
 
 

@@ -47,7 +47,9 @@ def tell_runs(runs: Sequence[Run], impossible: Impossible, folder: Path) -> None
 
 def _tell_of_failures(standings: Iterable[Standing]) -> None:
     if any(standing.status == "failed" for standing in standings):
-        print_line("to run what failed again: the same command with retry_failed=true; tracebacks are in its run.log")
+        print_line(
+            "to run what failed again: the same command with retry_failed=true; tracebacks are in each run's run.log"
+        )
 
 
 def counted(runs: int) -> str:

@@ -19,7 +19,8 @@ from cnn_experiments.console import print_line
 from cnn_experiments.errors import Refusal
 from cnn_experiments.interruption import in_one_piece
 from cnn_experiments.report.runs import Run as Written
-from cnn_experiments.run_folder import Standing, write_results
+from cnn_experiments.report.runs import number
+from cnn_experiments.run_folder import Standing, pruned, write_results
 from cnn_experiments.sweep.plan import Places
 from cnn_experiments.sweep.run import Run
 from cnn_experiments.sweep.settle import settle
@@ -51,7 +52,11 @@ class _Trial:
     run: Run
     reported: set[int] = field(default_factory=set)
     """Epochs that the study knows."""
+    undecided: bool = False
+    """Whether the search was stopped behind a report and may not have asked what follows from it."""
     pruned: bool = False
+    twins: list["_Trial"] = field(default_factory=list)
+    """Trials of the same run that were drawn meanwhile."""
 
 
 class Trials(Watch):
@@ -84,6 +89,7 @@ class Trials(Watch):
         self._places = places
         self._sampler = sampler
         self._under_way: dict[Path, _Trial] = {}
+        self._stopped = False
 
     def __iter__(self) -> Iterator[Run]:
         """The runs to do: those of trials that were interrupted, then those of new ones."""
@@ -93,13 +99,17 @@ class Trials(Watch):
                 yield from self._begun(trial, frozen.user_attrs[OVERRIDES], set(frozen.intermediate_values))
             else:
                 self._fail(trial, "the search was killed before it began")
-        while (number := len(self._study.get_trials(deepcopy=False))) < self._runs:
+        while not self._stopped and (number := self._drawn()) < self._runs:
             self._study.sampler = self._sampler(number)
             with in_one_piece():
                 trial = self._study.ask({each.key: each.distribution for each in self._space})
                 overrides = [each.typed(trial.params[each.key]) for each in self._space]
                 trial.set_user_attr(OVERRIDES, overrides)
             yield from self._begun(trial, overrides, set())
+
+    def _drawn(self) -> int:
+        """How many trials there are, without those that somebody put in line."""
+        return sum(trial.state != TrialState.WAITING for trial in self._study.get_trials(deepcopy=False))
 
     def _begun(self, trial: Trial, overrides: list[str], reported: set[int]) -> Iterator[Run]:
         """Its run, if there is something to do."""
@@ -110,14 +120,15 @@ class Trials(Watch):
             self._fail(trial, str(refusal))
             return
         run = Run(combination, self._places.of(combination))
+        each = _Trial(trial, run, reported, undecided=bool(reported))
         if run.folder in self._under_way:
-            self._fail(trial, f"repeats trial {self._under_way[run.folder].trial.number}, which is under way")
+            self._under_way[run.folder].twins.append(each)
             return
         standing = run.standing
         if standing.status == "running":
             print_line(f"trial {trial.number} goes on in another process", style="yellow")
             return
-        each = self._under_way[run.folder] = _Trial(trial, run, reported)
+        self._under_way[run.folder] = each
         if self._is_to_prune(each) or standing.status in ("completed", "failed"):
             self._settled(each, standing)
         else:
@@ -129,8 +140,9 @@ class Trials(Watch):
 
     def ended(self, run: Run, status: str, error: str) -> bool:
         each = self._under_way[run.folder]
-        if not each.pruned:
-            self._is_to_prune(each)
+        for one in (each, *each.twins):
+            if not one.pruned:
+                self._is_to_prune(one)
         self._settled(each, settle(run, status, error))
         return self._goes_on(run.standing)
 
@@ -141,41 +153,54 @@ class Trials(Watch):
     def _is_to_prune(self, each: _Trial) -> bool:
         """Reports the epochs that the study does not know. Decided for each in its turn, however late that is."""
         epochs = each.run.combination.settings["trainer"]["max_epochs"]
-        curve = dict(enumerate(Written(each.run.folder, {}).curve(METRIC), start=1))
-        for epoch in sorted(each.reported | set(curve)):
-            if epoch not in each.reported:
-                each.trial.report(curve[epoch], epoch)
+        if each.undecided:
+            each.undecided = False
+            each.pruned = max(each.reported) < epochs and each.trial.should_prune()
+        for epoch, accuracy in _curve(each.run).items():
+            if not each.pruned and epoch not in each.reported:
+                each.trial.report(accuracy, epoch)
                 each.reported.add(epoch)
                 each.pruned = epoch < epochs and each.trial.should_prune()
-            if each.pruned:
-                return True
-        return False
+        return each.pruned
 
     def _settled(self, each: _Trial, standing: Standing) -> None:
         """Tells the study, unless the trial is to go on another time."""
-        del self._under_way[each.run.folder]
-        metric = standing.results.get("metrics", {}).get(METRIC)
-        if each.pruned:
-            why = f"pruned after epoch {max(each.reported)}"
+        self._under_way.pop(each.run.folder, None)
+        for twin in each.twins:
+            self._settled(twin, standing)
+        metric = number((standing.results.get("metrics") or {}).get(METRIC))
+        if standing.status == "failed":
+            self._fail(each.trial, reason(standing))
+        elif each.pruned:
             self._study.tell(each.trial, state=TrialState.PRUNED)
-            self._say(each.trial, f"{why}  {METRIC} {metric:.4g}", "interrupted")
+            self._say(each.trial, f"pruned after epoch {max(each.reported)}", "interrupted")
             if standing.status == "interrupted":
-                write_results(each.run.folder, standing.results | {"error": why})
+                write_results(each.run.folder, pruned(standing.results, max(each.reported)))
         elif standing.status == "completed" and metric is not None:
             self._study.tell(each.trial, metric)
             self._say(each.trial, figures(standing), "completed")
-        elif standing.status in ("completed", "failed"):
-            self._fail(each.trial, reason(standing) or f"{METRIC} was not measured")
+        elif standing.status == "completed":
+            self._fail(each.trial, f"{METRIC} was not measured")
         else:
-            self._say(each.trial, f"{standing.status} {reason(standing)}", "interrupted")
+            began = "interrupted before its first step" if standing.status == "new" else standing.status
+            self._say(each.trial, f"{began} {reason(standing)}".strip(), "interrupted")
 
     def _fail(self, trial: Trial, why: str) -> None:
         trial.set_user_attr(REASON, why)
         self._study.tell(trial, state=TrialState.FAIL)
-        self._say(trial, f"failed {why}", "failed")
+        self._say(trial, f"failed: {why}", "failed")
+        self._stopped |= self._on_error == "stop"
 
     def _say(self, trial: Trial, what: str, status: str) -> None:
         print_line(f"trial {trial.number}: {what}", style=STYLES[status])
 
     def _place(self, run: Run) -> str:
         return f"trial {self._under_way[run.folder].trial.number}:"
+
+
+def _curve(run: Run) -> dict[int, float]:
+    """The accuracy of each epoch from 1 on; of a file that can't be read nothing, and the run goes on."""
+    try:
+        return dict(enumerate(Written(run.folder, {}).curve(METRIC), start=1))
+    except ValueError:
+        return {}
