@@ -40,3 +40,11 @@ def test_runs_that_may_be_averaged_have_the_same_configuration() -> None:
     assert identity(settings) != identity(same)
     other = settings | {"data": {"batch_size": 64, "seed": 0}}
     assert configuration(settings) != configuration(other)
+
+
+def test_one_batch_is_not_all_of_them() -> None:
+    def limited(value: float) -> dict[str, Any]:
+        return SETTINGS | {"trainer": {"limit_train_batches": value, "max_epochs": value}}
+
+    assert identity(limited(1)) != identity(limited(1.0))
+    assert identity(limited(20)) == identity(limited(20.0))

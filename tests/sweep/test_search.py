@@ -73,9 +73,20 @@ def test_a_search_stops_at_a_signal_and_goes_on_with_the_trial(tmp_path: Path, c
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "1 of 2 trials: 1 interrupted\nto do the rest: the same command again" in said
+    assert "outputs/mine: 0 trials, 2 wanted" in said
     assert [trial.state for trial in trials_in(folder)] == [TrialState.RUNNING]
     (run,) = folder.glob("*/results.json")
     assert json.loads(run.read_text())["status"] == "interrupted"
+    two = [start(tmp_path, *arguments) for _ in range(2)]
+    until(lambda: any(process.poll() is not None for process in two))
+    assert sorted(process.poll() or 0 for process in two) == [0, 2]  # one at a time
+    (other,) = (process for process in two if process.poll() is None)
+    other.send_signal(signal.SIGINT)
+    other.communicate(timeout=60)
+    assert [trial.number for trial in trials_in(folder)] == [0]
+    assert (
+        results_of(run.parent)["epochs"] == len(epochs_of(run.parent)) == len(trials_in(folder)[0].intermediate_values)
+    )
 
 
 def test_pruned_trials_are_stopped_in_their_runs(command: Command, tmp_path: Path) -> None:
@@ -119,7 +130,9 @@ def test_trials_that_diverge_are_failed_and_without_any_other_so_is_the_search(
         (("optimizer.lr=1,2", "hydra/launcher=joblib"), "hydra/launcher=joblib: must be local for a search"),
         (("optimizer.lr=1,2", "hydra.sweeper.pruner=medan"), "hydra.sweeper.pruner=medan: must be one of median, hyperband, none; the nearest is median"),
         (("optimizer.lr=interval(0.0,1.0)",), "optimizer.lr=0: must be a number above 0 (in data=digits trainer.accelerator=cpu trainer=smoke optimizer.lr=0)"),
-        (("data.batch_size=interval(16,64)",), "data.batch_size=45.66: must be a whole number of 1 or more (in data=digits trainer.accelerator=cpu trainer=smoke data.batch_size=45.66)"),
+        (("data.batch_size=interval(16,64)",), "data.batch_size=45.66: must be a whole number of 1 or more (in data=digits trainer.accelerator=cpu trainer=smoke data.batch_size=45.66); of whole numbers it is int(interval(...))"),
+        (("seed=range(5,2)",), "seed=range(5,2): must have a number in it"),
+        (("optimizer.lr=1,2", "hydra.launcher=joblib"), "hydra.launcher=joblib: an option is chosen with a slash, hydra/launcher=joblib"),
         (("model=lenet,alexnet",), "data.resize=28: this network takes images of 67 pixels or more, these have 28; the nearest is data.resize=67 (in data=digits trainer.accelerator=cpu trainer=smoke model=alexnet); on_impossible=drop counts such trials as failed"),
         (("optimzer.lr=1,2",), "optimzer.lr"),
     ],

@@ -40,6 +40,8 @@ def test_ranges(line: str, distribution: BaseDistribution, samples: list[object]
 def test_values_are_typed_with_four_digits() -> None:
     assert parsed("optimizer.lr=interval(0,1)").typed(0.012345678) == "optimizer.lr=0.01235"
     assert parsed("optimizer.lr=tag(log,interval(1e-6,0.1))").typed(1.23456e-6) == "optimizer.lr=1.235e-06"
+    assert parsed("optimizer.lr=interval(0.00012345,0.99999)").typed(0.00012345) == "optimizer.lr=0.00012345"
+    assert parsed("optimizer.lr=interval(0.00012345,0.99999)").typed(0.99999) == "optimizer.lr=0.99999"
     assert parsed("data.batch_size=range(16,65,16)").typed(48) == "data.batch_size=48"
     assert parsed("+model=lenet,nin").typed("nin") == "+model=nin"
 
@@ -47,7 +49,10 @@ def test_values_are_typed_with_four_digits() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("lr=tag(lgo,interval(1,2))", "lr=tag(lgo,interval(1,2)): tag lgo: must be log"),
+        ("lr=tag(lgo,interval(1,2))", "lr=tag(lgo,interval(1,2)): tag lgo: must be log, of an interval"),
+        ("n=tag(log,range(1,100))", "n=tag(log,range(1,100)): tag log: must be log, of an interval"),
+        ("lr=tag(log,choice(1,2))", "lr=tag(log,choice(1,2)): tag log: must be log, of an interval"),
+        ("n=range(5,2)", "n=range(5,2): must have a number in it"),
         ("lr=tag(log,interval(0.0,1.0))", r"lr=tag(log,interval(0.0,1.0)): `low > 0` must hold for `log=True`"),
         ("lr=interval(2.0,1.0)", "lr=interval(2.0,1.0): "),
     ],

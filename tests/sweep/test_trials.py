@@ -1,6 +1,7 @@
 """Trials as runs, with training made up: what a run reaches depends on its learning rate alone."""
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any, cast
 
@@ -112,17 +113,14 @@ def told(study: Study) -> list[tuple[TrialState, dict[str, Any], float | None, d
 
 def test_trials_below_the_median_are_pruned_at_the_first_epoch_that_shows_it(study: Study, tmp_path: Path) -> None:
     train(trials_of(study, tmp_path, 12))
-    assert len(study.trials) == 12
-    for number, trial in enumerate(study.trials):
-        before = [each for each in study.trials[:number] if each.state == TrialState.COMPLETE]
-        first = sorted(each.intermediate_values[1] for each in before)
-        is_below = len(before) >= 5 and max(trial.intermediate_values.values()) >= 0
-        median = (first[(len(first) - 1) // 2] + first[len(first) // 2]) / 2 if first else 0.0
-        pruned = is_below and trial.intermediate_values[1] < median
-        if trial.state != TrialState.FAIL:
-            assert (trial.state == TrialState.PRUNED) == pruned
-            assert len(trial.intermediate_values) == (1 if pruned else EPOCHS)
-    assert {TrialState.PRUNED, TrialState.COMPLETE} <= {trial.state for trial in study.trials}
+    trials = [trial for trial in study.trials if trial.state != TrialState.FAIL]
+    assert {trial.state for trial in trials} == {TrialState.PRUNED, TrialState.COMPLETE}
+    for place, trial in enumerate(trials):
+        first = [each.intermediate_values[1] for each in trials[:place] if each.state == TrialState.COMPLETE]
+        # The median pruner lets five trials go first.
+        pruned = len(first) >= 5 and trial.intermediate_values[1] < statistics.median(first)
+        assert (trial.state == TrialState.PRUNED) == pruned
+        assert len(trial.intermediate_values) == (1 if pruned else EPOCHS)
 
 
 def test_a_pruned_run_says_so(study: Study, tmp_path: Path) -> None:
@@ -186,6 +184,51 @@ def test_a_run_that_is_there_is_not_repeated(study: Study, tmp_path: Path) -> No
     assert trial.value == pytest.approx(1 - float(run.combination.typed["optimizer.lr"]))
     assert list(trial.intermediate_values) == [1, 2, 3, 4]
     assert Standing.of(run.folder).status == "completed"
+
+
+def test_a_search_that_was_killed_behind_a_report_asks_again(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    train(trials_of(study, tmp_path, 6))
+    ended = len(study.trials)
+    assert sum(trial.state == TrialState.COMPLETE for trial in study.trials) >= 5
+    run = next(iter(trials_of(study, tmp_path, ended + 1, values="interval(0.85,0.89)")))  # far below the median
+    write(run, 1, status="interrupted", error="SIGTERM")
+    optuna.trial.Trial(study, study.trials[-1]._trial_id).report(0.01, 1)  # and no more
+    assert list(trials_of(opened(tmp_path), tmp_path, ended + 1, values="interval(0.85,0.89)")) == []
+    assert study.trials[-1].state == TrialState.PRUNED
+
+
+def test_a_failure_is_none_of_the_accuracy(study: Study, tmp_path: Path) -> None:
+    train(trials_of(study, tmp_path, 6))
+    ended = len(study.trials)
+    trials = trials_of(study, tmp_path, ended + 1, values="interval(0.85,0.89)")
+    run = next(iter(trials))
+    write(run, 1, status="failed", error="the loss is not finite")
+    assert list(trials.unwanted()) == [run]
+    trials.ended(run, "failed", "unheard of")
+    assert study.trials[-1].state == TrialState.FAIL
+    assert study.trials[-1].user_attrs["reason"] == "the loss is not finite"
+
+
+def test_a_refused_trial_stops_a_search_that_stops_at_failures(study: Study, tmp_path: Path) -> None:
+    assert list(trials_of(study, tmp_path, 5, on_error="stop", values="interval(0.95,0.99)")) == []
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL]
+
+
+def test_files_that_cannot_be_read_stop_no_search(study: Study, tmp_path: Path) -> None:
+    trials = trials_of(study, tmp_path, 1)
+    run = next(iter(trials))
+    write(run, 1, status="completed", metrics=None)
+    (run.folder / "metrics.csv").write_text("val/acc\nx\n")
+    assert list(trials.unwanted()) == []
+    assert trials.ended(run, "failed", "unheard of")
+    assert study.trials[0].user_attrs["reason"] == "val/acc was not measured"
+
+
+def test_trials_put_in_line_from_outside_come_first(study: Study, tmp_path: Path) -> None:
+    study.enqueue_trial({"optimizer.lr": 0.25})
+    train(trials_of(study, tmp_path, 2))
+    assert [trial.params["optimizer.lr"] == 0.25 for trial in study.trials] == [True, False]
 
 
 def test_a_trial_that_was_drawn_and_no_more_is_failed(study: Study, tmp_path: Path) -> None:
