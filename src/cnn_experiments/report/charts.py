@@ -192,7 +192,7 @@ def _cut(axes: Axes, last: Sequence[float], highest: Sequence[float]) -> float:
 def _legend(picture: Figure, axes: Axes, most: int) -> None:
     """In as many columns as its words leave room for."""
     longest = max((len(str(label)) for label in axes.get_legend_handles_labels()[1]), default=1)
-    picture.legend(loc="outside lower center", ncols=max(1, min(most, _LETTERS // (longest + 6))))
+    picture.legend(loc="outside lower center", ncols=max(1, min(most, _LETTERS // (longest + 5))))
 
 
 def _cut_off(label: str) -> str:

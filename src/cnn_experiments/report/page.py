@@ -57,7 +57,7 @@ def _pictures(made: Leaderboard, board: Board, number: int) -> list[tuple[str, M
     few = f", the best {MOST_CURVES} of {len(board.groups)}" if len(board.groups) > MOST_CURVES else ""
     line = "the line joins those that none beats in both; numbers are ranks, ▾ lies lower"
     drawn = [
-        (f"{board.metric} by epoch, mean over the seeds; what lies lower is cut off{few}", curves(board, board.metric)),
+        (f"{board.metric} by epoch, mean over the seeds{few}; what lies lower is cut off", curves(board, board.metric)),
         (f"train/loss by epoch, mean over the seeds{few}", curves(board, "train/loss")),
         (f"Accuracy and size: {line}", against_cost(board, "parameters", lambda group: group.parameters, link)),
         (
