@@ -73,7 +73,7 @@ def against_cost(
     board: Board, name: str, cost: Callable[[Group], float | None], link: Callable[[Group], str]
 ) -> Markup | None:
     """Accuracy against a cost, and the line of the groups that none beats in both; None where no costs differ."""
-    points = {group: (x, board.ranked(group).mean) for group in board.groups if (x := cost(group))}
+    points = {group: (x, board.accuracy(group)) for group in board.groups if (x := cost(group))}
     if len({x for x, _ in points.values()}) < 2:
         return None
     front = pareto_front(list(points.values()))
@@ -121,7 +121,7 @@ def heat_map(board: Board) -> Markup | None:
         return None
     (row_key, rows), (column_key, columns) = varied.items()
     means = {
-        (word(group.varied[row_key]), word(group.varied[column_key])): board.ranked(group).mean
+        (word(group.varied[row_key]), word(group.varied[column_key])): board.accuracy(group)
         for group in reversed(board.groups)  # of several, the best
     }
     accuracies = list(means.values())

@@ -118,11 +118,9 @@ class Board:
         """The one with the highest mean."""
         return self.groups[0]
 
-    def ranked(self, group: Group) -> Sample:
-        """What a group is in its place by."""
-        sample = group.val if self.metric == "val/acc" else group.test
-        assert sample is not None
-        return sample
+    def accuracy(self, group: Group) -> float:
+        """What a group is in its place by, the mean over its seeds."""
+        return _mean(group, self.metric)
 
     @staticmethod
     def difference(one: Group, other: Group) -> Sample | None:
@@ -150,13 +148,12 @@ class Leaderboard:
 
     @cached_property
     def makers(self) -> list[str]:
-        """Every commit and torch that runs were made with."""
+        """The commits and the versions of torch that runs were made with, where there are several."""
         runs = [run for board in self.boards for group in board.groups for run in group.runs]
         commits = {str(run.results["git_commit"])[:7] for run in runs if run.results.get("git_commit")}
         torches = {str(torch) for run in runs if (torch := (run.results.get("versions") or {}).get("torch"))}
-        return [f"commits {', '.join(sorted(commits))}"] * (len(commits) > 1) + [
-            f"torch {', '.join(sorted(torches))}"
-        ] * (len(torches) > 1)
+        found = {"commits": commits, "torch": torches}
+        return [f"{name} {', '.join(sorted(each))}" for name, each in found.items() if len(each) > 1]
 
     @cached_property
     def statuses(self) -> Counter[str]:
@@ -189,16 +186,18 @@ def leaderboard(runs: Sequence[Run]) -> Leaderboard:
             metric = "val/acc" if each.val is not None else "test/acc"
             boards.setdefault((_title(each.anyone), metric), []).append(each)
     return Leaderboard(
-        boards=[_board(title, metric, boards[title, metric], keys) for title, metric in sorted(boards)],
+        boards=[
+            Board(title, metric, sorted(boards[title, metric], key=lambda group: -_mean(group, metric)), keys)
+            for title, metric in sorted(boards)
+        ],
         without_result=[each for each in groups if each.test is None and each.val is None],
         repeated=repeated,
         keys=keys,
     )
 
 
-def _board(title: str, metric: str, groups: list[Group], keys: Sequence[str]) -> Board:
-    board = Board(title, metric, groups, keys)
-    return Board(title, metric, sorted(groups, key=lambda group: -board.ranked(group).mean), keys)
+def _mean(group: Group, metric: str) -> float:
+    return statistics.fmean(group.by_seed(metric).values())
 
 
 def _configuration(run: Run) -> str:

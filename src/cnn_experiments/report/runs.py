@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -22,9 +23,9 @@ _LATER = {
     "images_per_second": dict,
     "parameters": int,
     "multiply_adds": int,
+    "versions": dict,
 }
 """What one may hold besides, or null."""
-
 
 CURVES = ("val/acc", "test/acc", "train/loss")
 """Figures that reports show by epoch."""
@@ -58,17 +59,20 @@ class Run:
         Raises:
             ValueError: there is something else than a number in it, or in the column of the epochs.
         """
+        values = [float(row[figure]) for row in self._epochs if row.get(figure)]
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"{figure} is not finite")
+        return values
+
+    @cached_property
+    def _epochs(self) -> list[dict[str, str]]:
         try:
             with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if int(row.get("epoch") or 1)]
+                return [row for row in csv.DictReader(file) if int(row.get("epoch") or 1)]
         except FileNotFoundError:
             return []
         except (csv.Error, OSError) as error:
             raise ValueError(str(error)) from error
-        values = [float(row[figure]) for row in rows if row.get(figure)]
-        if not all(map(math.isfinite, values)):
-            raise ValueError(f"{figure} is not finite")
-        return values
 
 
 def number(value: Any) -> float | None:
