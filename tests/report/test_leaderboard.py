@@ -131,7 +131,16 @@ def test_several_processes_are_no_seeds_of_one(make: MakeRun, tmp_path: Path) ->
     make("b", "one", 1, val=0.5, test=0.5, processes=8)
     made = board(tmp_path)
     assert [group.seeds for group in made.boards[0].groups] == [[0], [1]]
+    assert [group.label for group in made.boards[0].groups] == ["one in 1 processes", "one in 8 processes"]
     assert made.devices == ["8 x cpu (AMD EPYC)", "cpu (AMD EPYC)"]
+
+
+def test_a_run_that_died_early_is_with_its_group(make: MakeRun, tmp_path: Path) -> None:
+    make("a", "one", 0, val=0.9, test=0.9, processes=8)
+    make("b", "one", 1, val=None, test=None, status="failed", error="x", parameters=None, processes=None)
+    (one,) = board(tmp_path).boards[0].groups
+    assert {status: len(runs) for status, runs in one.others.items()} == {"failed": 1}
+    assert one.label == "one"
 
 
 def test_what_a_search_gave_up_is_told_so(make: MakeRun, tmp_path: Path) -> None:

@@ -145,6 +145,13 @@ def test_a_curve_that_cannot_be_read_is_left_out(make: MakeRun, tmp_path: Path) 
     assert text.count("1 a<") == 1
 
 
+def test_a_lone_run_shows_all_of_its_curve(make: MakeRun, tmp_path: Path) -> None:
+    make("a", "a", 0, 0.9, 0.9, curves={"epoch": [1, 2, 3], "val/acc": [0.8, 0.85, 0.9]})
+    text, _ = read(tmp_path)
+    ticks = [float(tick) for tick in re.findall(r">(0\.\d+)</text>", text)]
+    assert min(ticks) <= 0.81
+
+
 def test_names_in_the_page_are_there_once(make: MakeRun, tmp_path: Path) -> None:
     sweep(make)
     text, _ = read(tmp_path)

@@ -57,7 +57,8 @@ def test_a_curve_that_cannot_be_read_is_named(make_run: MakeRun, tmp_path: Path)
             path.write_bytes(content.encode() if isinstance(content, str) else content)
     lines = damaged_curves(find([tmp_path / "runs"])[0])
     assert [Path(line.partition(": ")[0]).parent.name for line in lines] == ["b", "c", "d", "e", "f"]
-    assert all(line.endswith("; its curves are left out") for line in lines)
+    assert [line.rpartition("; ")[2] for line in lines[:2]] == ["no curve of val/acc"] * 2
+    assert {line.rpartition("; ")[2] for line in lines[2:]} == {"no curve of val/acc, test/acc, train/loss"}
 
 
 def test_figures_are_finite_numbers() -> None:

@@ -77,7 +77,7 @@ def test_the_answer_is_as_sure_as_the_seeds(make: MakeRun, tmp_path: Path, tests
 
 
 def test_what_has_no_result_is_told(made: Leaderboard) -> None:
-    assert remarks(made, ["x/results.json: cut"]) == [
+    assert remarks(made, ["damaged, skipped: x/results.json: cut"]) == [
         "on cpu (AMD EPYC)",
         "without a result: d: 1 failed (RuntimeError: no)",
         "damaged, skipped: x/results.json: cut",
@@ -107,10 +107,12 @@ def test_numbers_sort_as_numbers(make: MakeRun, tmp_path: Path) -> None:
 def test_figures_of_another_device_are_behind(make: MakeRun, tmp_path: Path) -> None:
     make("a", "slow", 0, 0.8, 0.8, seconds={"fit": 50.0, "test": 1.0})
     make("b", "slower", 0, 0.8, 0.8, seconds={"fit": 90.0, "test": 1.0})
-    make("c", "gpu", 0, 0.8, 0.8, seconds={"fit": 1.0, "test": 1.0}, device="cuda (NVIDIA H200)")
+    for name, fit in {"gpu": 0.3, "faster": 0.29, "slowest": 0.32}.items():
+        make(name, name, 0, 0.8, 0.8, seconds={"fit": fit, "test": 1.0}, device="cuda (NVIDIA H200)")
     made = leaderboard(find([tmp_path / "runs"])[0])
-    by_name = {column.name: column for column in columns(made)}
-    assert [group.label for group in in_order(made.boards[0], by_name["seconds"])] == ["slow", "slower", "gpu"]
+    seconds = next(column for column in columns(made) if column.name == "seconds")
+    order = [group.label for group in in_order(made.boards[0], seconds)]
+    assert order == ["slow", "slower", "faster", "gpu", "slowest"]
 
 
 def test_words_of_a_run_are_printed_as_they_are(make: MakeRun, tmp_path: Path) -> None:
@@ -127,9 +129,9 @@ def test_words_of_a_run_are_printed_as_they_are(make: MakeRun, tmp_path: Path) -
 
 def test_runs_of_several_makes_are_told(make: MakeRun, tmp_path: Path) -> None:
     make("a0", "a", 0, 0.8, 0.8, git_commit="1" * 40)
-    make("b0", "b", 0, 0.7, 0.7, git_commit="2" * 40)
+    make("b0", "b", 0, 0.7, 0.7, git_commit="1" * 40 + "-dirty")
     made = leaderboard(find([tmp_path / "runs"])[0])
-    assert "not all of one make: commits 1111111, 2222222" in remarks(made, [])
+    assert "not all of one make: commits 1111111, 1111111-dirty" in remarks(made, [])
 
 
 def test_a_run_that_goes_on_says_how_far_it_is(make: MakeRun, tmp_path: Path) -> None:

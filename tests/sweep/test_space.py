@@ -37,6 +37,14 @@ def test_ranges(line: str, distribution: BaseDistribution, samples: list[object]
     assert made.key == line.partition("=")[0]
 
 
+def test_values_are_numbers_where_they_are_numbers() -> None:
+    assert parsed("lr=1e-3,1e-2").values == [1e-3, 1e-2]
+    assert parsed("lr=tag(log,interval(1e-5,0.1))").values[0] == 1e-5
+    assert parsed("flip=true,false").values == [True, False]
+    assert parsed("model=lenet,nin").values == ["lenet", "nin"]
+    assert parsed("depths=[2,2],[4]").values == ["[2, 2]", "[4]"]
+
+
 def test_values_are_typed_with_four_digits() -> None:
     assert parsed("optimizer.lr=interval(0,1)").typed(0.012345678) == "optimizer.lr=0.01235"
     assert parsed("optimizer.lr=tag(log,interval(1e-6,0.1))").typed(1.23456e-6) == "optimizer.lr=1.235e-06"

@@ -245,3 +245,15 @@ def test_a_run_that_is_drawn_again_meanwhile_counts_for_both(study: Study, tmp_p
     assert trials.ended(run, "failed", "unheard of")
     assert [(trial.state, trial.value) for trial in study.trials] == [(TrialState.COMPLETE, 0.5)] * 2
     assert [list(trial.intermediate_values) for trial in study.trials] == [[1, 2, 3, 4]] * 2
+
+
+def test_a_twin_is_given_up_with_its_run(study: Study, tmp_path: Path) -> None:
+    train(trials_of(study, tmp_path, 6))
+    ended = len(study.trials)
+    trials = trials_of(study, tmp_path, ended + 2, values="interval(0.85,0.85)")
+    (run,) = trials
+    trials.started(run)
+    write(run, 1, status="interrupted", error="SIGTERM")
+    assert list(trials.unwanted()) == [run]
+    assert trials.ended(run, "interrupted", "SIGTERM")
+    assert [trial.state for trial in study.trials[ended:]] == [TrialState.PRUNED] * 2

@@ -9,7 +9,10 @@ from cnn_experiments.errors import Refusal
 
 
 def main() -> None:
-    """Prints and writes the leaderboard, or with `--published` the ledger. Exit status 2 for bad input."""
+    """Prints and writes the leaderboard, or with `--published` the ledger. Exit status 2 for bad input.
+
+    It is 1 where the leaderboard can't be written to a folder that was asked for.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m cnn_experiments.report",
         description="The leaderboard of some runs, finished or not, from their results.json and metrics.csv alone.",
@@ -43,7 +46,9 @@ def main() -> None:
             if arguments.to is not None and arguments.to.exists() and not arguments.to.is_dir():
                 raise Refusal(f"--to={arguments.to}: must be a folder; this is a file")
             to = folders[0] if arguments.to is None and len(folders) == 1 else arguments.to
-            show(folders, to, "rank" if arguments.sort is None else arguments.sort)
+            written = show(folders, to, "rank" if arguments.sort is None else arguments.sort)
+            if arguments.to is not None and not written:
+                sys.exit(1)
             if to is None:
                 print_line("not written: of several folders, --to=FOLDER says where")
     except Refusal as refusal:

@@ -64,7 +64,8 @@ def curves(board: Board, figure: str) -> Markup | None:
             axes.plot(range(1, len(curve) + 1), curve, color=colour, label=label, marker=marker, linewidth=1.6)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if figure.endswith("/acc"):
-            _cut(axes, [curve[-1] for curve in means.values()], [max(curve) for curve in means.values()])
+            values = [value for curve in means.values() for value in curve]
+            _cut(axes, values, _floor([curve[-1] for curve in means.values()]))
         _legend(picture, axes, most=2)
         return _svg(picture, f"{figure} by epoch")
 
@@ -86,7 +87,7 @@ def against_cost(
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_locator(NullLocator())
         accuracies = [y for _, y in points.values()]
-        floor = _cut(axes, accuracies, accuracies)
+        floor = _cut(axes, accuracies, _floor(accuracies))
         axes.step(*zip(*front, strict=True), where="post", color=_INK, alpha=0.6, linewidth=1, zorder=1)
         for group, (x, y) in points.items():
             numbered = (x, y) in front or len(points) <= _MOST_NUMBERED
@@ -125,7 +126,7 @@ def heat_map(board: Board) -> Markup | None:
         for group in reversed(board.groups)  # of several, the best
     }
     accuracies = list(means.values())
-    normalised = Normalize(_floor(accuracies), max(accuracies), clip=True)
+    normalised = Normalize(max(_floor(accuracies), min(accuracies)), max(accuracies), clip=True)
     names = short_names(board.keys)
     with mpl.rc_context(_STYLE | {"axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
         picture, axes = _chart(names[column_key], names[row_key])
@@ -178,12 +179,12 @@ def _order(value: Any) -> tuple[bool, Any]:
 
 def _floor(accuracies: Sequence[float]) -> float:
     """Two and a half times the errors of the best, or half of the groups. One at chance would press the others flat."""
-    return max(min(accuracies), min(1 - 2.5 * (1 - max(accuracies)), statistics.median(accuracies)))
+    return min(1 - 2.5 * (1 - max(accuracies)), statistics.median(accuracies))
 
 
-def _cut(axes: Axes, last: Sequence[float], highest: Sequence[float]) -> float:
+def _cut(axes: Axes, values: Sequence[float], floor: float) -> float:
     """Leaves out what lies below the floor, and returns what is the lowest shown."""
-    floor, top = _floor(last), max(highest)
+    floor, top = max(floor, min(values)), max(values)
     margin = 0.08 * (top - floor) or 0.01
     axes.set_ylim(floor - margin, top + margin)
     return floor

@@ -10,14 +10,14 @@ from cnn_experiments.report.runs import Run, number
 from cnn_experiments.report.samples import Sample
 from cnn_experiments.report.setup import short_names
 
-_APART = 1e15
+_APART = 1e9
 """Orders the figures of one device before those of the next."""
 _MOST_TOLD = 10
 VERDICTS = {1: "better", 0: "open", -1: "worse"}
 """By the sign that an interval has."""
 LEGEND = (
     "± standard deviation (ddof 1) over the seeds; [95 % interval of the mean, Student's t, 0 and 1 being no limits]",
-    "difference: of test accuracy to the best's, over the seeds both have; open: 0 in its interval, or all equal",
+    "difference: test accuracy less the best's, over shared seeds; open: 0 in its interval, or all equal; 1 seed: none",
     "each interval holds in 95 % of cases by itself: of twenty differences that are none, one looks like one",
     "images/s in training, seconds of training and test, MiB at the peak: medians over the runs",
 )
@@ -133,11 +133,11 @@ def remarks(made: Leaderboard, damaged: Iterable[str]) -> list[str]:
         without.append(f"{group.label}: {_told(group.others)}{_listed(reasons)}")
     lines += [f"without a result: {line}" for line in without[:_MOST_TOLD]]
     if len(without) > _MOST_TOLD:
-        lines.append(f"without a result: {len(without) - _MOST_TOLD} more groups, all in the CSV file")
+        lines.append(f"without a result: {len(without) - _MOST_TOLD} more groups")
     if made.repeated:
         newer = [str(run.folder) for run in made.repeated]
         lines.append(f"not counted, there is a newer run with the seed: {_few(newer)}")
-    return lines + [f"damaged, skipped: {line}" for line in damaged]
+    return [*lines, *damaged]
 
 
 def _so_far(run: Run) -> str:
@@ -192,7 +192,7 @@ def _cost(
         measured = figure(group)
         told = [f"{format(value / unit, form)} {letter.get(device, '')}".strip() for device, value in measured.items()]
         apart = -_APART if high_first else _APART
-        order = [value + apart * made.devices.index(device) for device, value in measured.items()]
+        order = [value / unit + apart * made.devices.index(device) for device, value in measured.items()]
         return Cell(", ".join(told), order=order[0] if order else None)
 
     return cell

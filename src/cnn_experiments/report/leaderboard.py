@@ -150,7 +150,8 @@ class Leaderboard:
     def makers(self) -> list[str]:
         """The commits and the versions of torch that runs were made with, where there are several."""
         runs = [run for board in self.boards for group in board.groups for run in group.runs]
-        commits = {str(run.results["git_commit"])[:7] for run in runs if run.results.get("git_commit")}
+        hashes = (str(run.results["git_commit"]) for run in runs if run.results.get("git_commit"))
+        commits = {f"{each[:7]}{each[40:]}" for each in hashes}  # with -dirty behind it
         torches = {str(torch) for run in runs if (torch := (run.results.get("versions") or {}).get("torch"))}
         found = {"commits": commits, "torch": torches}
         return [f"{name} {', '.join(sorted(each))}" for name, each in found.items() if len(each) > 1]
@@ -176,8 +177,7 @@ def leaderboard(runs: Sequence[Run]) -> Leaderboard:
         makes = _of_one_make(group)
         for same in makes:
             counted, others, again = _one_for_each_seed(same)
-            setup, size = same[0].setup, same[0].results.get("parameters")
-            beside = f" of {size:,} parameters" if len(makes) > 1 and size is not None else ""
+            setup, beside = same[0].setup, _beside(_make(same[0]), set(map(_make, group)))
             groups.append(Group({key: setup.value(key) for key in keys}, counted, others, beside))
             repeated += again
     boards: dict[tuple[str, str], list[Group]] = {}
@@ -208,20 +208,36 @@ def _configuration(run: Run) -> str:
     if shared is None:  # written by something else than this program's newest version
         typed = {key: value for key, value in told.typed.items() if key not in SEEDS}
         shared = [dict(told.options), typed, *(results.get(key) for key in ("protocol", "precision"))]
-    # In every process there is a batch of data.batch_size images: of several, the step is another.
-    shared = [shared, results.get("processes") or 1]
     return json.dumps([shared, *(told.value(key) for key in FOR_SPEED)], sort_keys=True)
 
 
 def _of_one_make(runs: Sequence[Run]) -> list[list[Run]]:
-    """Apart where the network is not the same: its code was changed in between."""
-    makes: dict[Any, list[Run]] = {}
+    """Apart where the network is not the same, because its code was changed, or the number of processes.
+
+    In each process there is a batch of data.batch_size images: of several, the step is another. A run that died before
+    it could say is with the first.
+    """
+    makes: dict[tuple[int, int], list[Run]] = {}
     unknown: list[Run] = []
     for run in runs:
-        make = run.results.get("parameters")
+        make = _make(run)
         (unknown if make is None else makes.setdefault(make, [])).append(run)
     first, *others = makes.values() or [[]]
     return [first + unknown, *others]
+
+
+def _make(run: Run) -> tuple[int, int] | None:
+    """Parameters and processes."""
+    parameters = run.results.get("parameters")
+    return None if parameters is None else (parameters, run.results.get("processes") or 1)
+
+
+def _beside(make: tuple[int, int] | None, makes: set[tuple[int, int] | None]) -> str:
+    """What tells it from the others, in words."""
+    if make is None:
+        return ""
+    parameters, processes = (len(set(each)) > 1 for each in zip(*(makes - {None}), strict=True))
+    return f"{f' of {make[0]:,} parameters' if parameters else ''}{f' in {make[1]} processes' if processes else ''}"
 
 
 def _one_for_each_seed(runs: Sequence[Run]) -> tuple[list[Run], dict[str, list[Run]], list[Run]]:

@@ -54,25 +54,27 @@ class Run:
         return number(self.results["metrics"].get(name))
 
     def curve(self, figure: str) -> list[float]:
-        """A column of metrics.csv, such as test/acc, one value an epoch; empty where it was not measured.
+        """A column of metrics.csv, one of CURVES, with one value an epoch; empty where it was not measured.
 
         Raises:
             ValueError: there is something else than a number in it, or in the column of the epochs.
         """
-        values = [float(row[figure]) for row in self._epochs if row.get(figure)]
-        if not all(map(math.isfinite, values)):
-            raise ValueError(f"{figure} is not finite")
-        return values
+        found = self._curves[figure]
+        if isinstance(found, str):
+            raise ValueError(found)
+        return found
 
     @cached_property
-    def _epochs(self) -> list[dict[str, str]]:
+    def _curves(self) -> dict[str, list[float] | str]:
+        """All of CURVES, or why there is none."""
         try:
             with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-                return [row for row in csv.DictReader(file) if int(row.get("epoch") or 1)]
+                rows = [row for row in csv.DictReader(file) if int(row.get("epoch") or 1)]
         except FileNotFoundError:
-            return []
-        except (csv.Error, OSError) as error:
-            raise ValueError(str(error)) from error
+            rows = []
+        except (csv.Error, OSError, ValueError) as error:
+            return dict.fromkeys(CURVES, str(error))
+        return {figure: _numbers(row.get(figure) for row in rows) for figure in CURVES}
 
 
 def number(value: Any) -> float | None:
@@ -85,12 +87,27 @@ def damaged_curves(runs: Iterable[Run]) -> list[str]:
     """A line on each run whose metrics.csv can't be read."""
     lines = []
     for run in runs:
-        try:
-            for figure in CURVES:
-                run.curve(figure)
-        except ValueError as error:
-            lines.append(f"{run.folder / 'metrics.csv'}: {in_one_line(error)}; its curves are left out")
+        missing = {figure: why for figure in CURVES if (why := _why_no_curve(run, figure))}
+        if missing:
+            reason = next(iter(missing.values()))
+            lines.append(f"{run.folder / 'metrics.csv'}: {reason}; no curve of {', '.join(missing)}")
     return lines
+
+
+def _why_no_curve(run: Run, figure: str) -> str | None:
+    try:
+        run.curve(figure)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _numbers(cells: Iterable[str | None]) -> list[float] | str:
+    try:
+        values = [float(cell) for cell in cells if cell]
+    except ValueError as error:
+        return str(error)
+    return values if all(map(math.isfinite, values)) else "a figure is not finite"
 
 
 def find(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:

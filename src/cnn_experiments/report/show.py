@@ -16,7 +16,7 @@ from cnn_experiments.settings import near
 _NAME = "leaderboard"
 
 
-def show(folders: Sequence[Path], to: Path | None, by: str = "rank", *, printed: bool = True) -> None:
+def show(folders: Sequence[Path], to: Path | None, by: str = "rank", *, printed: bool = True) -> bool:
     """Prints the leaderboard of the runs in some folders, and writes it, if that can be done.
 
     Args:
@@ -25,13 +25,17 @@ def show(folders: Sequence[Path], to: Path | None, by: str = "rank", *, printed:
         by: the column that the printed tables are in the order of.
         printed: whether it is.
 
+    Returns:
+        Whether it is written where it was to be.
+
     Raises:
         Refusal: there are no runs, or no such column.
     """
     runs, damaged = find(folders)
     if not runs:
         raise Refusal(f"{folders[0]}: there is no run that can be read; {damaged[0]}")
-    damaged += damaged_curves(runs)
+    damaged = [f"damaged, skipped: {line}" for line in damaged]
+    damaged += [f"damaged: {line}" for line in damaged_curves(runs)]
     made = leaderboard(runs)
     shown = columns(made)
     named = {column.name: column for column in shown}
@@ -40,7 +44,7 @@ def show(folders: Sequence[Path], to: Path | None, by: str = "rank", *, printed:
     if printed:
         _print(made, damaged, shown, named[key])
     if to is None:
-        return
+        return True
     from cnn_experiments.report.page import page  # matplotlib takes its time
 
     title = " ".join(str(short(folder.absolute())) for folder in folders)
@@ -53,6 +57,8 @@ def show(folders: Sequence[Path], to: Path | None, by: str = "rank", *, printed:
         print_line(f"written: {', '.join(map(str, _write(to, texts)))}")
     except OSError as error:
         print_line(f"not written to {to}: {error.strerror}", style="yellow")
+        return False
+    return True
 
 
 def _print(made: Leaderboard, damaged: Sequence[str], shown: Sequence[Column], by: Column) -> None:

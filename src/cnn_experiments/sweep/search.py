@@ -13,9 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import URL
 from sqlalchemy.exc import DatabaseError
-from yaml import safe_load
 
-from cnn_experiments import hparams
 from cnn_experiments.combination import Combination
 from cnn_experiments.console import print_line, print_table
 from cnn_experiments.errors import Refusal
@@ -96,8 +94,8 @@ def search(
     epochs = [settings["trainer"]["max_epochs"], *(n for each in space if each.key == _EPOCHS for n in each.samples)]
     study.pruner = pruner_of(pruner, max(map(int, epochs)))
     print_line(f"{short(folder.absolute())}: {len(study.get_trials(deepcopy=False))} trials, {trials} wanted")
-    if not study.get_trials(deepcopy=False):
-        hparams.columns(folder, {each.key: [safe_load(str(sample)) for sample in each.samples] for each in space})
+    searched = {each.key: each.values for each in space}
+    write_columns(folder, [], searched)
     runs = Trials(
         study,
         space,
@@ -113,11 +111,12 @@ def search(
         _tell(folder, study, space, trials)
         raise
     finally:
-        write_columns(folder, [])
+        write_columns(folder, [], searched)
         release(folder)
     _tell(folder, study, space, trials)
     _tell_best(study)
-    show([folder], to=folder, printed=False)
+    if any(folder.glob("*/results.json")):
+        show([folder], to=folder, printed=False)
     complete = study.get_trials(states=[TrialState.COMPLETE])
     ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
     return 0 if complete and len(ended) >= trials else 1
@@ -189,7 +188,7 @@ def _study(file: Path, space: Iterable[Parameter], fixed: Iterable[str]) -> Stud
             storage=optuna.storages.RDBStorage(url), study_name="search", direction="maximize", load_if_exists=True
         )
     except DatabaseError as error:
-        raise Refusal(f"{file}: must be a study of this program ({error.orig})") from error
+        raise Refusal(f"{file}: can't be used as a study ({error.orig})") from error
     told = {
         _SPACE: sorted(str(each.override.input_line) for each in space),
         _FIXED: sorted(line for line in fixed if line.lstrip("+").partition("=")[0] not in OF_A_SWEEP),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.override_parser.types import IntervalSweep, Override, Sweep
+from hydra.core.override_parser.types import IntervalSweep, Override
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from cnn_experiments.errors import Refusal
@@ -38,6 +38,12 @@ class Parameter:
         low, high = self.distribution.low, self.distribution.high
         return [low, high] if isinstance(low, int) else [low, low + 0.6180 * (high - low), high]
 
+    @property
+    def values(self) -> list[Any]:
+        """What a run's setting may be: the samples as numbers where they are numbers."""
+        drawn = self.override.sweep_iterator() if self.override.is_choice_sweep() else self.samples
+        return [value if isinstance(value, int | float) else str(value) for value in drawn]
+
     def typed(self, value: Any) -> str:
         """An override with a value; numbers have four digits, that they can be read."""
         text = str(value)
@@ -61,8 +67,8 @@ def parameter(override: Override) -> Parameter:
 
 def _distribution(override: Override) -> BaseDistribution:
     interval = override.value()
-    assert isinstance(interval, Sweep)
-    if wrong := interval.tags - ({"log"} if override.is_interval_sweep() else set()):
+    tags: set[str] = getattr(interval, "tags", set())
+    if wrong := tags - ({"log"} if override.is_interval_sweep() else set()):
         raise ValueError(f"tag {', '.join(sorted(wrong))}: must be log, of an interval")
     if isinstance(interval, IntervalSweep):
         low, high = interval.start, interval.end

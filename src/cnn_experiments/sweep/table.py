@@ -1,7 +1,8 @@
 """The table of a sweep in TensorBoard's HParams tab."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cnn_experiments import hparams
 from cnn_experiments.identity import SEEDS, effective
@@ -10,8 +11,14 @@ from cnn_experiments.report.setup import Setup, varied
 from cnn_experiments.sweep.run import Run
 
 
-def write_columns(folder: Path, runs: Iterable[Run]) -> None:
-    """Gives the table exactly what varies, among these runs and those that are in the sweep's folder already."""
+def write_columns(folder: Path, runs: Iterable[Run], searched: Mapping[str, Sequence[Any]] | None = None) -> None:
+    """Gives the table exactly what varies, among these runs and those that are in the sweep's folder already.
+
+    Args:
+        folder: the sweep's.
+        runs: those that are planned.
+        searched: settings of which a search draws the values, with some of these.
+    """
     setups = {run.folder: _setup(run) for run in runs}
     there = find([folder])[0] if any(folder.glob("*/results.json")) else []
     setups |= {run.folder: run.setup for run in there if run.folder not in setups}
@@ -19,7 +26,10 @@ def write_columns(folder: Path, runs: Iterable[Run]) -> None:
     keys = varied(told)
     keys += [key for key in SEEDS if len({setup.value(key) for setup in told}) > 1 and _is_typed(key, told)]
     folder.mkdir(parents=True, exist_ok=True)
-    hparams.columns(folder, {key: [setup.value(key) for setup in told] for key in keys})
+    shown = {key: [*values] for key, values in (searched or {}).items()}
+    for key in keys:
+        shown.setdefault(key, []).extend(setup.value(key) for setup in told)
+    hparams.columns(folder, shown)
 
 
 def _setup(run: Run) -> Setup:

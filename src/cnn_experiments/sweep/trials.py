@@ -94,11 +94,13 @@ class Trials(Watch):
     def __iter__(self) -> Iterator[Run]:
         """The runs to do: those of trials that were interrupted, then those of new ones."""
         for frozen in self._study.get_trials(states=[TrialState.RUNNING]):
+            if self._stopped:
+                return
             trial = Trial(self._study, frozen._trial_id)
             if OVERRIDES in frozen.user_attrs:
                 yield from self._begun(trial, frozen.user_attrs[OVERRIDES], set(frozen.intermediate_values))
             else:
-                self._fail(trial, "the search was killed before it began")
+                self._tell_failure(trial, "the search was killed before it began")
         while not self._stopped and (number := self._drawn()) < self._runs:
             self._study.sampler = self._sampler(number)
             with in_one_piece():
@@ -167,6 +169,7 @@ class Trials(Watch):
         """Tells the study, unless the trial is to go on another time."""
         self._under_way.pop(each.run.folder, None)
         for twin in each.twins:
+            twin.pruned |= each.pruned  # whose run has stopped
             self._settled(twin, standing)
         metric = number((standing.results.get("metrics") or {}).get(METRIC))
         if standing.status == "failed":
@@ -186,10 +189,13 @@ class Trials(Watch):
             self._say(each.trial, f"{began} {reason(standing)}".strip(), "interrupted")
 
     def _fail(self, trial: Trial, why: str) -> None:
+        self._tell_failure(trial, why)
+        self._stopped |= self._on_error == "stop"
+
+    def _tell_failure(self, trial: Trial, why: str) -> None:
         trial.set_user_attr(REASON, why)
         self._study.tell(trial, state=TrialState.FAIL)
         self._say(trial, f"failed: {why}", "failed")
-        self._stopped |= self._on_error == "stop"
 
     def _say(self, trial: Trial, what: str, status: str) -> None:
         print_line(f"trial {trial.number}: {what}", style=STYLES[status])
