@@ -17,7 +17,7 @@ VERDICTS = {1: "better", 0: "open", -1: "worse"}
 """By the sign that an interval has."""
 LEGEND = (
     "± standard deviation (ddof 1) over the seeds; [95 % interval of the mean, Student's t, 0 and 1 being no limits]",
-    "difference: test accuracy less the best's, over shared seeds; open: 0 in its interval, or all equal; 1 seed: none",
+    "difference: test accuracy less the best's, over shared seeds; open: 0 in its interval, or all equal",
     "each interval holds in 95 % of cases by itself: of twenty differences that are none, one looks like one",
     "images/s in training, seconds of training and test, MiB at the peak: medians over the runs",
 )
