@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
@@ -70,8 +70,11 @@ def sweep(config: DictConfig, arguments: Sequence[str], launcher: Launcher) -> N
     if wanted["dry_run"]:
         tell_plan(folder, runs, waiting, impossible, at_once=getattr(launcher, "at_once", 1))
         return
-    write_columns(folder, runs)
-    interruption = _launch(launcher, waiting, wanted["on_error"]) if waiting else None
+    interruption = None
+    if waiting:
+        interruption = _launch(launcher, waiting, wanted["on_error"], lambda: write_columns(folder, runs))
+    else:
+        write_columns(folder, runs)
     tell_runs(runs, impossible, folder)
     if interruption is not None:
         raise interruption
@@ -109,13 +112,14 @@ def _is_to_do(standing: Standing, retry_failed: bool) -> bool:
     return standing.status in ("new", "interrupted") or (standing.status == "failed" and retry_failed)
 
 
-def _launch(launcher: Launcher, runs: Sequence[Run], on_error: str) -> Interrupted | None:
+def _launch(launcher: Launcher, runs: Sequence[Run], on_error: str, at_first: Callable[[], None]) -> Interrupted | None:
     """Starts them, and waits for all of them."""
     interruption = None
     try:
         if hasattr(launcher, "run"):
-            launcher.run(runs, Watch(len(runs), on_error))
+            launcher.run(runs, Watch(len(runs), on_error, at_first))
         else:
+            at_first()
             jobs = [[*run.combination.overrides, setting("hydra.sweep.subdir", run.folder.name)] for run in runs]
             launcher.launch(jobs, initial_job_idx=0)
     except Interrupted as error:

@@ -1,7 +1,7 @@
 """Tells how the runs of a sweep begin and end, and puts their folders in order."""
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cnn_experiments.console import print_line
@@ -13,15 +13,24 @@ STYLES = {"failed": "red", "interrupted": "yellow", "completed": "green"}
 
 
 class Watch:
-    """Counts the runs that are started."""
+    """Counts the runs that are started.
 
-    def __init__(self, runs: int, on_error: str) -> None:
+    Args:
+        runs: how many there will be.
+        on_error: stop ends the sweep at the first that fails.
+        at_first: what is done when the launcher has begun, and will not refuse its settings any more.
+    """
+
+    def __init__(self, runs: int, on_error: str, at_first: Callable[[], None] = lambda: None) -> None:
+        self._at_first = at_first
         self._runs = runs
         self._on_error = on_error
         self._numbers: dict[Path, int] = {}
 
     def started(self, run: Run) -> None:
         """Says so."""
+        if not self._numbers:
+            self._at_first()
         self._numbers[run.folder] = len(self._numbers) + 1
         print_line(f"{self._place(run)} {run.folder.name}", style="bold")
 
