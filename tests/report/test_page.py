@@ -164,7 +164,7 @@ def test_pictures_that_would_say_nothing_are_left_out(make: MakeRun, tmp_path: P
     make("one", "lenet", 0, 0.8, 0.7)
     text, shown = read(tmp_path)
     assert shown.captions == []
-    assert "nothing to compare it with" in text
+    assert ">Nothing to compare lenet with.<" in text
 
 
 def test_the_front_is_what_nothing_beats_in_both() -> None:

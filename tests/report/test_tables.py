@@ -65,7 +65,7 @@ def test_the_answer_says_what_is_known(made: Leaderboard, make: MakeRun, tmp_pat
         ([0.7, 0.705], "before b; on the test set it is better by +0.1975 [0.1657, 0.2293] over 2 shared seeds"),
         ([0.92, 0.921], "before b; on the test set it is worse by -0.0205 [-0.0269, -0.0141] over 2 shared seeds"),
         ([0.7], "before b; on the test set they can't be told apart: +0.2000 over 1 shared seed, one is too few"),
-        ([], "nothing to compare it with"),
+        ([], "nothing to compare a with"),
     ],
 )
 def test_the_answer_is_as_sure_as_the_seeds(make: MakeRun, tmp_path: Path, tests: list[float], said: str) -> None:

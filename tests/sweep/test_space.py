@@ -41,6 +41,7 @@ def test_values_are_numbers_where_they_are_numbers() -> None:
     assert parsed("lr=1e-3,1e-2").values == [1e-3, 1e-2]
     assert parsed("lr=tag(log,interval(1e-5,0.1))").values[0] == 1e-5
     assert parsed("flip=true,false").values == [True, False]
+    assert parsed("p=range(0.0,0.5,0.2)").values == [0.0, 0.2, 0.4]
     assert parsed("model=lenet,nin").values == ["lenet", "nin"]
     assert parsed("depths=[2,2],[4]").values == ["[2, 2]", "[4]"]
 

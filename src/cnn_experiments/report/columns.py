@@ -103,7 +103,7 @@ def answer(board: Board) -> str:
     """What the first two places mean."""
     best, metric = board.best, board.metric
     if len(board.groups) == 1:
-        return f"{best.label}: nothing to compare it with"
+        return f"nothing to compare {best.label} with"
     second = board.groups[1]
     said = f"best by {metric}: {_with_counts(best)}, before {_with_counts(second)}"
     sample = board.difference(best, second)
@@ -115,6 +115,12 @@ def answer(board: Board) -> str:
         why = "0 lies in that interval" if sample.varies else "all equal" if sample.interval else "one is too few"
         return f"{said}; on the test set they can't be told apart: {figure} {seeds}, {why}"
     return f"{said}; on the test set it is {VERDICTS[sample.sign]} by {figure} {seeds}"
+
+
+def sentence(board: Board) -> str:
+    """The same where it stands in a text."""
+    said = answer(board)
+    return f"{said[0].upper()}{said[1:]}."
 
 
 def remarks(made: Leaderboard, damaged: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cnn_experiments.report.charts import MOST_CURVES, against_cost, curves, heat_map
-from cnn_experiments.report.columns import LEGEND, answer, columns, remarks
+from cnn_experiments.report.columns import LEGEND, columns, remarks, sentence
 from cnn_experiments.report.leaderboard import Board, Group, Leaderboard
 from cnn_experiments.report.tables import MOST_COMPARED, pairs
 
@@ -34,7 +34,7 @@ def page(made: Leaderboard, damaged: Sequence[str], title: str) -> str:
             {
                 "board": board,
                 "number": number,
-                "answer": answer(board),
+                "answer": sentence(board),
                 "pictures": _pictures(made, board, number),
                 "pairs": pairs(board) if 2 < len(board.groups) <= MOST_COMPARED else [],
             }

@@ -38,7 +38,7 @@ class Run:
     folder: Path
     results: dict[str, Any]
 
-    @property
+    @cached_property
     def setup(self) -> Setup:
         """What it was told to do."""
         pairs = (str(override).lstrip("+").partition("=") for override in self.results["overrides"])

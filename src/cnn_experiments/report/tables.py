@@ -9,8 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from cnn_experiments.report.columns import LEGEND, Cell, Column, columns, difference, in_order, remarks
-from cnn_experiments.report.columns import answer as answer_of
+from cnn_experiments.report.columns import LEGEND, Cell, Column, columns, difference, in_order, remarks, sentence
 from cnn_experiments.report.leaderboard import Board, Group, Leaderboard, device_of, word
 from cnn_experiments.report.samples import Sample
 
@@ -43,7 +42,7 @@ def markdown(made: Leaderboard, damaged: Sequence[str], title: str) -> str:
         parts += [
             f"## {board.title}, by {board.metric}",
             _table([column.name for column in shown], rows, [column.is_text for column in shown]),
-            f"{answer_of(board)[0].upper()}{answer_of(board)[1:]}.",
+            sentence(board),
         ]
         if 2 < len(board.groups) <= MOST_COMPARED:
             parts += [

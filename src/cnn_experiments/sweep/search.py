@@ -217,7 +217,7 @@ def _tell(folder: Path, study: Study, space: Sequence[Parameter], wanted: int) -
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold")
     trials = study.get_trials(deepcopy=False)
-    best = _best(study)
+    best = found.number if (found := _best(study)) else None
     for trial in trials:
         status = _WORDS[trial.state]
         drawn = {
@@ -226,13 +226,13 @@ def _tell(folder: Path, study: Study, space: Sequence[Parameter], wanted: int) -
         reached = max(trial.intermediate_values.values(), default=None)
         figure = trial.value if trial.state == TrialState.COMPLETE else reached
         table.add_row(
-            f"{trial.number}{' best' if trial is best else ''}",
+            f"{trial.number}{' best' if trial.number == best else ''}",
             "" if figure is None else f"{figure:.4f}",
             str(len(trial.intermediate_values) or ""),
             Text(status, style=STYLES.get(status, STYLES["interrupted"])),
             *(Text(drawn.get(key, "")) for key in names),
             Text(str(trial.user_attrs.get(REASON, ""))),
-            style="bold" if trial is best else None,
+            style="bold" if trial.number == best else None,
         )
     print_table(table)
     states = [_WORDS[trial.state] for trial in trials]

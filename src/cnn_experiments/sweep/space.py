@@ -41,7 +41,7 @@ class Parameter:
     @property
     def values(self) -> list[Any]:
         """What a run's setting may be: the samples as numbers where they are numbers."""
-        drawn = self.override.sweep_iterator() if self.override.is_choice_sweep() else self.samples
+        drawn = self.override.sweep_iterator() if self.override.is_discrete_sweep() else self.samples
         return [value if isinstance(value, int | float) else str(value) for value in drawn]
 
     def typed(self, value: Any) -> str:

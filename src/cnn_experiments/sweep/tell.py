@@ -33,13 +33,13 @@ def tell_runs(runs: Sequence[Run], impossible: Impossible, folder: Path) -> None
             Text(run.folder.name),
             Text(shown, style=STYLES.get(standing.status, "")),
             str(standing.results.get("epochs", "")),
-            *(figure(metrics.get(name)) for name in ("val/acc", "test/acc")),
+            *(_figure(metrics.get(name)) for name in ("val/acc", "test/acc")),
             f"{sum(seconds):.1f}" if seconds else "",
             Text(reason(standing)),
         )
     print_table(table)
-    tell_impossible(impossible)
-    print_line(f"{counted(len(runs))}: {', '.join(f'{number} {status}' for status, number in statuses.items())}")
+    _tell_impossible(impossible)
+    print_line(f"{_counted(len(runs))}: {', '.join(f'{number} {status}' for status, number in statuses.items())}")
     if statuses["interrupted"] or statuses["not run"]:
         print_line("to do the rest: the same command again")
     _tell_of_failures(run.standing for run in runs)
@@ -52,15 +52,15 @@ def _tell_of_failures(standings: Iterable[Standing]) -> None:
         )
 
 
-def counted(runs: int) -> str:
+def _counted(runs: int) -> str:
     return f"{runs} run{'s' * (runs != 1)}"
 
 
-def figure(value: float | None) -> str:
+def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def tell_impossible(impossible: Impossible) -> None:
+def _tell_impossible(impossible: Impossible) -> None:
     for refusal in dict.fromkeys(map(str, impossible.refusals)):
         print_line(f"left out: {refusal}", style="yellow")
 
@@ -83,11 +83,11 @@ def tell_plan(folder: Path, runs: Sequence[Run], waiting: Sequence[Run], impossi
         status = Text(status_of(standing), style=STYLES.get(standing.status, ""))
         table.add_row(Text(run.folder.name), status, to_do, Text(reason(standing)))
     print_table(table)
-    tell_impossible(impossible)
+    _tell_impossible(impossible)
     total = _duration(sum(seconds.values()) / min(at_once, max(1, len(waiting))))
     manner = f", {at_once} at once" if at_once > 1 else ""
     to_do = f"{len(waiting)} to do{manner}: about {total}" if waiting else "nothing to do"
-    print_line(f"{counted(len(runs))}, {to_do}")
+    print_line(f"{_counted(len(runs))}, {to_do}")
     _tell_of_failures(run.standing for run in runs if run not in waiting)
 
 
@@ -109,7 +109,7 @@ def tell_of_others(folder: Path, waiting: Sequence[Run]) -> None:
             }
             if complete:
                 print_line(
-                    f"{counted(len(complete))} of these complete in {short(sweep.absolute())}; "
+                    f"{_counted(len(complete))} of these complete in {short(sweep.absolute())}; "
                     f"sweep={sweep.name} goes on there",
                     style="yellow",
                 )

@@ -96,7 +96,7 @@ class Trials(Watch):
         for frozen in self._study.get_trials(states=[TrialState.RUNNING]):
             if self._stopped:
                 return
-            trial = Trial(self._study, frozen._trial_id)
+            trial = Trial(self._study, frozen._trial_id)  # Optuna has no other way to take a trial up again
             if OVERRIDES in frozen.user_attrs:
                 yield from self._begun(trial, frozen.user_attrs[OVERRIDES], set(frozen.intermediate_values))
             else:
