@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cnn_experiments.identity import configuration, identity
+from cnn_experiments.identity import configuration, identity, stored_identity
 
 SETTINGS: dict[str, Any] = {
     "seed": 0,
@@ -48,3 +48,35 @@ def test_one_batch_is_not_all_of_them() -> None:
 
     assert identity(limited(1)) != identity(limited(1.0))
     assert identity(limited(20)) == identity(limited(20.0))
+
+
+def test_identity_survives_a_move_of_the_code() -> None:
+    before = SETTINGS | {
+        "init": {"_target_": "cnn_experiments.initialization.default"},
+        "task": {"_target_": "cnn_experiments.tasks.train.train", "folder": True},
+    }
+    after = SETTINGS | {"init": {"_target_": "cnn_experiments.models.init.default"}, "task": "train"}
+    assert identity(before) == identity(after)
+    own = SETTINGS | {"init": {"_target_": "mine.init.default"}}
+    assert identity(own) != identity(after)
+
+
+def test_number_of_devices_is_part_of_the_identity() -> None:
+    def on(devices: Any) -> str:
+        return identity(SETTINGS | {"trainer": {"devices": devices}})
+
+    assert on(1) != on(8)
+    assert on([0, 2]) == on(2)
+
+
+def test_run_of_version_0_1_keeps_its_identity() -> None:
+    flat = {"seed": 0, "init._target_": "cnn_experiments.initialization.default", "trainer.devices": "auto"}
+    now = {"seed": 0, "init": {"_target_": "cnn_experiments.models.init.default"}, "trainer": {"devices": 1}}
+    results = {
+        "identity": "0123456789abcdef",
+        "settings": flat | {"task._target_": "cnn_experiments.tasks.train.train"},
+    }
+    assert stored_identity(results) == identity(now)
+    assert stored_identity(results | {"processes": 2}) == identity(now | {"trainer": {"devices": 2}})
+    assert stored_identity({"identity": "0123456789abcdef"}) == "0123456789abcdef"
+    assert stored_identity({}) is None

@@ -25,11 +25,11 @@ from cnn_experiments.classifier import Classifier
 from cnn_experiments.complexity import refusal, smallest_size, training_refusal
 from cnn_experiments.data.module import ImageDataModule
 from cnn_experiments.errors import Refusal, in_one_line
-from cnn_experiments.identity import FOR_SPEED, effective
+from cnn_experiments.identity import FOR_SPEED, effective, normalised, upgraded
 from cnn_experiments.run_folder import checkpoint_of
 from cnn_experiments.settings import plain, text, with_nearest
 
-SCHEDULE_WITHOUT_END = "cnn_experiments.schedules.constant"
+SCHEDULE_WITHOUT_END = "schedules.constant"
 _MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -161,16 +161,15 @@ def _check_resumable(config: DictConfig) -> None:
         raise Refusal(f"{given}: must be a checkpoint, or a run's folder with checkpoints/last.ckpt")
     try:
         written, epochs = Recorder.history_in(path)
-        before = effective(written)
+        before = upgraded(written)
     except (KeyError, EOFError, RuntimeError, UnpicklingError) as error:
         raise Refusal(f"{given}: must be a checkpoint of this program") from error
-    before.setdefault("data.test_every_epoch", False)  # in checkpoints from before there was such a setting
     now = effective(plain(config))
     # A schedule spans the epochs that were planned; without one, more can be added.
-    lengthened = {"trainer.max_epochs"} if before["scheduler._target_"] == SCHEDULE_WITHOUT_END else set()
+    lengthened = {"trainer.max_epochs"} if str(before["scheduler._target_"]).endswith(SCHEDULE_WITHOUT_END) else set()
     fixed = (before.keys() | now.keys()) - lengthened - set(FOR_SPEED)
     for key in sorted(fixed, key=lambda key: (key.count("."), key)):  # those at the top first: others refer to them
-        if before.get(key) != now.get(key):
+        if normalised(key, before.get(key)) != normalised(key, now.get(key)):
             allowed = text(before.get(key))
             raise Refusal(f"{key}={text(now.get(key))}: must be {allowed}, as in the run that ckpt_path continues")
     planned = config.trainer.max_epochs

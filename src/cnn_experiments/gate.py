@@ -17,6 +17,7 @@ from omegaconf import DictConfig, read_write
 
 from cnn_experiments.combination import Combination, do_at_once
 from cnn_experiments.errors import Refusal
+from cnn_experiments.identity import stored_identity
 from cnn_experiments.refusals import refusing
 from cnn_experiments.run_folder import Standing, hold, is_free
 from cnn_experiments.settings import OF_A_SWEEP
@@ -93,7 +94,7 @@ def _claim_chosen(folder: Path, identity: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise Refusal(f"{given}: must be a folder; this is a file") from None
-    if not is_free(folder) and Standing.of(folder).results.get("identity") != identity:
+    if not is_free(folder) and stored_identity(Standing.of(folder).results) != identity:
         raise Refusal(f"{given}: must be a new folder; this one is there already")
     if not hold(folder):
         raise Refusal(f"{given}: must be a new folder; another process is at work in this one")

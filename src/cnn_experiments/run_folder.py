@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning's own, without torch
 
 from cnn_experiments.errors import RunFailedError
+from cnn_experiments.identity import stored_identity
 
 _LOCK = ".lock"
 _OF_THE_PROGRAM = {_LOCK, ".hydra", "run.log", "console.log"}
@@ -136,7 +137,7 @@ class RunFolder:
         if not hold(self.path):
             raise RunFailedError(f"another process is at work in {self.path}")
         before = Standing.of(self.path)
-        if before.status != "new" and before.results.get("identity") != identity:
+        if before.status != "new" and stored_identity(before.results) != identity:
             release(self.path)
             raise RunFailedError(f"{self.path} holds another run")
         self._results = before.results

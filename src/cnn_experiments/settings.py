@@ -104,7 +104,7 @@ RULES: dict[str, Rule] = {
     "optimizer.lr": POSITIVE,
     "optimizer.momentum": BELOW_ONE,
     "optimizer.weight_decay": NOT_NEGATIVE,
-    "trainer.devices": whole(1) | Rule("-1", lambda value: value == -1) | TEXT | LIST,
+    "trainer.devices": whole(1) | list_of(WHOLE),
     "trainer.num_nodes": whole(1),
     "trainer.precision": TEXT | WHOLE,
     "trainer.max_epochs": whole(1),

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cnn_experiments.combination import Combination
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import Refusal
-from cnn_experiments.identity import SEEDS
+from cnn_experiments.identity import SEEDS, stored_identity
 from cnn_experiments.refusals import explain
 from cnn_experiments.run_folder import Standing, is_free
 from cnn_experiments.settings import OF_A_SWEEP, flat
@@ -106,8 +106,8 @@ def there(folder: Path) -> dict[str, Path]:
         standing = Standing.of(path)
         if standing.status == "damaged":
             print_line(f"{path / 'results.json'} is damaged; that run is not counted", style="yellow")
-        identity = standing.results.get("identity")
-        if isinstance(identity, str) and (identity not in found or standing.status == "completed"):
+        identity = stored_identity(standing.results)
+        if identity is not None and (identity not in found or standing.status == "completed"):
             found[identity] = path
     return found
 
