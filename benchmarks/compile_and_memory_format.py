@@ -16,10 +16,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch.nn.functional import cross_entropy
 
-from cnn_experiments.allocator import keep_freed_memory
-from cnn_experiments.complexity import smallest_size
-from cnn_experiments.experiment import build_classifier, build_data
-from cnn_experiments.refusals import CONF
+from cnn_experiments.analysis.probe import smallest_size
+from cnn_experiments.config.hydra_errors import CONF
+from cnn_experiments.runtime.memory import keep_freed_memory
+from cnn_experiments.training.build import build_classifier, build_data
 
 SWITCHES = {
     "channels_last": ["memory_format=channels_last"],

@@ -22,12 +22,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch.nn import functional as F
 
-from cnn_experiments.allocator import keep_freed_memory
-from cnn_experiments.experiment import build_data
-from cnn_experiments.provenance import device_name, peak_memory, restart_peak_memory
-from cnn_experiments.refusals import CONF
-from cnn_experiments.run_folder import RunFolder
+from cnn_experiments.config.hydra_errors import CONF
+from cnn_experiments.runs.directory import RunFolder
+from cnn_experiments.runtime.environment import device_name, peak_memory, restart_peak_memory
+from cnn_experiments.runtime.memory import keep_freed_memory
 from cnn_experiments.tasks.train import train
+from cnn_experiments.training.build import build_data
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 

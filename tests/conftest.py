@@ -13,7 +13,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from cnn_experiments.refusals import CONF
+from cnn_experiments.config.hydra_errors import CONF
+
+pytest_plugins = ["tests.stored_runs"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +38,7 @@ def configured(*overrides: str) -> DictConfig:
 @pytest.fixture
 def train(tmp_path: Path) -> Callable[..., Path]:
     """Trains in this process on the digits, on one CPU; returns the run's folder."""
-    from cnn_experiments.run_folder import RunFolder
+    from cnn_experiments.runs.directory import RunFolder
     from cnn_experiments.tasks.train import train
 
     def run(name: str, *overrides: str) -> Path:

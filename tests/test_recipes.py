@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from cnn_experiments.complexity import parameters
-from cnn_experiments.experiment import build_data, build_model
-from cnn_experiments.refusals import CONF
-from cnn_experiments.report.published import recipes
-from cnn_experiments.settings import flat, plain
+from cnn_experiments.analysis.cost import count_parameters
+from cnn_experiments.config.hydra_errors import CONF
+from cnn_experiments.config.schema import flat, plain
+from cnn_experiments.report.published.reference import recipes
+from cnn_experiments.training.build import build_data, build_model
 from tests.conftest import ROOT, configured
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -80,7 +80,7 @@ def test_the_books_recipes_are_as_published(name: str) -> None:
     config = configured(f"experiment=book/{name}")
     data = build_data(config)
     with torch.device("meta"):
-        count = parameters(build_model(config))
+        count = count_parameters(build_model(config))
     found = (data.size, data.batch_size, settings["optimizer.lr"], settings["trainer.max_epochs"], count)
     assert found == BOOK[name]
     assert data.protocol == "book"
@@ -113,7 +113,7 @@ def test_the_better_recipes_keep_the_network_and_an_honest_protocol(name: str) -
 
 
 def test_headers_and_results_are_what_the_runs_say() -> None:
-    docs = runpy.run_path(str(ROOT / "docs" / "results.py"))
+    docs = runpy.run_path(str(ROOT / "scripts" / "update_results.py"))
     made = docs["ledger"](docs["find"]([docs["RUNS"]])[0])
     assert docs["RESULTS"].read_text() == docs["page"](made)
     assert made.left_out == []

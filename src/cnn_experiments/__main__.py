@@ -15,13 +15,13 @@ from hydra.types import RunMode
 from hydra.utils import get_method
 from omegaconf import DictConfig, read_write
 
+from cnn_experiments.config.hydra_errors import CONF, refusing
+from cnn_experiments.config.schema import near
 from cnn_experiments.errors import Refusal, RunFailedError
-from cnn_experiments.interruption import Interrupted, interruptible
-from cnn_experiments.refusals import CONF, refusing
-from cnn_experiments.settings import near
+from cnn_experiments.runtime.signals import Interrupted, interruptible
 
 if TYPE_CHECKING:
-    from cnn_experiments.run_folder import RunFolder
+    from cnn_experiments.runs.directory import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +63,10 @@ def _succeeds(config: DictConfig) -> bool:
     # Only now: torch takes seconds to import.
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    from cnn_experiments.combination import Combination
-    from cnn_experiments.processes import processes_of_a_job
-    from cnn_experiments.run_folder import RunFolder, short
-    from cnn_experiments.sweep.command import command_of
+    from cnn_experiments.config.command_line import command_of
+    from cnn_experiments.config.composed import Combination
+    from cnn_experiments.runs.directory import RunFolder, short
+    from cnn_experiments.runtime.distributed import processes_of_a_job
 
     _log_warnings()
     job = HydraConfig.get()

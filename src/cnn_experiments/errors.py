@@ -1,25 +1,100 @@
-"""The two ways in which a command ends without a result, other than a bug, and what to say of other people's."""
+"""The two ways in which a command ends without a result, other than a bug, and how errors are described."""
 
 import sysconfig
 import traceback
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
-_NOT_THE_USERS = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<")
+_FOREIGN_CODE = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<")
+_NO_VALUE = object()
 
 
-class Refusal(ValueError):  # noqa: N818
-    """Bad input, told in one line that names the setting, its value and what is allowed; exit status 2."""
+class ConfigError(ValueError):
+    """Bad input: one line that names the key, its value, what is allowed and the nearest match; exit status 2.
+
+    Args:
+        key: the setting, override, flag or path that is wrong.
+        value: its value; left out if the key says it all.
+        problem: what is wrong and what is allowed, such as `must be one of adam, sgd`.
+        suggestion: what may have been meant.
+        context: remarks that follow in parentheses, such as the combination of a sweep.
+        remedy: what else can be done about it, such as `on_invalid=skip skips it`.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        value: object = _NO_VALUE,
+        *,
+        problem: str,
+        suggestion: str | None = None,
+        context: Sequence[str] = (),
+        remedy: str | None = None,
+    ) -> None:
+        self.key = key
+        self.value = value
+        self.problem = problem
+        self.suggestion = suggestion
+        self.context = tuple(context)
+        self.remedy = remedy
+        super().__init__(str(self))
+
+    @property
+    def has_value(self) -> bool:
+        """Return whether the error is about a value."""
+        return self.value is not _NO_VALUE
+
+    def __str__(self) -> str:
+        setting = f"{self.key}={format_value(self.value)}" if self.has_value else self.key
+        suggestion = f"; did you mean {self.suggestion}?" if self.suggestion else ""
+        context = "".join(f" ({remark})" for remark in self.context)
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{setting}: {self.problem}{suggestion}{context}{remedy}"
+
+    def with_context(self, *remarks: str, remedy: str | None = None) -> "ConfigError":
+        """Return the same error with more remarks, and another remedy if one is given."""
+        return ConfigError(
+            self.key,
+            self.value,
+            problem=self.problem,
+            suggestion=self.suggestion,
+            context=(*self.context, *remarks),
+            remedy=remedy or self.remedy,
+        )
+
+
+class Refusal(ConfigError):  # noqa: N818
+    """Transitional: a ConfigError of which only the whole line is known."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(line, problem="")
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class RunFailedError(RuntimeError):
-    """A run that could not go on for a reason that one line explains; exit status 1."""
+    """A run that cannot continue, for a reason that one line explains; exit status 1."""
 
 
-def in_one_line(error: BaseException) -> str:
-    """The kind of error, what it says, and where in the user's own code it came up."""
+def format_value(value: object) -> str:
+    """Return a value as it is typed on the command line: `null`, `true`, `0.1`."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def suggest(word: str, words: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """Return the nearest of the words, or None if none is near."""
+    return next(iter(get_close_matches(word, list(words), n=1, cutoff=cutoff)), None)
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the class of an error and its message in one line, with the line of the user's own code that raised it."""
     own = [
         f" ({Path(frame.filename).name}:{frame.lineno})"
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(_NOT_THE_USERS)
+        if not frame.filename.startswith(_FOREIGN_CODE)
     ]
     return " ".join(f"{type(error).__name__}: {error}".split()) + "".join(own[-1:])

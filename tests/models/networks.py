@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from cnn_experiments.experiment import build_model
+from cnn_experiments.training.build import build_model
 from tests.conftest import configured
 
 ARCHITECTURES: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "architectures.json").read_text())

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from cnn_experiments.complexity import multiply_adds, parameters, smallest_size
-from cnn_experiments.data import pixels
+from cnn_experiments.analysis.cost import count_multiply_adds, count_parameters
+from cnn_experiments.analysis.probe import ImageSpec, smallest_size
+from cnn_experiments.config.hydra_errors import CONF
+from cnn_experiments.data import transforms as pixels
 from cnn_experiments.errors import Refusal
-from cnn_experiments.experiment import build_data
 from cnn_experiments.models.scratch import BatchNorm
-from cnn_experiments.refusals import CONF
+from cnn_experiments.training.build import build_data
 from tests.conftest import configured
 from tests.models.networks import ARCHITECTURES, NETWORKS, Facts, Network, build, ids
 
@@ -38,12 +39,12 @@ def test_every_option_is_in_the_table() -> None:
 
 @every_network
 def test_number_of_parameters(facts: Facts) -> None:
-    assert parameters(build(facts.command, device="meta")) == facts.parameters
+    assert count_parameters(build(facts.command, device="meta")) == facts.parameters
 
 
 @pytest.mark.parametrize("path", sorted((CONF / "model").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_file_says_how_many_parameters_its_network_has(path: Path) -> None:
-    count = f"{parameters(build(f'model={path.stem}', device='meta')):,}"
+    count = f"{count_parameters(build(f'model={path.stem}', device='meta')):,}"
     assert count in path.read_text().partition("\n")[0]
 
 
@@ -81,7 +82,7 @@ def test_multiply_adds_agree_with_the_published_ones(facts: Facts, size: int) ->
         fit_hidden_head(network, size)
     printed = facts.millions[size]
     decimals = len(printed.partition(".")[2])
-    assert f"{multiply_adds(network, 1, size, 'meta') / 1e6:.{decimals}f}" == printed
+    assert f"{count_multiply_adds(network, ImageSpec(1, size, 'meta')) / 1e6:.{decimals}f}" == printed
 
 
 @every_network

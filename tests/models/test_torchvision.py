@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from cnn_experiments.complexity import parameters
+from cnn_experiments.analysis.cost import count_parameters
 from tests.models.networks import build
 
 LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
@@ -78,7 +78,7 @@ def with_weights_of(command: str, their_network: nn.Module, size: int) -> nn.Mod
 def test_same_outputs_with_the_same_weights(command: str, name: str) -> None:
     their_network = theirs(name)
     network = with_weights_of(command, their_network, 64)
-    assert parameters(network) == parameters(their_network)
+    assert count_parameters(network) == count_parameters(their_network)
     image = torch.rand(2, 1, 96, 96)
     with torch.no_grad():
         expected = their_network(image)
@@ -99,7 +99,7 @@ def test_googlenet_is_torchvisions_but_for_epsilon_pools_and_the_5x5_branch() ->
             width = reduction.conv.out_channels
             branch.conv = nn.Conv2d(width, branch.conv.out_channels, 5, padding=2, bias=False)
     network = with_weights_of("model=googlenet model.norm=batch", their_network, 64)
-    assert parameters(network) == parameters(their_network)
+    assert count_parameters(network) == count_parameters(their_network)
     image = torch.rand(2, 1, 96, 96)
     with torch.no_grad():
         expected = their_network(image)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.report.conftest import MakeRun
+from tests.stored_runs import MakeRun
 
 
 def report(cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

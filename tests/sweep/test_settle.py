@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cnn_experiments.combination import Combination
+from cnn_experiments.config.composed import Combination
 from cnn_experiments.sweep.run import Run
 from cnn_experiments.sweep.settle import settle
 from tests.conftest import configured, results_of

@@ -45,7 +45,7 @@ def test_a_network_that_needs_values_in_training_alone(capsys: pytest.CaptureFix
     config = configured()
     OmegaConf.set_struct(config, value=False)
     config.model = {
-        "_target_": "tests.test_experiment.LooksInTraining",
+        "_target_": "tests.training.test_build.LooksInTraining",
         "in_channels": 1,
         "num_classes": 10,
     }

@@ -14,11 +14,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from cnn_experiments.callbacks import BestAndLast, Recorder
 from cnn_experiments.errors import RunFailedError
-from cnn_experiments.interruption import Interrupted, interruptible
-from cnn_experiments.run_folder import RunFolder, write_results
+from cnn_experiments.runs.directory import RunFolder, write_results
+from cnn_experiments.runtime.signals import Interrupted, interruptible
 from cnn_experiments.tasks.train import train as run_train
+from cnn_experiments.training.callbacks import BestAndLast, Recorder
 from tests.conftest import configured, epochs_of, results_of
 
 Train = Callable[..., Path]

@@ -5,7 +5,7 @@ import functools
 import torch
 from torch import Tensor
 
-from cnn_experiments.data.module import ImageDataModule, stratified_order
+from cnn_experiments.data.datamodule import ImageDataModule, stratified_order
 
 _TEST_IMAGES = 360
 _SPLIT_SEED = 0  # the package has no test set of its own; this one is the same for every run

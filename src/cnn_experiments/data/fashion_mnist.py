@@ -20,7 +20,7 @@ from filelock import FileLock
 from torch import Tensor
 from torchvision.datasets.utils import check_integrity
 
-from cnn_experiments.data.module import ImageDataModule
+from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.errors import RunFailedError
 
 log = logging.getLogger(__name__)

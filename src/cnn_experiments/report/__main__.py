@@ -36,12 +36,12 @@ def main() -> None:
     try:
         if arguments.published:
             _leave_out(arguments, "sort", "to", beside="--published")
-            from cnn_experiments.report.show_published import show_published
+            from cnn_experiments.report.published.show import show_published
 
             show_published(folders, arguments.markdown)
         else:
             _leave_out(arguments, "markdown", beside="a leaderboard; --to=FOLDER writes it")
-            from cnn_experiments.report.show import show
+            from cnn_experiments.report.leaderboard.show import show
 
             if arguments.to is not None and arguments.to.exists() and not arguments.to.is_dir():
                 raise Refusal(f"--to={arguments.to}: must be a folder; this is a file")

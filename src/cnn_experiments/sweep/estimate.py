@@ -12,10 +12,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch.nn import functional as F
 
-from cnn_experiments.data.module import ImageDataModule
-from cnn_experiments.experiment import build_data, build_model
-from cnn_experiments.settings import flat
+from cnn_experiments.config.schema import flat
+from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.sweep.run import Run
+from cnn_experiments.training.build import build_data, build_model
 
 _AROUND = 1.5  # seconds of a run beside its training and test
 _LONG_ENOUGH = 1.0  # seconds of measuring

@@ -9,20 +9,20 @@ from hydra.core.override_parser.types import Override
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
-from cnn_experiments.combination import Combination, do_at_once
+from cnn_experiments.config.command_line import setting
+from cnn_experiments.config.composed import Combination, do_at_once
+from cnn_experiments.config.schema import OF_A_SWEEP
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import Refusal, RunFailedError
-from cnn_experiments.interruption import Interrupted
-from cnn_experiments.report.show import show
-from cnn_experiments.run_folder import Standing
-from cnn_experiments.settings import OF_A_SWEEP
-from cnn_experiments.sweep.command import setting
+from cnn_experiments.report.leaderboard.show import show
+from cnn_experiments.runs.directory import Standing
+from cnn_experiments.runtime.signals import Interrupted
+from cnn_experiments.sweep.hparams_table import write_columns
+from cnn_experiments.sweep.monitor import Watch
 from cnn_experiments.sweep.plan import Impossible, Places, checked, default_name, parsed, possible, sweep_folder, value
 from cnn_experiments.sweep.run import Run
 from cnn_experiments.sweep.settle import settle
-from cnn_experiments.sweep.table import write_columns
-from cnn_experiments.sweep.tell import tell_of_others, tell_plan, tell_runs
-from cnn_experiments.sweep.watch import Watch
+from cnn_experiments.sweep.summary import tell_of_others, tell_plan, tell_runs
 
 log = logging.getLogger(__name__)
 

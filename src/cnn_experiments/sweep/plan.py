@@ -11,15 +11,15 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from cnn_experiments.combination import Combination
+from cnn_experiments.config.command_line import setting
+from cnn_experiments.config.composed import Combination
+from cnn_experiments.config.hydra_errors import explain
+from cnn_experiments.config.schema import OF_A_SWEEP, flat
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import Refusal
-from cnn_experiments.identity import SEEDS, stored_identity
-from cnn_experiments.refusals import explain
-from cnn_experiments.run_folder import Standing, is_free
-from cnn_experiments.settings import OF_A_SWEEP, flat
-from cnn_experiments.sweep.command import setting
-from cnn_experiments.sweep.names import run_name, sweep_name, word
+from cnn_experiments.runs.directory import Standing, is_free
+from cnn_experiments.runs.fingerprint import SEEDS, stored_identity
+from cnn_experiments.sweep.naming import run_name, sweep_name, word
 from cnn_experiments.sweep.run import Run
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cnn_experiments.combination import Combination
-from cnn_experiments.run_folder import Standing
-from cnn_experiments.sweep.command import command_of
+from cnn_experiments.config.command_line import command_of
+from cnn_experiments.config.composed import Combination
+from cnn_experiments.runs.directory import Standing
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from cnn_experiments import hparams
-from cnn_experiments.identity import configuration, effective
-from cnn_experiments.run_folder import Standing, write_results
+from cnn_experiments.runs import hparams
+from cnn_experiments.runs.directory import Standing, write_results
+from cnn_experiments.runs.fingerprint import configuration, effective
 from cnn_experiments.sweep.run import Run
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 from rich.table import Table
 
-from cnn_experiments import complexity
+from cnn_experiments.analysis import cost, probe
 from cnn_experiments.console import print_table
-from cnn_experiments.data.module import ImageDataModule
-from cnn_experiments.experiment import build_data, fitting_model
+from cnn_experiments.data.datamodule import ImageDataModule
+from cnn_experiments.training.build import build_data, fitting_model
 
 
 def inspect(jobs: Sequence[tuple[str, DictConfig]]) -> None:
@@ -35,7 +35,7 @@ def inspect(jobs: Sequence[tuple[str, DictConfig]]) -> None:
 class _Network:
     name: str
     data: ImageDataModule
-    stages: list[complexity.Stage]
+    stages: list[cost.StageCost]
     parameters: int
     multiply_adds: int
     parameter_bytes: int
@@ -46,17 +46,17 @@ class _Network:
     def of(cls, name: str, config: DictConfig) -> "_Network":
         data = build_data(config)
         model = fitting_model(config, data)
-        image = model, data.channels, data.size
-        trial = *image, complexity.usable_device(*image)
+        image = probe.probe_image(model, data.channels, data.size)
+        batch = probe.probe_image(model, data.channels, data.size, training=True)
         return cls(
             name,
             data,
-            complexity.stages(*trial),
-            complexity.parameters(model),
-            complexity.multiply_adds(*trial),
-            complexity.parameter_bytes(model),
-            complexity.activation_bytes(*image, complexity.usable_device(*image, training=True), data.batch_size),
-            complexity.smallest_size(*trial),
+            cost.stage_costs(model, image),
+            cost.count_parameters(model),
+            cost.count_multiply_adds(model, image),
+            cost.parameter_bytes(model),
+            cost.activation_bytes(model, batch, data.batch_size),
+            probe.smallest_size(model, data.channels, data.size, image.device),
         )
 
     @property

@@ -13,17 +13,25 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
 from omegaconf import DictConfig, OmegaConf
 
-from cnn_experiments import provenance
-from cnn_experiments.allocator import keep_freed_memory
-from cnn_experiments.callbacks import BestAndLast, DivergenceGuard, RandomState, Recorder, StopOnSignal, Throughput
-from cnn_experiments.complexity import multiply_adds, parameters, usable_device
-from cnn_experiments.dashboard import Dashboard
+from cnn_experiments.analysis.cost import count_multiply_adds, count_parameters
+from cnn_experiments.analysis.probe import probe_image
+from cnn_experiments.config.schema import plain
 from cnn_experiments.errors import RunFailedError
-from cnn_experiments.experiment import build_classifier, build_data, build_trainer
-from cnn_experiments.identity import configuration, effective, identity
-from cnn_experiments.interruption import Interrupted
-from cnn_experiments.run_folder import RunFolder, checkpoint_of, short
-from cnn_experiments.settings import plain
+from cnn_experiments.runs.directory import RunFolder, checkpoint_of, short
+from cnn_experiments.runs.fingerprint import configuration, effective, identity
+from cnn_experiments.runtime import environment as provenance
+from cnn_experiments.runtime.memory import keep_freed_memory
+from cnn_experiments.runtime.signals import Interrupted
+from cnn_experiments.training.build import build_classifier, build_data, build_trainer
+from cnn_experiments.training.callbacks import (
+    BestAndLast,
+    DivergenceGuard,
+    RandomState,
+    Recorder,
+    StopOnSignal,
+    Throughput,
+)
+from cnn_experiments.training.logger import Dashboard
 
 log = logging.getLogger(__name__)
 
@@ -106,12 +114,11 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
     device = trainer.strategy.root_device
     device_name = provenance.device_name(device)
     folder.write_config(OmegaConf.to_yaml(config, resolve=True))
-    image = classifier.model, data.channels, data.size
     folder.record(
         protocol=data.protocol,
         image_size=data.size,
-        parameters=parameters(classifier.model),
-        multiply_adds=multiply_adds(*image, usable_device(*image)),
+        parameters=count_parameters(classifier.model),
+        multiply_adds=count_multiply_adds(classifier.model, probe_image(classifier.model, data.channels, data.size)),
         device=device_name,
         precision=trainer.precision,
         processes=trainer.world_size,

@@ -1,0 +1,60 @@
+"""Stops a run between two steps, where it can go on exactly."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+
+from cnn_experiments.runtime import signals as interruption
+from cnn_experiments.training.callbacks.checkpoint import BestAndLast
+
+_ASK_EVERY = 10  # steps, where several processes have to agree
+
+
+class StopOnSignal(Checkpoint):
+    """Writes `last.ckpt` behind the step in which a signal came, and raises Interrupted.
+
+    In the last step of an epoch, or in the validation behind it, it raises when the epoch's own checkpoint is written.
+    Of several processes that train together, one signal to one of them stops all.
+
+    A `Checkpoint`, because Lightning calls these last, and in their order.
+    """
+
+    def __init__(self, checkpoints: BestAndLast) -> None:
+        self._checkpoints = checkpoints
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        interruption.postpone(hurry=trainer.world_size > 1)  # processes can wait for each other for ever
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step, within = divmod(batch_idx + 1, trainer.accumulate_grad_batches)
+        if within or trainer.is_last_batch or (trainer.world_size > 1 and step % _ASK_EVERY):
+            return
+        if signum := _noted(trainer):
+            self._checkpoints.save_last(trainer)
+            interruption.end(signum)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if signum := _noted(trainer):
+            interruption.end(signum)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        signum = interruption.noted()
+        interruption.postpone_no_longer()
+        if signum:
+            interruption.end(signum)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        interruption.postpone_no_longer()
+
+
+def _noted(trainer: pl.Trainer) -> int:
+    """The number of the signal that came to any of the processes, or 0."""
+    signum = interruption.noted() or 0
+    if trainer.world_size > 1:
+        each = torch.tensor(signum, device=trainer.strategy.root_device)
+        signum = int(trainer.strategy.reduce(each, reduce_op="max"))
+    return signum

@@ -1,0 +1,184 @@
+"""The published figures say what was published."""
+
+import pytest
+
+from cnn_experiments.report.published.reference import best_of, recipes, sources
+
+# Test accuracy of the last epoch: median, 5 % and 95 %, maximum, builds, builds at chance, seconds an epoch.
+BUILDS = {
+    "lenet": (0.806, 0.774, 0.824, 0.828, 182, 0, 0.7),
+    "lenet_bn_scratch": (0.849, 0.686, 0.887, 0.894, 125, 0, 1.7),
+    "lenet_bn": (0.843, 0.741, 0.879, 0.887, 123, 0, 1.0),
+    "alexnet": (0.881, 0.873, 0.885, 0.886, 118, 0, 14.5),
+    "vgg11": (0.919, 0.911, 0.924, 0.925, 104, 0, 23.5),
+    "nin": (0.845, 0.100, 0.878, 0.885, 102, 8, 18.8),
+    "googlenet": (0.888, 0.852, 0.897, 0.902, 111, 2, 17.3),
+    "resnet18": (0.913, 0.854, 0.922, 0.927, 117, 0, 12.8),
+    "densenet": (0.878, 0.782, 0.909, 0.918, 112, 0, 10.9),
+}
+
+# The last epoch's test accuracy of right networks, by source.
+PRINTS = {
+    "adam/lenet": {"N2": 0.760, "P": 0.749},
+    "adam/lenet_bn_scratch": {"N2": 0.855, "P": 0.859},
+    "adam/lenet_bn": {"N2": 0.821, "P": 0.734},
+    "adam/alexnet": {"N2": 0.906},
+    "adam/alexnet_batch128": {"N1": 0.907, "P": 0.902},
+    "adam/vgg11_quarter": {"N2": 0.912},
+    "adam/vgg11_eighth": {"P": 0.918},
+    "adam/nin": {"N2": 0.856},
+    "adam/nin_batch128": {"P": 0.831},
+    "adam/googlenet": {"P": 0.896},
+    "adam/resnet18": {"N2": 0.903},
+    "adam/resnet18_96": {"P": 0.926},
+    "adam/resnet18_96_one_block": {"N1": 0.921},
+    "adam/densenet": {"N2": 0.871},
+    "adam/densenet_96": {"P": 0.884},
+    "sgd5/lenet": {"M": 0.762, "N3": 0.755},
+    "sgd5/alexnet": {"M": 0.867},
+    "sgd5/vgg11": {"M": 0.911},
+    "sgd5/nin": {"M": 0.828},
+    "sgd5/googlenet": {"M": 0.882},
+    "sgd5/lenet_bn_scratch": {"M": 0.864},
+    "sgd5/lenet_bn": {"M": 0.871},
+    "sgd5/resnet18": {"M": 0.917},
+    "sgd5/densenet": {"M": 0.915},
+}
+
+
+def test_builds() -> None:
+    found = {
+        name.removeprefix("book/sgd/"): (
+            *(recipe.builds.median, recipe.builds.low, recipe.builds.high, recipe.builds.best),
+            *(recipe.builds.count, recipe.builds.chance, recipe.seconds["B"]),
+        )
+        for name, recipe in recipes().items()
+        if recipe.builds
+    }
+    assert found == BUILDS
+
+
+def test_prints() -> None:
+    found = {
+        name.removeprefix("book/"): {each.source: each.last for each in recipe.comparable}
+        for name, recipe in recipes().items()
+        if recipe.prints
+    }
+    assert found == PRINTS
+
+
+def test_prints_of_mistaken_networks_do_not_count() -> None:
+    mistaken = {
+        (name, each.source): each.last
+        for name, recipe in recipes().items()
+        for each in recipe.prints
+        if each not in recipe.comparable
+    }
+    assert mistaken == {
+        ("book/adam/lenet_bn_scratch", "N1"): 0.751,
+        ("book/adam/vgg11_eighth", "N1"): 0.912,
+        ("book/adam/nin_batch128", "N1"): 0.830,
+        ("book/adam/googlenet", "N1"): 0.885,
+        ("book/adam/googlenet", "N2"): 0.826,
+    }
+
+
+def test_every_source_is_named() -> None:
+    used = {each.source for recipe in recipes().values() for each in recipe.prints}
+    used |= {source for recipe in recipes().values() for source in recipe.seconds}
+    assert used == set(sources())
+
+
+@pytest.mark.parametrize(
+    ("name", "band"),
+    [
+        ("book/sgd/lenet", (0.774, 0.824)),
+        ("book/adam/lenet", (0.717, 0.778)),  # .749 - (.806 - .774), .760 + (.824 - .806)
+        ("book/adam/resnet18", (0.844, 0.912)),  # .903 - (.913 - .854), .903 + (.922 - .913)
+        ("book/sgd5/vgg11", (0.903, 0.916)),
+        ("book/adam/nin", (0.823, 0.889)),  # both by .878 - .845: 5 % of the builds are at chance
+        ("best/lenet", None),
+    ],
+)
+def test_bands(name: str, band: tuple[float, float] | None) -> None:
+    assert recipes()[name].band == band
+
+
+@pytest.mark.parametrize(
+    ("network", "best"),
+    [
+        ("LeNet", 0.828),
+        ("BN-LeNet", 0.894),
+        ("AlexNet", 0.907),
+        ("VGG-11", 0.925),
+        ("NiN", 0.885),
+        ("GoogLeNet", 0.902),
+        ("ResNet-18", 0.927),
+        ("DenseNet", 0.918),
+    ],
+)
+def test_best_figure_of_a_network(network: str, best: float) -> None:
+    assert best_of(network) == best
+
+
+def test_training_accuracies() -> None:
+    found = {name.removeprefix("book/"): recipe.train_accuracies for name, recipe in recipes().items()}
+    networks = ("lenet", "lenet_bn_scratch", "lenet_bn", "alexnet", "vgg11", "nin", "googlenet", "resnet18", "densenet")
+    sgd = (0.824, 0.902, 0.902, 0.880, 0.935, 0.857, 0.906, 0.997, 0.944)
+    sgd5 = (0.735, 0.888, 0.889, 0.844, 0.905, 0.803, 0.873, 0.960, 0.923)
+    expected = {f"sgd/{network}": [figure] for network, figure in zip(networks, sgd, strict=True)}
+    expected |= {f"sgd5/{network}": [figure] for network, figure in zip(networks, sgd5, strict=True)}
+    assert {name: figures for name, figures in found.items() if figures} == expected
+
+
+def test_curves_and_seconds() -> None:
+    curves = {
+        (name.removeprefix("book/"), each.source): each.curve
+        for name, recipe in recipes().items()
+        for each in recipe.prints
+        if len(each.curve) > 1
+    }
+    assert curves == {
+        ("adam/lenet", "N2"): [0.587, 0.685, 0.727, 0.744, 0.760],
+        ("adam/lenet_bn_scratch", "N2"): [0.827, 0.836, 0.852, 0.866, 0.855],
+        ("adam/lenet_bn_scratch", "N1"): [0.444, 0.600, 0.579, 0.503, 0.751],
+        ("adam/lenet_bn", "N2"): [0.806, 0.760, 0.810, 0.837, 0.821],
+        ("adam/alexnet", "N2"): [0.841, 0.884, 0.894, 0.903, 0.906],
+        ("adam/alexnet_batch128", "N1"): [0.856, 0.886, 0.892, 0.902, 0.907],
+        ("adam/vgg11_quarter", "N2"): [0.839, 0.873, 0.895, 0.904, 0.912],
+        ("adam/vgg11_eighth", "N1"): [0.872, 0.885, 0.896, 0.906, 0.912],
+        ("adam/nin", "N2"): [0.726, 0.805, 0.832, 0.843, 0.856],
+        ("adam/nin_batch128", "N1"): [0.726, 0.788, 0.802, 0.824, 0.830],
+        ("adam/googlenet", "N1"): [0.824, 0.849, 0.871, 0.895, 0.885],
+        ("adam/googlenet", "N2"): [0.100, 0.496, 0.726, 0.824, 0.826],
+        ("adam/resnet18", "N2"): [0.848, 0.886, 0.873, 0.899, 0.903],
+        ("adam/resnet18_96_one_block", "N1"): [0.902, 0.911, 0.883, 0.914, 0.921],
+        ("adam/densenet", "N2"): [0.833, 0.869, 0.890, 0.894, 0.871],
+        ("sgd5/lenet", "N3"): [0.100, 0.594, 0.708, 0.744, 0.755],
+    }
+    seconds = {name.removeprefix("book/"): recipe.seconds for name, recipe in recipes().items() if recipe.seconds}
+    assert {name: given for name, given in seconds.items() if "B" not in given} == {
+        "adam/lenet": {"N2": 4.2, "P": 2.2},
+        "adam/lenet_bn_scratch": {"N2": 6.5},
+        "adam/lenet_bn": {"N2": 5.9},
+        "adam/alexnet": {"N2": 26.5},
+        "adam/alexnet_batch128": {"P": 130},
+        "adam/vgg11_quarter": {"N2": 44.5},
+        "adam/vgg11_eighth": {"P": "154-256"},
+        "adam/nin": {"N2": 32},
+        "adam/nin_batch128": {"P": 151},
+        "adam/googlenet": {"P": 45},
+        "adam/resnet18": {"N2": 10.8},
+        "adam/resnet18_96": {"P": 31.5},
+        "adam/densenet": {"N2": 12.4},
+        "adam/densenet_96": {"P": 24.3},
+        "sgd5/lenet": {"M": 4.8},
+        "sgd5/lenet_bn_scratch": {"M": 3.5},
+        "sgd5/lenet_bn": {"M": 2.3},
+        "sgd5/alexnet": {"M": 16.6},
+        "sgd5/vgg11": {"M": 35.8},
+        "sgd5/nin": {"M": 22.2},
+        "sgd5/googlenet": {"M": 22.7},
+        "sgd5/resnet18": {"M": 13.8},
+        "sgd5/densenet": {"M": 13.2},
+    }
