@@ -1,11 +1,13 @@
-"""The networks that have facts to match: in architectures.json, in the papers, in torchvision, in the published table."""
+"""The networks and their facts, from architectures.json, the papers, torchvision and the published table."""
 
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from omegaconf import DictConfig
 from torch import nn
 
 from cnn_experiments.training.build import build_model
@@ -16,76 +18,90 @@ ARCHITECTURES: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "
 
 @dataclass(frozen=True)
 class Facts:
-    """What a network has to be with one channel and ten classes."""
+    """The facts of a network with one channel and ten classes."""
 
-    command: str
+    overrides: str
     parameters: int
-    smallest: int
-    """Pixels a side of the smallest image."""
-    shapes: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)
-    """Landmarks among the outputs of its stages, in order, by the size of the image."""
+    smallest_size: int
+    """Pixels a side of the smallest image that it accepts."""
+    stage_shapes: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)
+    """Some of the output shapes of its stages, in order, by the size of the image."""
     reference: str | None = None
-    """Its name in architectures.json, for all shapes."""
-    millions: dict[int, str] = field(default_factory=dict)
-    """Multiply-adds as printed in the published table, by the size of the image."""
-    useful: int = 32
+    """Its name in architectures.json, which has all shapes."""
+    mega_multiply_adds: dict[int, str] = field(default_factory=dict)
+    """Millions of multiply-adds as printed in the published table, by the size of the image."""
+    training_size: int = 32
     """Pixels a side of the smallest image that it can be expected to learn from."""
+    training_overrides: str = ""
+    """What makes it cheaper to train, where another network covers the same layers at full width."""
 
 
 class Network(nn.Module):
-    """What every network has."""
+    """The interface of every network."""
 
     features: nn.Sequential
     head: nn.Sequential
 
 
-def build(command: str, channels: int = 1, classes: int = 10, device: str = "cpu") -> Network:
-    """The network that a command trains, with the same weights at every call."""
+@cache
+def compose_model(overrides: str) -> DictConfig:
+    """Return the configuration with these overrides, composed once per test session."""
+    return configured(*overrides.split())
+
+
+def build(overrides: str, channels: int = 1, classes: int = 10, device: str = "cpu") -> Network:
+    """Return a new network, with the same weights at every call."""
+    config = compose_model(overrides)
+    config.model.in_channels, config.model.num_classes = channels, classes
     torch.manual_seed(0)
-    config = configured(*command.split(), f"model.in_channels={channels}", f"model.num_classes={classes}")
     with torch.device(device):
         return cast(Network, build_model(config))
+
+
+@cache
+def meta_network(overrides: str) -> Network:
+    """Return the network on `meta` in evaluation mode, built once per test session: tests must not change it."""
+    return build(overrides, device="meta").eval()
+
+
+def ids(facts: Facts) -> str:
+    """Return a network's overrides as the id of a test."""
+    return facts.overrides.replace("model=", "").replace("model.", "").replace(" ", "-")
+
+
+def densenet_shapes(*channels: int) -> dict[int, list[tuple[int, ...]]]:
+    """Return the output shapes of the stem, of the dense blocks, which have these channels, and of the transitions."""
+    shapes: list[tuple[int, ...]] = [(64, 112, 112), (64, 56, 56)]
+    for size, block_channels in zip((56, 28, 14, 7), channels, strict=True):
+        shapes += [(block_channels, size, size), (block_channels // 2, size // 2, size // 2)]
+    return {224: shapes[:-1]}
 
 
 VGG = {224: [(64, 112, 112), (128, 56, 56), (256, 28, 28), (512, 14, 14), (512, 7, 7)]}
 RESNET = {224: [(64, 112, 112), (64, 56, 56), (128, 28, 28), (256, 14, 14), (512, 7, 7)]}
 BOTTLENECKS = {224: [(64, 112, 112), (256, 56, 56), (512, 28, 28), (1024, 14, 14), (2048, 7, 7)]}
 
-
-def ids(facts: Facts) -> str:
-    """A network's command as the name of a test."""
-    return facts.command.replace("model=", "").replace("model.", "").replace(" ", "-")
-
-
-def dense(*channels: int) -> dict[int, list[tuple[int, ...]]]:
-    """Every dense block's output, and the transition's behind it."""
-    shapes: list[tuple[int, ...]] = [(64, 112, 112), (64, 56, 56)]
-    for size, each in zip((56, 28, 14, 7), channels, strict=True):
-        shapes += [(each, size, size), (each // 2, size // 2, size // 2)]
-    return {224: shapes[:-1]}
-
-
 NETWORKS = [
-    Facts("model=lenet", 44_426, 16, reference="lenet", millions={28: "0.28"}, useful=28),
-    Facts("model=lenet model.padding=2", 61_706, 12, {28: [(6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5)]}, millions={28: "0.42"}, useful=28),
-    Facts("model=lenet model.padding=2 model.pool=avg", 61_706, 12, {28: [(6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5)]}, useful=28),
-    Facts("model=lenet_bn", 44_878, 16, reference="lenet_bn", millions={28: "0.28"}, useful=28),
-    Facts("model=lenet_bn model.norm=scratch", 44_878, 16, reference="lenet_bn", millions={28: "0.28"}, useful=28),
-    Facts("model=alexnet", 46_764_746, 67, reference="alexnet", millions={96: "134", 224: "938"}, useful=67),
-    Facts("model=alexnet model.padding=1", 46_764_746, 65, {224: [(96, 54, 54), (96, 26, 26), (256, 12, 12), (256, 5, 5)]}, useful=65),
-    Facts("model=vgg11", 128_806_154, 1, reference="vgg11", millions={96: "1400", 224: "7547"}),
-    Facts("model=vgg11 model.channel_divisor=4", 43_093_322, 1, {224: [(16, 112, 112), (128, 7, 7), (6272,), (4096,)]}, millions={96: "108", 224: "512"}),
+    Facts("model=lenet", 44_426, 16, reference="lenet", mega_multiply_adds={28: "0.28"}, training_size=28),
+    Facts("model=lenet model.padding=2", 61_706, 12, {28: [(6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5)]}, mega_multiply_adds={28: "0.42"}, training_size=28),
+    Facts("model=lenet model.padding=2 model.pool=avg", 61_706, 12, {28: [(6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5)]}, training_size=28),
+    Facts("model=lenet_bn", 44_878, 16, reference="lenet_bn", mega_multiply_adds={28: "0.28"}, training_size=28),
+    Facts("model=lenet_bn model.norm=scratch", 44_878, 16, reference="lenet_bn", mega_multiply_adds={28: "0.28"}, training_size=28),
+    Facts("model=alexnet", 46_764_746, 67, reference="alexnet", mega_multiply_adds={96: "134", 224: "938"}, training_size=67),
+    Facts("model=alexnet model.padding=1", 46_764_746, 65, {224: [(96, 54, 54), (96, 26, 26), (256, 12, 12), (256, 5, 5)]}, training_size=65),
+    Facts("model=vgg11", 128_806_154, 1, reference="vgg11", mega_multiply_adds={96: "1400", 224: "7547"}),
+    Facts("model=vgg11 model.channel_divisor=4", 43_093_322, 1, {224: [(16, 112, 112), (128, 7, 7), (6272,), (4096,)]}, mega_multiply_adds={96: "108", 224: "512"}),
     Facts("model=vgg11 model.channel_divisor=4 model.hidden_divisor=4", 8_060_234, 1, reference="vgg11_quarter"),
-    Facts("model=vgg11 model.channel_divisor=8 model.hidden_divisor=8", 2_018_346, 1, reference="vgg11_eighth", millions={96: "22.5", 224: "121"}),
-    Facts("model=vgg11 model.norm=batch", 128_811_658, 1, VGG),
-    Facts("model=vgg13", 128_990_666, 1, VGG),
-    Facts("model=vgg16", 134_300_362, 1, VGG),
-    Facts("model=vgg19", 139_610_058, 1, VGG),
-    Facts("model=nin", 1_992_166, 67, reference="nin", millions={96: "108", 224: "762"}, useful=67),
-    Facts("model=googlenet", 5_977_530, 1, reference="googlenet", millions={28: "28.8", 96: "276", 224: "1503"}),
+    Facts("model=vgg11 model.channel_divisor=8 model.hidden_divisor=8", 2_018_346, 1, reference="vgg11_eighth", mega_multiply_adds={96: "22.5", 224: "121"}),
+    Facts("model=vgg11 model.norm=batch", 128_811_658, 1, VGG, training_overrides="model.hidden_divisor=16"),
+    Facts("model=vgg13", 128_990_666, 1, VGG, training_overrides="model.hidden_divisor=16"),
+    Facts("model=vgg16", 134_300_362, 1, VGG, training_overrides="model.hidden_divisor=16"),
+    Facts("model=vgg19", 139_610_058, 1, VGG, training_overrides="model.hidden_divisor=16"),
+    Facts("model=nin", 1_992_166, 67, reference="nin", mega_multiply_adds={96: "108", 224: "762"}, training_size=67),
+    Facts("model=googlenet", 5_977_530, 1, reference="googlenet", mega_multiply_adds={28: "28.8", 96: "276", 224: "1503"}),
     Facts("model=googlenet model.norm=batch", 5_984_810, 1, {224: [(64, 56, 56), (192, 28, 28), (480, 14, 14), (832, 7, 7), (1024, 7, 7)]}),
-    Facts("model=resnet18", 11_178_378, 1, reference="resnet18", millions={28: "33", 96: "319", 224: "1735"}),
-    Facts("model=resnet18 model.version=v1", 11_175_370, 1, RESNET, millions={28: "33", 96: "319", 224: "1735"}),
+    Facts("model=resnet18", 11_178_378, 1, reference="resnet18", mega_multiply_adds={28: "33", 96: "319", 224: "1735"}),
+    Facts("model=resnet18 model.version=v1", 11_175_370, 1, RESNET, mega_multiply_adds={28: "33", 96: "319", 224: "1735"}),
     Facts("model=resnet18 model.version=v2", 11_173_578, 1, RESNET),
     Facts("model=resnet18 model.stem=3x3", 11_175_818, 1, {32: [(64, 32, 32), (64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4)]}),
     Facts("model=resnet34", 21_283_530, 1, RESNET),
@@ -93,9 +109,9 @@ NETWORKS = [
     Facts("model=resnet50 model.version=v2", 23_514_570, 1, BOTTLENECKS),
     Facts("model=resnet101", 42_514_378, 1, BOTTLENECKS),
     Facts("model=resnet152", 58_158_026, 1, BOTTLENECKS),
-    Facts("model=densenet", 758_226, 1, reference="densenet", millions={96: "129", 224: "703"}),
-    Facts("model=densenet121", 6_957_834, 1, dense(256, 512, 1024, 1024)),
-    Facts("model=densenet169", 12_494_858, 1, dense(256, 512, 1280, 1664)),
-    Facts("model=densenet201", 18_105_866, 1, dense(256, 512, 1792, 1920)),
-    Facts("model=densenet264", 30_669_322, 1, dense(256, 512, 2304, 2688)),
+    Facts("model=densenet", 758_226, 1, reference="densenet", mega_multiply_adds={96: "129", 224: "703"}),
+    Facts("model=densenet121", 6_957_834, 1, densenet_shapes(256, 512, 1024, 1024)),
+    Facts("model=densenet169", 12_494_858, 1, densenet_shapes(256, 512, 1280, 1664)),
+    Facts("model=densenet201", 18_105_866, 1, densenet_shapes(256, 512, 1792, 1920)),
+    Facts("model=densenet264", 30_669_322, 1, densenet_shapes(256, 512, 2304, 2688)),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The course's networks written out layer by layer, as the chapter has them, against ours with the same weights."""
+"""The networks compute exactly what the course's do, which are written out here layer by layer as in its chapter."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ def lenet(pool: Callable[[int], nn.Module], padding: int, norm: bool) -> nn.Sequ
         nn.Linear(120, 84), nn.BatchNorm1d(84), nn.Sigmoid(),
         nn.Linear(84, 10),
     ]  # fmt: skip
-    return nn.Sequential(*(each for each in layers if norm or not isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)))
+    return nn.Sequential(*(layer for layer in layers if norm or not isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)))
 
 
 def alexnet(padding: int) -> nn.Sequential:
@@ -38,11 +38,11 @@ def alexnet(padding: int) -> nn.Sequential:
 
 def vgg11_eighth() -> nn.Sequential:
     layers: list[nn.Module] = []
-    before = 1
-    for convs, channels in ((1, 8), (1, 16), (2, 32), (2, 64), (2, 64)):
-        for _ in range(convs):
-            layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU()]
-            before = channels
+    in_channels = 1
+    for depth, channels in ((1, 8), (1, 16), (2, 32), (2, 64), (2, 64)):
+        for _ in range(depth):
+            layers += [nn.Conv2d(in_channels, channels, 3, padding=1), nn.ReLU()]
+            in_channels = channels
         layers.append(nn.MaxPool2d(2, stride=2))
     return nn.Sequential(
         *layers, nn.Flatten(),
@@ -53,9 +53,9 @@ def vgg11_eighth() -> nn.Sequential:
 
 
 def nin() -> nn.Sequential:
-    def block(before: int, channels: int, size: int, stride: int, padding: int) -> list[nn.Module]:
+    def block(in_channels: int, channels: int, size: int, stride: int, padding: int) -> list[nn.Module]:
         return [
-            nn.Conv2d(before, channels, size, stride, padding), nn.ReLU(),
+            nn.Conv2d(in_channels, channels, size, stride, padding), nn.ReLU(),
             nn.Conv2d(channels, channels, 1), nn.ReLU(),
             nn.Conv2d(channels, channels, 1), nn.ReLU(),
         ]  # fmt: skip
@@ -70,15 +70,15 @@ def nin() -> nn.Sequential:
 
 
 class Inception(nn.Module):
-    def __init__(self, before: int, c1: int, c2: tuple[int, int], c3: tuple[int, int], c4: int) -> None:
+    def __init__(self, in_channels: int, c1: int, c2: tuple[int, int], c3: tuple[int, int], c4: int) -> None:
         super().__init__()
-        self.p1_1 = nn.Conv2d(before, c1, 1)
-        self.p2_1 = nn.Conv2d(before, c2[0], 1)
+        self.p1_1 = nn.Conv2d(in_channels, c1, 1)
+        self.p2_1 = nn.Conv2d(in_channels, c2[0], 1)
         self.p2_2 = nn.Conv2d(c2[0], c2[1], 3, padding=1)
-        self.p3_1 = nn.Conv2d(before, c3[0], 1)
+        self.p3_1 = nn.Conv2d(in_channels, c3[0], 1)
         self.p3_2 = nn.Conv2d(c3[0], c3[1], 5, padding=2)
         self.p4_1 = nn.MaxPool2d(3, stride=1, padding=1)
-        self.p4_2 = nn.Conv2d(before, c4, 1)
+        self.p4_2 = nn.Conv2d(in_channels, c4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         p1 = torch.relu(self.p1_1(x))
@@ -103,12 +103,12 @@ def googlenet() -> nn.Sequential:
     )  # fmt: skip
 
 
-class Residual(nn.Module):
-    def __init__(self, before: int, channels: int, use_1x1conv: bool = False, stride: int = 1) -> None:
+class ResidualBlock(nn.Module):
+    def __init__(self, in_channels: int, channels: int, use_1x1conv: bool = False, stride: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(before, channels, 3, padding=1, stride=stride)
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, stride=stride)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv3 = nn.Conv2d(before, channels, 1, stride=stride) if use_1x1conv else None
+        self.conv3 = nn.Conv2d(in_channels, channels, 1, stride=stride) if use_1x1conv else None
         self.bn1 = nn.BatchNorm2d(channels)
         self.bn2 = nn.BatchNorm2d(channels)
 
@@ -119,9 +119,12 @@ class Residual(nn.Module):
 
 
 def resnet18() -> nn.Sequential:
-    blocks = [Residual(64, 64), Residual(64, 64)]
+    blocks = [ResidualBlock(64, 64), ResidualBlock(64, 64)]
     for channels in (128, 256, 512):
-        blocks += [Residual(channels // 2, channels, use_1x1conv=True, stride=2), Residual(channels, channels)]
+        blocks += [
+            ResidualBlock(channels // 2, channels, use_1x1conv=True, stride=2),
+            ResidualBlock(channels, channels),
+        ]
     return nn.Sequential(
         nn.Conv2d(1, 64, 7, stride=2, padding=3), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1),
         *blocks,
@@ -129,12 +132,12 @@ def resnet18() -> nn.Sequential:
     )  # fmt: skip
 
 
-class Dense(nn.Module):
-    def __init__(self, before: int) -> None:
+class DenseBlock(nn.Module):
+    def __init__(self, in_channels: int) -> None:
         super().__init__()
         self.net = nn.ModuleList(
             nn.Sequential(nn.BatchNorm2d(c), nn.ReLU(), nn.Conv2d(c, 32, 3, padding=1))
-            for c in range(before, before + 128, 32)
+            for c in range(in_channels, in_channels + 128, 32)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -147,10 +150,11 @@ def densenet() -> nn.Sequential:
     layers: list[nn.Module] = [
         nn.Conv2d(1, 64, 7, stride=2, padding=3), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1)
     ]  # fmt: skip
-    for before in (64, 96, 112):
-        after = before + 128
-        layers += [Dense(before), nn.BatchNorm2d(after), nn.ReLU(), nn.Conv2d(after, after // 2, 1), nn.AvgPool2d(2)]
-    layers += [Dense(120), nn.BatchNorm2d(248), nn.ReLU()]
+    for in_channels in (64, 96, 112):
+        channels = in_channels + 128
+        transition = [nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, channels // 2, 1), nn.AvgPool2d(2)]
+        layers += [DenseBlock(in_channels), *transition]
+    layers += [DenseBlock(120), nn.BatchNorm2d(248), nn.ReLU()]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Linear(248, 10))
 
 
@@ -170,40 +174,44 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize(("command", "written_out", "size"), NETWORKS, ids=[f"{n[0]} at {n[2]}" for n in NETWORKS])
-def test_the_same_function_to_the_bit(command: str, written_out: Callable[[], nn.Sequential], size: int) -> None:
-    network, reference = build(command), written_out()
-    ours, theirs = network.state_dict(), reference.state_dict()
-    assert [value.shape for value in ours.values()] == [value.shape for value in theirs.values()]
-    network.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
+@pytest.mark.parametrize(
+    ("overrides", "build_reference", "size"),
+    NETWORKS,
+    ids=[f"{overrides} at {size}" for overrides, _, size in NETWORKS],
+)
+def test_logits_equal_course_bit_for_bit(overrides: str, build_reference: Callable[[], nn.Module], size: int) -> None:
+    network, reference = build(overrides), build_reference()
+    state, reference_state = network.state_dict(), reference.state_dict()
+    assert [value.shape for value in state.values()] == [value.shape for value in reference_state.values()]
+    network.load_state_dict(dict(zip(state, reference_state.values(), strict=True)))
     images = torch.rand(2, 1, size, size)
-    for training in (True, False):  # training first, so that the statistics are a batch's
-        scores = []
-        for each in (network, reference):
+    for training in (True, False):  # training first, so that the running statistics are those of a batch
+        logits = []
+        for module in (network, reference):
             torch.manual_seed(0)  # the same units are dropped
-            scores.append(each.train(training)(images))
-        assert scores[0].std() > 0
-        assert torch.equal(*scores)
+            logits.append(module.train(training)(images))
+        assert logits[0].std() > 0
+        assert torch.equal(*logits)
 
 
-def test_dropout_is_a_setting() -> None:
-    for command, layers in (("model=alexnet", 2), ("model=vgg11", 2), ("model=nin", 1)):
-        network = build(f"{command} model.dropout=0.3", device="meta")
-        assert [module.p for module in network.modules() if isinstance(module, nn.Dropout)] == [0.3] * layers
+def test_dropout_layers_have_the_configured_probability() -> None:
+    for overrides, num_layers in (("model=alexnet", 2), ("model=vgg11", 2), ("model=nin", 1)):
+        network = build(f"{overrides} model.dropout=0.3", device="meta")
+        assert [module.p for module in network.modules() if isinstance(module, nn.Dropout)] == [0.3] * num_layers
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_v2_block_by_its_equations(stride: int) -> None:
-    """He et al., 2016, figure 4e and equation 5; a convolution on the shortcut starts behind the activation."""
-    stage, block = (2, 0) if stride == 2 else (1, 1)
-    unit = build("model=resnet18 model.version=v2").features[3 + stage][block]
-    norm1, norm2 = unit.activation[0], unit.residual[1]
+def test_v2_block_follows_equations_of_paper(stride: int) -> None:
+    """He et al., 2016, figure 4e and equation 5; a shortcut with a convolution starts after the activation."""
+    stage, index = (2, 0) if stride == 2 else (1, 1)
+    block = build("model=resnet18 model.version=v2").features[3 + stage][index]
+    norm1, norm2 = block.activation[0], block.residual[1]
     for norm in (norm1, norm2):
         for value in (norm.weight.data, norm.bias.data, norm.running_mean, norm.running_var):
             value.uniform_(0.5, 1.5)
-    unit.eval()
+    block.eval()
     x = torch.randn(2, 64, 8, 8)
     activated = torch.relu(norm1(x))
-    residual = unit.residual[3](torch.relu(norm2(unit.residual[0](activated))))
-    shortcut = unit.projection[0](activated) if stride == 2 else x
-    assert torch.equal(unit(x), residual + shortcut)
+    residual = block.residual[3](torch.relu(norm2(block.residual[0](activated))))
+    shortcut = block.projection[0](activated) if stride == 2 else x
+    assert torch.equal(block(x), residual + shortcut)

@@ -1,4 +1,4 @@
-"""The chapter's operations against their definitions and against torch's, in values and gradients."""
+"""The operations from scratch have the values and gradients of their definitions and of torch's."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,41 +18,41 @@ KERNEL_1X1 = KERNEL[:, :, :1, :1]
 
 Operation = Callable[..., Tensor]
 
-# ours, by definition, torch's, the tensors they take
+# The operation, its naive version, torch's, and the tensors that they take.
 OPERATIONS: dict[str, tuple[Operation, Operation, Operation, tuple[Tensor, ...]]] = {
     "corr2d": (
         scratch.corr2d,
-        scratch.corr2d_by_definition,
+        scratch.corr2d_naive,
         lambda x, kernel: F.conv2d(x[None, None], kernel[None, None])[0, 0],
         (X[0], KERNEL[0, 0]),
     ),
     "multi_in": (
         scratch.corr2d_multi_in,
-        scratch.corr2d_multi_in_by_definition,
+        scratch.corr2d_multi_in_naive,
         lambda x, kernel: F.conv2d(x[None], kernel[None])[0, 0],
         (X, KERNEL[0]),
     ),
     "multi_in_out": (
         scratch.corr2d_multi_in_out,
-        scratch.corr2d_multi_in_out_by_definition,
+        scratch.corr2d_multi_in_out_naive,
         lambda x, kernel: F.conv2d(x[None], kernel)[0],
         (X, KERNEL),
     ),
     "1x1": (
         scratch.corr2d_multi_in_out_1x1,
-        scratch.corr2d_multi_in_out_by_definition,
+        scratch.corr2d_multi_in_out_naive,
         lambda x, kernel: F.conv2d(x[None], kernel)[0],
         (X, KERNEL_1X1),
     ),
     "max": (
         partial(scratch.pool2d, size=(3, 2), mode="max"),
-        partial(scratch.pool2d_by_definition, size=(3, 2), mode="max"),
+        partial(scratch.pool2d_naive, size=(3, 2), mode="max"),
         lambda x: F.max_pool2d(x[None], (3, 2), stride=1)[0],
         (X[0],),
     ),
     "avg": (
         partial(scratch.pool2d, size=(3, 2), mode="avg"),
-        partial(scratch.pool2d_by_definition, size=(3, 2), mode="avg"),
+        partial(scratch.pool2d_naive, size=(3, 2), mode="avg"),
         lambda x: F.avg_pool2d(x[None], (3, 2), stride=1)[0],
         (X[0],),
     ),
@@ -60,6 +60,7 @@ OPERATIONS: dict[str, tuple[Operation, Operation, Operation, tuple[Tensor, ...]]
 
 
 def value_and_gradients(operation: Operation, tensors: tuple[Tensor, ...]) -> list[Tensor]:
+    """Return the value of an operation and the gradients of a weighted sum of it."""
     leaves = [tensor.clone().requires_grad_() for tensor in tensors]
     value = operation(*leaves)
     weights = torch.arange(1.0, value.numel() + 1, dtype=torch.float64).reshape(value.shape)
@@ -67,59 +68,59 @@ def value_and_gradients(operation: Operation, tensors: tuple[Tensor, ...]) -> li
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_values_and_gradients(name: str) -> None:
-    ours, definition, torchs, tensors = OPERATIONS[name]
-    expected = value_and_gradients(torchs, tensors)
-    for operation in (ours, definition):
-        for value, reference in zip(value_and_gradients(operation, tensors), expected, strict=True):
-            torch.testing.assert_close(value, reference, rtol=1e-12, atol=1e-12)
+def test_values_and_gradients_equal_torch(name: str) -> None:
+    operation, naive, reference, tensors = OPERATIONS[name]
+    expected = value_and_gradients(reference, tensors)
+    for function in (operation, naive):
+        for value, expected_value in zip(value_and_gradients(function, tensors), expected, strict=True):
+            torch.testing.assert_close(value, expected_value, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_gradients_by_finite_differences(name: str) -> None:
-    ours, _, _, tensors = OPERATIONS[name]
-    assert gradcheck(ours, [tensor.clone().requires_grad_() for tensor in tensors])
+def test_gradients_equal_finite_differences(name: str) -> None:
+    operation, _, _, tensors = OPERATIONS[name]
+    assert gradcheck(operation, [tensor.clone().requires_grad_() for tensor in tensors])
 
 
-def test_corr2d_of_the_courses_example() -> None:
+def test_corr2d_of_example_in_course() -> None:
     x = torch.arange(9.0).reshape(3, 3)
     kernel = torch.arange(4.0).reshape(2, 2)
-    for corr2d in (scratch.corr2d, scratch.corr2d_by_definition):
+    for corr2d in (scratch.corr2d, scratch.corr2d_naive):
         assert corr2d(x, kernel).tolist() == [[19, 25], [37, 43]]
 
 
-def test_pool2d_of_the_courses_example() -> None:
+def test_pool2d_of_example_in_course() -> None:
     x = torch.arange(9.0).reshape(3, 3)
-    for pool2d in (scratch.pool2d, scratch.pool2d_by_definition):
+    for pool2d in (scratch.pool2d, scratch.pool2d_naive):
         assert pool2d(x, (2, 2), "max").tolist() == [[4, 5], [7, 8]]
         assert pool2d(x, (2, 2), "avg").tolist() == [[2, 3], [5, 6]]
 
 
-def test_max_pool_gives_a_ties_gradient_to_the_first() -> None:
+def test_max_pool_gives_gradient_of_tie_to_first_value() -> None:
     x = torch.ones(1, 1, 2, 2, requires_grad=True)
-    (ours,) = torch.autograd.grad(scratch.pool2d(x, (2, 2), "max").sum(), x)
-    (torchs,) = torch.autograd.grad(F.max_pool2d(x, 2).sum(), x)
-    assert torch.equal(ours, torchs)
+    (gradient,) = torch.autograd.grad(scratch.pool2d(x, (2, 2), "max").sum(), x)
+    (expected,) = torch.autograd.grad(F.max_pool2d(x, 2).sum(), x)
+    assert torch.equal(gradient, expected)
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_conv2d_is_torchs_layer(bias: bool) -> None:
+def test_conv2d_equals_torch(bias: bool) -> None:
     torch.manual_seed(0)
-    theirs = nn.Conv2d(3, 4, (2, 3), bias=bias).double()
-    ours = Conv2d(3, 4, (2, 3), bias=bias).double()
-    assert all(value.abs().max() <= 1 / 18**0.5 for value in ours.parameters())
-    ours.load_state_dict(theirs.state_dict())
+    torch_conv = nn.Conv2d(3, 4, (2, 3), bias=bias).double()
+    conv = Conv2d(3, 4, (2, 3), bias=bias).double()
+    assert all(value.abs().max() <= 1 / 18**0.5 for value in conv.parameters())
+    conv.load_state_dict(torch_conv.state_dict())
     images = torch.randn(5, 3, 8, 9, dtype=torch.float64, requires_grad=True)
     results = []
-    for layer in (ours, theirs):
-        scores = layer(images)
-        results.append([scores, *torch.autograd.grad(scores.square().sum(), [images, *layer.parameters()])])
-    for value, reference in zip(*results, strict=True):
-        torch.testing.assert_close(value, reference, rtol=1e-12, atol=1e-12)
+    for layer in (conv, torch_conv):
+        output = layer(images)
+        results.append([output, *torch.autograd.grad(output.square().sum(), [images, *layer.parameters()])])
+    for value, expected in zip(*results, strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_an_edge_detector_is_learnt_from_data() -> None:
-    """The course's: ones with a dark band, and where they change between one pixel and the next."""
+def test_conv2d_learns_edge_detector() -> None:
+    """As in the course: a white image with a dark band, and the edges of the band."""
     image = torch.ones(6, 8)
     image[:, 2:6] = 0
     edges = scratch.corr2d(image, torch.tensor([[1.0, -1.0]]))
@@ -137,55 +138,54 @@ def test_an_edge_detector_is_learnt_from_data() -> None:
 SHAPES = [(8, 5), (4, 5, 3, 2)]
 
 
-def both(shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> tuple[BatchNorm, nn.Module, Tensor]:
-    """Our layer, torch's with the same gamma and beta, and a batch with a mean of its own."""
+def batch_norms(shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> tuple[BatchNorm, nn.Module, Tensor]:
+    """Return our batch norm, torch's with the same weight and bias, and a batch whose mean is not zero."""
     torch.manual_seed(0)
-    ours = BatchNorm(shape[1]).to(dtype)
-    theirs = (nn.BatchNorm1d(shape[1]) if len(shape) == 2 else nn.BatchNorm2d(shape[1])).to(dtype)
-    nn.init.uniform_(ours.weight, 0.5, 2)
-    nn.init.uniform_(ours.bias, -1, 1)
-    theirs.load_state_dict(ours.state_dict(), strict=False)
-    return ours, theirs, torch.randn(shape, dtype=dtype) * 3 + 2
+    norm = BatchNorm(shape[1]).to(dtype)
+    torch_norm = (nn.BatchNorm1d(shape[1]) if len(shape) == 2 else nn.BatchNorm2d(shape[1])).to(dtype)
+    nn.init.uniform_(norm.weight, 0.5, 2)
+    nn.init.uniform_(norm.bias, -1, 1)
+    torch_norm.load_state_dict(norm.state_dict(), strict=False)
+    return norm, torch_norm, torch.randn(shape, dtype=dtype) * 3 + 2
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_batch_norm_is_torchs(shape: tuple[int, ...]) -> None:
-    ours, theirs, batch = both(shape)
+def test_batch_norm_equals_torch(shape: tuple[int, ...]) -> None:
+    norm, torch_norm, batch = batch_norms(shape)
     for training in (True, True, False):
         results = []
-        for layer in (ours, theirs):
+        for layer in (norm, torch_norm):
             layer.train(training)
             x = batch.clone().requires_grad_()
             y = layer(x)
             results.append([y, *torch.autograd.grad((y**3).sum(), [x, *layer.parameters()])])
             results[-1] += [layer.get_buffer("running_mean").clone(), layer.get_buffer("running_var").clone()]
-        for value, reference in zip(*results, strict=True):
-            torch.testing.assert_close(value, reference, rtol=1e-9, atol=1e-9)
+        for value, expected in zip(*results, strict=True):
+            torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-9)
         batch = batch + 1
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("training", [True, False])
-def test_batch_norms_gradients_by_finite_differences(shape: tuple[int, ...], training: bool) -> None:
-    ours, _, batch = both(shape)
-    ours.train(training)
+def test_gradients_of_batch_norm_equal_finite_differences(shape: tuple[int, ...], training: bool) -> None:
+    norm, _, batch = batch_norms(shape)
 
-    def normalise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        fresh = BatchNorm(shape[1]).double().train(training)
-        return torch.func.functional_call(fresh, {"weight": weight, "bias": bias}, x)
+    def normalize(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        new_norm = BatchNorm(shape[1]).double().train(training)
+        return torch.func.functional_call(new_norm, {"weight": weight, "bias": bias}, x)
 
-    assert gradcheck(normalise, [value.detach().requires_grad_() for value in (batch, ours.weight, ours.bias)])
+    assert gradcheck(normalize, [value.detach().requires_grad_() for value in (batch, norm.weight, norm.bias)])
 
 
-def test_batch_norms_statistics_are_saved_and_loaded() -> None:
-    ours, _, batch = both((4, 5, 3, 2))
-    ours(batch)
-    state = ours.state_dict()
+def test_statistics_of_batch_norm_are_saved_and_loaded() -> None:
+    norm, _, batch = batch_norms((4, 5, 3, 2))
+    norm(batch)
+    state = norm.state_dict()
     assert set(state) == {"weight", "bias", "running_mean", "running_var"}
     assert state["running_mean"].any()
     loaded = BatchNorm(5).double()
     loaded.load_state_dict(state)
-    assert torch.equal(loaded.eval()(batch), ours.eval()(batch))
+    assert torch.equal(loaded.eval()(batch), norm.eval()(batch))
 
 
 def test_batch_norm_starts_at_mean_zero_and_variance_one() -> None:
@@ -193,40 +193,40 @@ def test_batch_norm_starts_at_mean_zero_and_variance_one() -> None:
     torch.testing.assert_close(BatchNorm(5).eval()(x), x / (1 + 1e-5) ** 0.5)
 
 
-def test_batch_norm_does_not_learn_statistics_in_eval() -> None:
-    ours, _, batch = both((8, 5))
-    before = ours.running_mean.clone()
-    ours.eval()(batch)
-    assert torch.equal(ours.running_mean, before)
+def test_batch_norm_does_not_update_statistics_in_evaluation_mode() -> None:
+    norm, _, batch = batch_norms((8, 5))
+    mean_before = norm.running_mean.clone()
+    norm.eval()(batch)
+    assert torch.equal(norm.running_mean, mean_before)
 
 
 @pytest.mark.parametrize("norm", [BatchNorm(5), nn.BatchNorm2d(5)], ids=["scratch", "torch"])
-def test_batch_norm_needs_two_values(norm: nn.Module) -> None:
+def test_batch_norm_rejects_one_value_per_channel(norm: nn.Module) -> None:
     with pytest.raises(ValueError, match=r"more than (one|1) value"):
         norm(torch.zeros(1, 5, 1, 1))
 
 
-@pytest.mark.parametrize("buffers", [torch.float32, torch.bfloat16])
-def test_batch_norm_of_halves_has_whole_statistics(buffers: torch.dtype) -> None:
-    """Where the mean is far from zero, halves would lose everything: images of mean 100 and deviation 3."""
-    ours, theirs, batch = both((64, 5, 4, 4), torch.float32)
-    halves = (batch + 98).bfloat16()
-    results = [layer.to(buffers)(halves) for layer in (ours, theirs)]
+@pytest.mark.parametrize("buffer_dtype", [torch.float32, torch.bfloat16])
+def test_batch_norm_of_half_precision_computes_statistics_in_float32(buffer_dtype: torch.dtype) -> None:
+    """Half precision loses everything if the mean is far from zero: images with mean 100 and standard deviation 3."""
+    norm, torch_norm, batch = batch_norms((64, 5, 4, 4), torch.float32)
+    images = (batch + 98).bfloat16()
+    results = [layer.to(buffer_dtype)(images) for layer in (norm, torch_norm)]
     assert [result.dtype for result in results] == [torch.bfloat16] * 2
-    precise = nn.functional.batch_norm(
-        halves.double(), None, None, ours.weight.double(), ours.bias.double(), training=True
+    expected = nn.functional.batch_norm(
+        images.double(), None, None, norm.weight.double(), norm.bias.double(), training=True
     )
-    torch.testing.assert_close(results[0].double(), precise, rtol=2**-8, atol=2**-8)
+    torch.testing.assert_close(results[0].double(), expected, rtol=2**-8, atol=2**-8)
     torch.testing.assert_close(*results, rtol=0.05, atol=0.05)
-    assert ours.running_var.dtype == buffers
-    torch.testing.assert_close(ours.running_var, theirs.get_buffer("running_var"))
-    torch.testing.assert_close(ours.running_mean, theirs.get_buffer("running_mean"))
+    assert norm.running_var.dtype == buffer_dtype
+    torch.testing.assert_close(norm.running_var, torch_norm.get_buffer("running_var"))
+    torch.testing.assert_close(norm.running_mean, torch_norm.get_buffer("running_mean"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_batch_norm_on_a_gpu_is_the_same() -> None:
-    ours, _, batch = both((64, 5, 4, 4), torch.float32)
-    expected = ours(batch)
-    ours, _, batch = both((64, 5, 4, 4), torch.float32)
-    torch.testing.assert_close(ours.cuda()(batch.cuda()).cpu(), expected)
-    assert ours.running_mean.is_cuda
+def test_batch_norm_on_gpu_equals_cpu() -> None:
+    norm, _, batch = batch_norms((64, 5, 4, 4), torch.float32)
+    expected = norm(batch)
+    norm, _, batch = batch_norms((64, 5, 4, 4), torch.float32)
+    torch.testing.assert_close(norm.cuda()(batch.cuda()).cpu(), expected)
+    assert norm.running_mean.is_cuda

@@ -150,8 +150,8 @@ def wrapped(command: str, memory_format: torch.memory_format, compiled: bool = F
 
 @pytest.mark.parametrize("facts", NETWORKS, ids=ids)
 def test_every_network_gives_the_same_scores_channels_last(facts: Facts) -> None:
-    command = f"{facts.command} init=kaiming"  # torch's default lets a deep network's scores fade
-    images = torch.rand(2, 1, facts.useful, facts.useful)
+    command = f"{facts.overrides} init=kaiming"  # torch's default lets a deep network's scores fade
+    images = torch.rand(2, 1, facts.training_size, facts.training_size)
     channels_last = wrapped(command, torch.channels_last)
     weights = [weight for weight in channels_last.model.parameters() if weight.dim() == 4 and min(weight.shape[1:]) > 1]
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
@@ -186,12 +186,12 @@ def test_inputs_have_the_memory_format_too() -> None:
 # The others have the same blocks, more of them.
 @pytest.mark.parametrize(
     "facts",
-    [facts for facts in NETWORKS if not re.search(r"vgg1[369]|resnet(34|101|152)|densenet[12]", facts.command)],
+    [facts for facts in NETWORKS if not re.search(r"vgg1[369]|resnet(34|101|152)|densenet[12]", facts.overrides)],
     ids=ids,
 )
 def test_every_kind_of_network_is_captured_whole(facts: Facts) -> None:
-    network = build(facts.command)
-    images = torch.rand(4, 1, facts.useful, facts.useful)
+    network = build(facts.overrides)
+    images = torch.rand(4, 1, facts.training_size, facts.training_size)
     for training in (True, False):
         torch.compiler.reset()
         network.train(training)

@@ -1,1 +1,1 @@
-"""What a network costs and which images it accepts."""
+"""The analysis of networks: what they cost, and which images they accept."""

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-adds and memory, as a whole and stage by stage."""
+"""The cost of a network: parameters, multiply-adds and memory, of the whole network and of each stage."""
 
 from dataclasses import dataclass
 from itertools import groupby
@@ -27,13 +27,13 @@ def count_multiply_adds(model: nn.Module, image: ImageSpec) -> int:
 
 @dataclass(frozen=True)
 class StageCost:
-    """The cost of a part of a network that an image goes through as a whole."""
+    """The cost of one stage of a network."""
 
     name: str
     layers: str
-    """Its layers, such as `Conv2d, ReLU x 2`."""
+    """The class names of its layers, such as `Conv2d, ReLU x 2`."""
     shape: tuple[int, ...]
-    """The shape of its output for one image; empty if that is no tensor."""
+    """The shape of its output for one image, or () if the output is not a tensor."""
     parameters: int
     multiply_adds: int
 
@@ -42,7 +42,7 @@ def stage_costs(model: nn.Module, image: ImageSpec) -> list[StageCost]:
     """Return the cost of each stage, in the order of execution.
 
     The stages are the model's children; a child that is a Sequential, ModuleList or ModuleDict is replaced by its own
-    children. Operations between the stages are not counted. A parameter that two stages share counts for the first.
+    children. Operations between the stages are not counted. A parameter that two stages share is counted for the first.
     """
     stages = _stages(model)
     outputs: dict[str, tuple[tuple[int, ...], int]] = {}
@@ -56,10 +56,10 @@ def stage_costs(model: nn.Module, image: ImageSpec) -> list[StageCost]:
 
         def after_forward(_module: nn.Module, _: Any, output: Any, name: str = name) -> None:
             multiply_adds = (counter.get_total_flops() - flops_before.pop()) // 2
-            first = output[0] if isinstance(output, tuple) and output else output  # as recurrent layers return it
-            shape = tuple(first.shape[1:]) if isinstance(first, Tensor) else ()
-            _, earlier = outputs.get(name, ((), 0))
-            outputs[name] = shape, multiply_adds + earlier
+            tensor = output[0] if isinstance(output, tuple) and output else output  # recurrent layers return a tuple
+            shape = tuple(tensor.shape[1:]) if isinstance(tensor, Tensor) else ()
+            _, previous_multiply_adds = outputs.get(name, ((), 0))  # of a stage that is used more than once
+            outputs[name] = shape, previous_multiply_adds + multiply_adds
 
         hooks += [module.register_forward_pre_hook(before_forward), module.register_forward_hook(after_forward)]
     try:
@@ -72,10 +72,10 @@ def stage_costs(model: nn.Module, image: ImageSpec) -> list[StageCost]:
     counted: set[nn.Parameter] = set()
     costs = []
     for name, (shape, multiply_adds) in outputs.items():
-        own = set(stages[name].parameters()) - counted
-        counted |= own
-        parameters = sum(parameter.numel() for parameter in own if parameter.requires_grad)
-        costs.append(StageCost(name, _layer_names(stages[name]), shape, parameters, multiply_adds))
+        uncounted = set(stages[name].parameters()) - counted
+        counted |= uncounted
+        num_parameters = sum(parameter.numel() for parameter in uncounted if parameter.requires_grad)
+        costs.append(StageCost(name, _layer_names(stages[name]), shape, num_parameters, multiply_adds))
     return costs
 
 
@@ -92,15 +92,15 @@ def _stages(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _layer_names(module: nn.Module) -> str:
-    """Return the class names of a Sequential's layers, or that of a single module."""
+    """Return the class names of a Sequential's layers, or the class name of a single module."""
 
     def class_names(module: nn.Module) -> list[str]:
         if isinstance(module, nn.Sequential):
             return [name for layer in module for name in class_names(layer)]
         return [type(module).__name__]
 
-    repeated = [(name, len(list(group))) for name, group in groupby(class_names(module))]
-    return ", ".join(f"{name} x {count}" if count > 1 else name for name, count in repeated)
+    counts = [(name, len(list(group))) for name, group in groupby(class_names(module))]
+    return ", ".join(f"{name} x {count}" if count > 1 else name for name, count in counts)
 
 
 def parameter_bytes(model: nn.Module) -> int:
@@ -109,17 +109,18 @@ def parameter_bytes(model: nn.Module) -> int:
 
 
 def activation_bytes(model: nn.Module, image: ImageSpec, batch_size: int) -> int:
-    """Return the bytes that a training step keeps of a batch for its backward pass, the images included.
+    """Return the memory in bytes that a training step keeps for the backward pass, including the images.
 
-    Counted are the tensors that autograd saves, without parameters and buffers. They grow linearly with the batch, so
-    they are measured on two and on four images.
+    These are the tensors that autograd saves, without parameters and buffers. They grow linearly with the batch size,
+    and are measured with two and with four images.
     """
     with training_mode(model, training=True):
-        two, four = (_saved_bytes(model, image.zeros(count)) for count in (2, 4))
+        two, four = (_saved_bytes(model, image.zeros(num_images)) for num_images in (2, 4))
     return two + (four - two) // 2 * (batch_size - 2)
 
 
 def _saved_bytes(model: nn.Module, images: Tensor) -> int:
+    """Return the memory in bytes of the tensors that autograd saves in a forward pass of these images."""
     saved: dict[int, UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:

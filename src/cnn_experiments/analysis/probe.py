@@ -1,4 +1,4 @@
-"""Which images a network accepts, found by running it, on tensors without memory if the network allows that."""
+"""Probing which images a network accepts by running it, on the device `meta` if the network runs there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +14,9 @@ from cnn_experiments.errors import describe_error
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """Square images, and the device on which a network is run with them.
+    """The format of square images, and the device on which a network is run with them.
 
-    On the device `meta` only shapes are computed; no values and no memory.
+    On the device `meta` tensors have shapes, but neither values nor memory.
     """
 
     channels: int
@@ -30,9 +30,9 @@ class ImageSpec:
 
 
 def copy_state(model: nn.Module, device: str) -> dict[str, Tensor]:
-    """Return the parameters and copies of the buffers, so that a run does not change the model.
+    """Return the parameters and copies of the buffers, for a forward pass that must not change the model.
 
-    On `meta` they are empty tensors of the same shapes.
+    On `meta` they are tensors without values, of the same shapes.
     """
     state: dict[str, Tensor] = {name: buffer.clone() for name, buffer in model.named_buffers()}
     state |= model.named_parameters()
@@ -46,7 +46,7 @@ def copy_state(model: nn.Module, device: str) -> dict[str, Tensor]:
 
 @contextmanager
 def training_mode(model: nn.Module, training: bool) -> Iterator[None]:
-    """Put every module into training or evaluation mode, and back afterwards."""
+    """Put every module into training or evaluation mode, and restore the modes afterwards."""
     modes = {module: module.training for module in model.modules()}
     model.train(training)
     try:
@@ -70,9 +70,9 @@ def probe_image(model: nn.Module, channels: int, size: int, training: bool = Fal
 
 
 def forward_error(model: nn.Module, image: ImageSpec, num_classes: int | None = None) -> str | None:
-    """Return what is wrong with a forward pass of one image, or with its logits; None if nothing is.
+    """Return the error of a forward pass of one image, or a message if its logits have the wrong shape, or None.
 
-    Without `num_classes`, the model may return anything.
+    Without `num_classes` the output is not checked.
     """
     try:
         logits = run_forward(model, image)
@@ -85,7 +85,7 @@ def forward_error(model: nn.Module, image: ImageSpec, num_classes: int | None = 
 
 
 def training_error(model: nn.Module, image: ImageSpec, batch_size: int) -> str | None:
-    """Return what is wrong with a forward pass of a batch in training mode; None if nothing is."""
+    """Return the error of a forward pass of a batch in training mode, or None."""
     try:
         run_forward(model, image, batch_size, training=True)
     except Exception as error:  # a model may raise anything
@@ -94,7 +94,7 @@ def training_error(model: nn.Module, image: ImageSpec, batch_size: int) -> str |
 
 
 def smallest_size(model: nn.Module, channels: int, largest: int, device: str) -> int | None:
-    """Return the fewest pixels a side that the model accepts, or None if it rejects even `largest`."""
+    """Return the smallest number of pixels a side that the model accepts, or None if it rejects even `largest`."""
 
     def accepts(size: int) -> bool:
         return forward_error(model, ImageSpec(channels, size, device)) is None

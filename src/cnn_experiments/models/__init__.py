@@ -1,4 +1,4 @@
-"""The networks: one paper per file, `forward = head(features(x))`, torch and nothing else."""
+"""The networks, one paper per file; each has `features` and `head`, and its forward pass is `head(features(x))`."""
 
 from cnn_experiments.models.alexnet import AlexNet
 from cnn_experiments.models.densenet import DenseNet

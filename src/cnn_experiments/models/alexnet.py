@@ -1,34 +1,34 @@
 """AlexNet (Krizhevsky et al., 2012, "ImageNet classification with deep convolutional neural networks").
 
-The course's version: the paper's widths without their split over two GPUs, no local response normalisation, and a first
-layer without padding, which leaves 5 x 5 features of a 224-pixel image where the paper has 6 x 6. torchvision's is
-another network again: the narrower one of Krizhevsky (2014, https://arxiv.org/abs/1404.5997).
+This is the course's version. It has the paper's widths, but is not split over two GPUs, has no local response
+normalization, and does not pad the first convolution: an image of 224 pixels has 5 x 5 features, in the paper 6 x 6.
+torchvision's network is the narrower one of Krizhevsky (2014, https://arxiv.org/abs/1404.5997).
 """
 
 from torch import Tensor, nn
 
-from cnn_experiments.models.layers import at_least, hidden_head
+from cnn_experiments.models.layers import check_at_least, mlp_head
 
 
 class AlexNet(nn.Module):
-    """Five ReLU convolutions, three overlapping max-pools, two hidden layers with dropout.
+    """Five convolutions with ReLU, three overlapping max-pools, and two hidden layers with dropout.
 
-    Shapes: (N, in_channels, H, W) to (N, num_classes), with H and W of 67 - 2 * padding or more. At 224 the head's
-    pooling is the identity.
+    Shapes: (N, in_channels, H, W) to (N, num_classes), where H and W are at least 67 - 2 * padding. At 224 pixels the
+    head's pooling is the identity.
 
     Args:
         in_channels: channels of the images.
-        num_classes: scores for each image.
-        padding: pixels around the image for the first convolution: 0 or 1 in the course's editions.
-        dropout: share of hidden units left out in training.
+        num_classes: number of logits per image.
+        padding: padding of the first convolution; editions of the course have 0 or 1.
+        dropout: probability that a hidden unit is dropped in training.
 
     Raises:
-        ValueError: `padding` is below 0 or `dropout` no share.
+        ValueError: `padding` is negative, or `dropout` is not in [0, 1].
     """
 
     def __init__(self, in_channels: int, num_classes: int, padding: int, dropout: float) -> None:
         super().__init__()
-        at_least(0, padding=padding)
+        check_at_least(0, padding=padding)
         self.features = nn.Sequential(
             nn.Conv2d(in_channels, 96, 11, stride=4, padding=padding), nn.ReLU(),
             nn.MaxPool2d(3, stride=2),
@@ -39,8 +39,8 @@ class AlexNet(nn.Module):
             nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(),
             nn.MaxPool2d(3, stride=2),
         )  # fmt: skip
-        self.head = hidden_head(256, grid=5, hidden=4096, num_classes=num_classes, dropped=dropout)
+        self.head = mlp_head(256, grid=5, hidden=4096, num_classes=num_classes, dropout=dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores of every class."""
+        """Return the logits."""
         return self.head(self.features(x))

@@ -1,8 +1,8 @@
-"""DenseNet (Huang et al., 2017, https://arxiv.org/abs/1608.06993), the paper's DenseNet-BC and the course's version.
+"""DenseNet (Huang et al., 2017, https://arxiv.org/abs/1608.06993): the paper's DenseNet-BC and the course's version.
 
-The course leaves out the 1 x 1 bottlenecks and keeps the biases of the convolutions; neither has the paper's dropout.
-The paper's are torchvision's networks, but for images that do not halve evenly: there the pools between blocks keep the
-odd row and column, so that any image is large enough.
+The course's version has no 1 x 1 bottlenecks, and its convolutions have biases. Neither version has dropout, which the
+paper has. DenseNet-BC is torchvision's network, except that the pools between the blocks round sizes up (`ceil_mode`):
+images of any size are large enough, and sizes that halve evenly give the same outputs.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cnn_experiments.models.layers import at_least, linear_head
+from cnn_experiments.models.layers import check_at_least, linear_head
 
 
 def conv_block(in_channels: int, out_channels: int, kernel_size: int, bias: bool) -> nn.Sequential:
-    """Normalisation, ReLU and a convolution that keeps the resolution, in the paper's order."""
+    """Return batch normalization, ReLU and a convolution: (N, in_channels, H, W) to (N, out_channels, H, W)."""
     return nn.Sequential(
         nn.BatchNorm2d(in_channels),
         nn.ReLU(),
@@ -22,22 +22,30 @@ def conv_block(in_channels: int, out_channels: int, kernel_size: int, bias: bool
     )
 
 
+def dense_layer(in_channels: int, growth_rate: int, bottleneck: bool, bias: bool) -> nn.Sequential:
+    """Return one layer of a dense block: (N, in_channels, H, W) to (N, growth_rate, H, W)."""
+    if not bottleneck:
+        return conv_block(in_channels, growth_rate, 3, bias)
+    return nn.Sequential(
+        conv_block(in_channels, 4 * growth_rate, 1, bias),
+        conv_block(4 * growth_rate, growth_rate, 3, bias),
+    )
+
+
 class DenseBlock(nn.Module):
-    """Layers that each see the outputs of all before them: (N, C, H, W) to (N, C + depth * growth_rate, H, W)."""
+    """Layers that each take the block's input and the outputs of all layers before.
+
+    Shapes: (N, in_channels, H, W) to (N, in_channels + depth * growth_rate, H, W).
+    """
 
     def __init__(self, in_channels: int, growth_rate: int, depth: int, bottleneck: bool, bias: bool) -> None:
         super().__init__()
-
-        def layer(channels: int) -> nn.Sequential:
-            if not bottleneck:
-                return conv_block(channels, growth_rate, 3, bias)
-            reduced = 4 * growth_rate
-            return nn.Sequential(conv_block(channels, reduced, 1, bias), conv_block(reduced, growth_rate, 3, bias))
-
-        self.layers = nn.ModuleList(layer(in_channels + i * growth_rate) for i in range(depth))
+        self.layers = nn.ModuleList(
+            dense_layer(in_channels + i * growth_rate, growth_rate, bottleneck, bias) for i in range(depth)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The input with every layer's output appended along the channels."""
+        """Return the input and the output of every layer, concatenated along the channels."""
         for layer in self.layers:
             x = torch.cat((x, layer(x)), dim=1)
         return x
@@ -46,19 +54,19 @@ class DenseBlock(nn.Module):
 class DenseNet(nn.Module):
     """A stem, dense blocks joined by transitions that halve channels and resolution, and a linear head.
 
-    Shapes: (N, in_channels, H, W) to (N, num_classes), with any H and W.
+    Shapes: (N, in_channels, H, W) to (N, num_classes), for any H and W.
 
     Args:
         in_channels: channels of the images.
-        num_classes: scores for each image.
-        stem_channels: channels in front of the first block.
+        num_classes: number of logits per image.
+        stem_channels: output channels of the stem.
         growth_rate: channels that each layer of a block adds.
-        depths: layers of each block.
+        depths: number of layers of each block.
         bottleneck: whether a 1 x 1 convolution to 4 * growth_rate channels precedes each 3 x 3 convolution.
-        bias: whether the convolutions have one.
+        bias: whether the convolutions have biases.
 
     Raises:
-        ValueError: a number is below 1.
+        ValueError: `stem_channels`, `growth_rate` or one of `depths` is below 1.
     """
 
     def __init__(
@@ -72,7 +80,7 @@ class DenseNet(nn.Module):
         bias: bool,
     ) -> None:
         super().__init__()
-        at_least(1, stem_channels=stem_channels, growth_rate=growth_rate, depths=depths)
+        check_at_least(1, stem_channels=stem_channels, growth_rate=growth_rate, depths=depths)
         layers: list[nn.Module] = [
             nn.Conv2d(in_channels, stem_channels, 7, stride=2, padding=3, bias=bias),
             nn.BatchNorm2d(stem_channels),
@@ -91,5 +99,5 @@ class DenseNet(nn.Module):
         self.head = linear_head(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores of every class."""
+        """Return the logits."""
         return self.head(self.features(x))

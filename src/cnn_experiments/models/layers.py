@@ -1,6 +1,7 @@
-"""What several papers share."""
+"""Layers, heads and checks of arguments that several networks share."""
 
 from collections.abc import Callable, Collection, Sequence
+from difflib import get_close_matches
 
 from torch import nn
 
@@ -14,74 +15,84 @@ _NORMS_2D: dict[str, list[Callable[[int], nn.Module]]] = {
 _NORMS_1D = _NORMS_2D | {"batch": [nn.BatchNorm1d]}
 
 
-def one_of(name: str, value: str, values: Collection[str]) -> str:
-    """The value itself.
+def check_choice(name: str, value: str, choices: Collection[str]) -> str:
+    """Return the value of an argument that must be one of the choices.
 
     Raises:
-        ValueError: it is none of those.
+        ValueError: it is none of them.
     """
-    if value not in values:
-        raise ValueError(f"{name}={value}: must be one of {', '.join(values)}")
-    return value
+    if value in choices:
+        return value
+    nearest = get_close_matches(str(value), choices, n=1, cutoff=0.5)
+    suggestion = f"; did you mean {nearest[0]}?" if nearest else ""
+    raise ValueError(f"{name}={value}: must be one of {', '.join(choices)}{suggestion}")
 
 
-def at_least(least: int, **values: int | Sequence[int]) -> None:
-    """Checks whole numbers, or every one of a list of them, which must not be empty.
+def check_at_least(minimum: int, **values: int | Sequence[int]) -> None:
+    """Check that arguments are not below a minimum; of a list, which must not be empty, every number is checked.
 
     Raises:
-        ValueError: one is smaller.
+        ValueError: a number is smaller, or a list is empty.
     """
     for name, value in values.items():
         if isinstance(value, int):
-            if value < least:
-                raise ValueError(f"{name}={value}: must be a whole number of {least} or more")
-        elif not value or min(value) < least:
-            raise ValueError(f"{name}={list(value)}: must be a list of whole numbers of {least} or more")
+            if value < minimum:
+                raise ValueError(f"{name}={value}: must be an integer >= {minimum}")
+        elif not value or min(value) < minimum:
+            raise ValueError(f"{name}={list(value)}: must be a list of integers >= {minimum}")
 
 
-def dropout(share: float) -> nn.Dropout:
-    """Leaves a share of the values out in training.
+def check_fraction(**values: float) -> None:
+    """Check that arguments are between 0 and 1.
 
     Raises:
-        ValueError: it is no share.
+        ValueError: a number is not.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"dropout={share}: must be a share from 0 to 1")
-    return nn.Dropout(share)
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name}={value}: must be a number in [0, 1]")
 
 
 def norm2d(norm: str, channels: int) -> list[nn.Module]:
-    """The normalisation behind a convolution: `none`, torch's (`batch`) or the one written out (`scratch`).
+    """Return the normalization of a convolution's output, as a list of one layer, or of none.
+
+    Args:
+        norm: `none`, `batch` (torch's batch normalization) or `scratch` (the one in scratch.py).
+        channels: channels of the convolution's output.
 
     Raises:
         ValueError: `norm` is none of these.
     """
-    return [layer(channels) for layer in _NORMS_2D[one_of("norm", norm, _NORMS_2D)]]
+    return [layer(channels) for layer in _NORMS_2D[check_choice("norm", norm, _NORMS_2D)]]
 
 
 def norm1d(norm: str, features: int) -> list[nn.Module]:
-    """The same behind a linear layer."""
-    return [layer(features) for layer in _NORMS_1D[one_of("norm", norm, _NORMS_1D)]]
+    """Return the normalization of a linear layer's output, as `norm2d` does for a convolution."""
+    return [layer(features) for layer in _NORMS_1D[check_choice("norm", norm, _NORMS_1D)]]
 
 
 def linear_head(channels: int, num_classes: int) -> nn.Sequential:
-    """The average over all positions and one linear layer: (N, channels, H, W) to (N, num_classes)."""
+    """Return global average pooling and one linear layer: (N, channels, H, W) to (N, num_classes)."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
 
 
-def hidden_head(channels: int, grid: int, hidden: int, num_classes: int, dropped: float) -> nn.Sequential:
-    """Two hidden layers on features pooled to `grid` x `grid`: (N, channels, H, W) to (N, num_classes).
+def mlp_head(channels: int, grid: int, hidden: int, num_classes: int, dropout: float) -> nn.Sequential:
+    """Return pooling to `grid` x `grid` and two hidden layers with dropout: (N, channels, H, W) to (N, num_classes).
 
-    The pooling is the identity, to the bit, where the features have that size already.
+    Features that are `grid` x `grid` already go through the pooling unchanged, bit for bit.
+
+    Raises:
+        ValueError: `dropout` is not in [0, 1].
     """
+    check_fraction(dropout=dropout)
     return nn.Sequential(
         nn.AdaptiveAvgPool2d(grid),
         nn.Flatten(),
         nn.Linear(channels * grid**2, hidden),
         nn.ReLU(),
-        dropout(dropped),
+        nn.Dropout(dropout),
         nn.Linear(hidden, hidden),
         nn.ReLU(),
-        dropout(dropped),
+        nn.Dropout(dropout),
         nn.Linear(hidden, num_classes),
     )

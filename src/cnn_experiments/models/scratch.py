@@ -1,10 +1,10 @@
-"""The course chapter's operations written out: cross-correlation, pooling and batch normalisation.
+"""The operations of the course's chapter from scratch: cross-correlation, pooling and batch normalization.
 
-Everything up to `pool2d_by_definition` says in loops what the operation is; the functions behind it compute the same
-on strided views, fast enough to train with.
+The functions called `*_naive` follow the definitions with loops. The others compute the same on strided views, fast
+enough for training.
 
-Where the course differs: its running variance is biased (and starts at zero in early editions), its statistics are no
-buffers, and it reads train or eval from whether gradients are on. `BatchNorm` is torch's and the paper's.
+`BatchNorm` is the paper's and torch's. The course's differs: its running variance is biased and, in early editions,
+starts at zero, its statistics are not buffers, and it trains if gradients are enabled.
 """
 
 import math
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 PoolMode = Literal["max", "avg"]
 
 
-def corr2d_by_definition(x: Tensor, kernel: Tensor) -> Tensor:
-    """Cross-correlation of (H, W) with a kernel (h, w): (H - h + 1, W - w + 1)."""
+def corr2d_naive(x: Tensor, kernel: Tensor) -> Tensor:
+    """Return the cross-correlation of (H, W) with a kernel (h, w): (H - h + 1, W - w + 1)."""
     h, w = kernel.shape
     rows = [
         torch.stack([(x[i : i + h, j : j + w] * kernel).sum() for j in range(x.shape[1] - w + 1)])
@@ -26,56 +26,56 @@ def corr2d_by_definition(x: Tensor, kernel: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
-def corr2d_multi_in_by_definition(x: Tensor, kernel: Tensor) -> Tensor:
-    """The sum over input channels: (C, H, W) with a kernel (C, h, w) to (H - h + 1, W - w + 1)."""
-    return torch.stack([corr2d_by_definition(*pair) for pair in zip(x, kernel, strict=True)]).sum(0)
+def corr2d_multi_in_naive(x: Tensor, kernel: Tensor) -> Tensor:
+    """Return the sum over input channels: (C, H, W) with a kernel (C, h, w) to (H - h + 1, W - w + 1)."""
+    return torch.stack([corr2d_naive(*pair) for pair in zip(x, kernel, strict=True)]).sum(0)
 
 
-def corr2d_multi_in_out_by_definition(x: Tensor, kernel: Tensor) -> Tensor:
-    """One kernel for each output channel: (C, H, W) with (O, C, h, w) to (O, H - h + 1, W - w + 1)."""
-    return torch.stack([corr2d_multi_in_by_definition(x, each) for each in kernel])
+def corr2d_multi_in_out_naive(x: Tensor, kernels: Tensor) -> Tensor:
+    """Return an output channel per kernel: (C, H, W) with (O, C, h, w) to (O, H - h + 1, W - w + 1)."""
+    return torch.stack([corr2d_multi_in_naive(x, kernel) for kernel in kernels])
 
 
-def pool2d_by_definition(x: Tensor, size: tuple[int, int], mode: PoolMode) -> Tensor:
-    """The maximum or average of every window of `size` = (h, w) in (H, W): (H - h + 1, W - w + 1)."""
+def pool2d_naive(x: Tensor, size: tuple[int, int], mode: PoolMode) -> Tensor:
+    """Return the maximum or average of every window of `size` = (h, w) in (H, W): (H - h + 1, W - w + 1)."""
     h, w = size
-    of_window = torch.max if mode == "max" else torch.mean
+    reduce = torch.max if mode == "max" else torch.mean
     rows = [
-        torch.stack([of_window(x[i : i + h, j : j + w]) for j in range(x.shape[1] - w + 1)])
+        torch.stack([reduce(x[i : i + h, j : j + w]) for j in range(x.shape[1] - w + 1)])
         for i in range(x.shape[0] - h + 1)
     ]
     return torch.stack(rows)
 
 
 def _windows(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """All windows as a view: (..., H, W) to (..., H - h + 1, W - w + 1, h, w)."""
+    """Return all windows of `size` = (h, w) as a view: (..., H, W) to (..., H - h + 1, W - w + 1, h, w)."""
     return x.unfold(-2, size[0], 1).unfold(-2, size[1], 1)
 
 
 def corr2d(x: Tensor, kernel: Tensor) -> Tensor:
-    """Cross-correlation of (..., H, W) with a kernel (h, w): (..., H - h + 1, W - w + 1)."""
+    """Return the cross-correlation of (..., H, W) with a kernel (h, w): (..., H - h + 1, W - w + 1)."""
     h, w = kernel.shape
     return torch.einsum("...hw,hw->...", _windows(x, (h, w)), kernel)
 
 
 def corr2d_multi_in(x: Tensor, kernel: Tensor) -> Tensor:
-    """The sum over input channels: (..., C, H, W) with a kernel (C, h, w) to (..., H - h + 1, W - w + 1)."""
+    """Return the sum over input channels: (..., C, H, W) with a kernel (C, h, w) to (..., H - h + 1, W - w + 1)."""
     return corr2d_multi_in_out(x, kernel[None]).squeeze(-3)
 
 
-def corr2d_multi_in_out(x: Tensor, kernel: Tensor) -> Tensor:
-    """One kernel for each output channel: (..., C, H, W) with (O, C, h, w) to (..., O, H - h + 1, W - w + 1)."""
-    _, _, h, w = kernel.shape
-    return torch.einsum("...cijhw,ochw->...oij", _windows(x, (h, w)), kernel)
+def corr2d_multi_in_out(x: Tensor, kernels: Tensor) -> Tensor:
+    """Return an output channel per kernel: (..., C, H, W) with (O, C, h, w) to (..., O, H - h + 1, W - w + 1)."""
+    _, _, h, w = kernels.shape
+    return torch.einsum("...cijhw,ochw->...oij", _windows(x, (h, w)), kernels)
 
 
-def corr2d_multi_in_out_1x1(x: Tensor, kernel: Tensor) -> Tensor:
-    """A 1 x 1 convolution as a matrix product over channels: (..., C, H, W) with (O, C, 1, 1) to (..., O, H, W)."""
-    return (kernel.flatten(1) @ x.flatten(-2)).unflatten(-1, x.shape[-2:])
+def corr2d_multi_in_out_1x1(x: Tensor, kernels: Tensor) -> Tensor:
+    """Return a 1 x 1 convolution, computed as a matrix product: (..., C, H, W) with (O, C, 1, 1) to (..., O, H, W)."""
+    return (kernels.flatten(1) @ x.flatten(-2)).unflatten(-1, x.shape[-2:])
 
 
 def pool2d(x: Tensor, size: tuple[int, int], mode: PoolMode) -> Tensor:
-    """The maximum or average of every window of `size` = (h, w), one pixel apart.
+    """Return the maximum or average of every window of `size` = (h, w), with a stride of 1.
 
     Shapes: (..., H, W) to (..., H - h + 1, W - w + 1).
     """
@@ -84,9 +84,9 @@ def pool2d(x: Tensor, size: tuple[int, int], mode: PoolMode) -> Tensor:
 
 
 class Conv2d(nn.Module):
-    """A convolution layer on `corr2d`: (N, in_channels, H, W) to (N, out_channels, H - h + 1, W - w + 1).
+    """A convolution layer on `corr2d_multi_in_out`, with the parameters and initial values of `torch.nn.Conv2d`.
 
-    Weights and their initial values are those of `torch.nn.Conv2d`.
+    Shapes: (N, in_channels, H, W) to (N, out_channels, H - h + 1, W - w + 1).
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: tuple[int, int], bias: bool) -> None:
@@ -96,20 +96,20 @@ class Conv2d(nn.Module):
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Every output channel, with its bias where there is one."""
+        """Return the output channels, with the bias if there is one."""
         y = corr2d_multi_in_out(x, self.weight)
         return y if self.bias is None else y + self.bias[:, None, None]
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation (Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167) of (N, C) or (N, C, H, W).
+    """Batch normalization (Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167) of (N, C) or (N, C, H, W).
 
-    In training every channel is normalised by its batch's mean and biased variance; the running mean and the running
-    unbiased variance move towards the batch's by a tenth. In eval mode the running ones take their place. They are
-    buffers: saved, loaded and moved with the network.
+    In training mode each channel is normalized by the mean and the biased variance of the batch, and the running mean
+    and the running unbiased variance move towards those of the batch by a tenth. In evaluation mode the running
+    statistics are used. They are buffers: saved, loaded and moved together with the network.
 
     Raises:
-        ValueError: in training, a batch has one value in a channel.
+        ValueError: in training mode, a batch has only one value per channel.
     """
 
     running_mean: Tensor
@@ -125,21 +125,22 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Every channel with mean `bias` and standard deviation `weight`; the shape stays."""
-        channelwise = (1, -1) + (1,) * (x.dim() - 2)
-        values = x.to(torch.promote_types(x.dtype, torch.float32))  # halves are too coarse for statistics
+        """Return each channel with mean `bias` and standard deviation `weight`, in the shape of the input."""
+        per_channel = (1, -1) + (1,) * (x.dim() - 2)
+        values = x.to(torch.promote_types(x.dtype, torch.float32))  # half precision is too coarse for statistics
         if self.training:
-            mean, variance = self._of_batch(values)
+            mean, variance = self._update_statistics(values)
         else:
             mean, variance = self.running_mean.to(values.dtype), self.running_var.to(values.dtype)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         shift = self.bias - mean * scale
-        return (values * scale.view(channelwise) + shift.view(channelwise)).to(x.dtype)
+        return (values * scale.view(per_channel) + shift.view(per_channel)).to(x.dtype)
 
-    def _of_batch(self, values: Tensor) -> tuple[Tensor, Tensor]:
+    def _update_statistics(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean and the biased variance of the batch, and move the running statistics towards them."""
         count = values.numel() // values.shape[1]
         if count == 1:
-            raise ValueError(f"batch normalisation needs more than one value per channel, not {tuple(values.shape)}")
+            raise ValueError(f"batch normalization needs more than one value per channel, not {tuple(values.shape)}")
         variance, mean = torch.var_mean(values, [0, *range(2, values.dim())], correction=0)
         with torch.no_grad():
             unbiased = variance * (count / (count - 1))

@@ -1,21 +1,21 @@
 """VGG (Simonyan and Zisserman, 2014, https://arxiv.org/abs/1409.1556), configurations A, B, D and E.
 
-The course divides the widths for small images. These are torchvision's networks, but for images that do not halve
-evenly: there the pools keep the odd row and column, so that any image is large enough.
+These are torchvision's networks, except that the pools round sizes up (`ceil_mode`): images of any size are large
+enough, and sizes that halve evenly give the same outputs. The course divides the widths for small images.
 """
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from cnn_experiments.models.layers import at_least, hidden_head, norm2d
+from cnn_experiments.models.layers import check_at_least, mlp_head, norm2d
 
 _WIDTHS = (64, 128, 256, 512, 512)
 _HIDDEN = 4096
 
 
 def vgg_block(in_channels: int, out_channels: int, depth: int, norm: str) -> nn.Sequential:
-    """`depth` times convolution, normalisation and ReLU, and one pool that halves the resolution."""
+    """Return `depth` convolutions, each with normalization and ReLU, and a pool that halves the resolution."""
     layers: list[nn.Module] = []
     for i in range(depth):
         conv = nn.Conv2d(out_channels if i else in_channels, out_channels, 3, padding=1)
@@ -24,22 +24,23 @@ def vgg_block(in_channels: int, out_channels: int, depth: int, norm: str) -> nn.
 
 
 class VGG(nn.Module):
-    """Five blocks of 3 x 3 convolutions, two hidden layers with dropout.
+    """Five blocks of 3 x 3 convolutions, and two hidden layers with dropout.
 
-    Shapes: (N, in_channels, H, W) to (N, num_classes), with any H and W. At 224 the head's pooling is the identity.
+    Shapes: (N, in_channels, H, W) to (N, num_classes), for any H and W. At 224 pixels the head's pooling is the
+    identity.
 
     Args:
         in_channels: channels of the images.
-        num_classes: scores for each image.
-        depths: convolutions in each of the blocks.
-        norm: `none`, `batch` (torch's) or `scratch` (the one written out), behind every convolution.
-        channel_divisor: divides the blocks' 64, 128, 256, 512 and 512 channels.
-        hidden_divisor: divides the 4096 units of the hidden layers.
-        dropout: share of hidden units left out in training.
+        num_classes: number of logits per image.
+        depths: number of convolutions of each block.
+        norm: normalization after every convolution: `none`, `batch` (torch's) or `scratch` (the one in scratch.py).
+        channel_divisor: divisor of the blocks' 64, 128, 256, 512 and 512 channels.
+        hidden_divisor: divisor of the hidden layers' 4096 units.
+        dropout: probability that a hidden unit is dropped in training.
 
     Raises:
-        ValueError: a divisor leaves a remainder, `depths` are not five of 1 or more, `norm` is none of
-            these, or `dropout` no share.
+        ValueError: a divisor leaves a remainder, `depths` are not five integers >= 1, `norm` is none of these, or
+            `dropout` is not in [0, 1].
     """
 
     def __init__(
@@ -53,24 +54,23 @@ class VGG(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        for name, divisor, divided in (
+        for name, divisor, dividend in (
             ("channel_divisor", channel_divisor, _WIDTHS[0]),
             ("hidden_divisor", hidden_divisor, _HIDDEN),
         ):
-            if divisor < 1 or divided % divisor:
-                raise ValueError(f"{name}={divisor}: must divide {divided}")
-        at_least(1, depths=depths)
+            if divisor < 1 or dividend % divisor:
+                raise ValueError(f"{name}={divisor}: must divide {dividend}")
+        check_at_least(1, depths=depths)
         if len(depths) != len(_WIDTHS):
-            raise ValueError(f"depths={list(depths)}: must be {len(_WIDTHS)} numbers, one for each block")
-        widths = [width // channel_divisor for width in _WIDTHS]
-        self.features = nn.Sequential(
-            *(
-                vgg_block(before, width, depth, norm)
-                for before, width, depth in zip([in_channels, *widths], widths, depths, strict=False)
-            )
-        )
-        self.head = hidden_head(widths[-1], 7, _HIDDEN // hidden_divisor, num_classes, dropout)
+            raise ValueError(f"depths={list(depths)}: must be a list of {len(_WIDTHS)} integers, one per block")
+        blocks = []
+        channels = in_channels
+        for width, depth in zip(_WIDTHS, depths, strict=True):
+            blocks.append(vgg_block(channels, width // channel_divisor, depth, norm))
+            channels = width // channel_divisor
+        self.features = nn.Sequential(*blocks)
+        self.head = mlp_head(channels, 7, _HIDDEN // hidden_divisor, num_classes, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores of every class."""
+        """Return the logits."""
         return self.head(self.features(x))
