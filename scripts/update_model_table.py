@@ -1,6 +1,7 @@
-"""Writes the README's table of networks from the networks themselves: `python scripts/update_model_table.py`."""
+"""Writes the table of networks in README.md: `python scripts/update_model_table.py`."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -47,31 +48,41 @@ COMMANDS = (
 )
 
 
-def table() -> str:
-    """Markdown, a row for each command."""
-    head = ["network", "parameters", *(f"at {size}" for size in SIZES), "smallest"]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    for command in COMMANDS:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("config", command.split())
-        channels = build_data(config).channels
-        with torch.device("meta"):
-            model = build_model(config)
-        smallest = smallest_size(model, channels, max(SIZES), device="meta")
-        assert smallest is not None
-        costs = [
-            _millions(count_multiply_adds(model, ImageSpec(channels, size, "meta"))) if size >= smallest else ""
-            for size in SIZES
-        ]
-        cells = [f"`{command}`", f"{count_parameters(model):,}", *costs, str(smallest)]
-        lines.append("| " + " | ".join(cells) + " |")
+def model_table() -> str:
+    """Return a Markdown table with one row for each command."""
+    header = ["network", "parameters", *(f"at {size}" for size in SIZES), "smallest"]
+    lines = [_markdown_row(header), "|---|" + "---:|" * (len(header) - 1)]
+    lines += [_markdown_row(model_cells(command)) for command in COMMANDS]
     return "\n".join(lines)
 
 
-def _millions(count: int) -> str:
-    value = count / 1e6
-    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 30 else f"{value:,.0f}"
+def model_cells(command: str) -> list[str]:
+    """Return the command, the number of parameters, the multiply-adds at each size and the smallest image size."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", command.split())
+    channels = build_data(config).channels
+    with torch.device("meta"):
+        model = build_model(config)
+    smallest = smallest_size(model, channels, max(SIZES), device="meta")
+    assert smallest is not None
+    multiply_adds = [
+        format_millions(count_multiply_adds(model, ImageSpec(channels, size, "meta"))) if size >= smallest else ""
+        for size in SIZES
+    ]
+    return [f"`{command}`", f"{count_parameters(model):,}", *multiply_adds, str(smallest)]
+
+
+def format_millions(count: int) -> str:
+    """Return a count in millions, with two decimals below 1 and one below 30."""
+    millions = count / 1e6
+    if millions < 1:
+        return f"{millions:.2f}"
+    return f"{millions:.1f}" if millions < 30 else f"{millions:,.0f}"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
-    README.write_text(TABLE.sub(table(), README.read_text()))
+    README.write_text(TABLE.sub(model_table(), README.read_text(encoding="utf-8")), encoding="utf-8")

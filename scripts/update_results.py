@@ -1,6 +1,7 @@
 """Writes docs/results.md and the headers of the recipes from the runs in docs/runs.
 
-`python scripts/update_results.py` writes them again; with folders as arguments, it takes in the runs there first.
+`python scripts/update_results.py` writes them again. With directories as arguments, the runs in them are copied to
+docs/runs first.
 """
 
 import re
@@ -8,88 +9,99 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
 from cnn_experiments.config.hydra_errors import CONF
-from cnn_experiments.report.published import markdown
-from cnn_experiments.report.published.comparison import Ledger, Row, ledger
-from cnn_experiments.report.published.reference import Recipe, recipes
-from cnn_experiments.report.published.render import cells, published
+from cnn_experiments.report.published.comparison import PublishedComparison, RecipeResult, compare_with_published
+from cnn_experiments.report.published.plots import plot_networks
+from cnn_experiments.report.published.reference import Recipe, load_recipes
+from cnn_experiments.report.published.render import format_reported, format_row, markdown_report
 from cnn_experiments.runs.records import find
 
 DOCS = Path(__file__).parents[1] / "docs"
 RUNS = DOCS / "runs"
 RESULTS = DOCS / "results.md"
-HEADER = re.compile(r"# @package _global_\n(# python -m .*\n# Published.*\n(# Reached: .*\n)+)?")
-SEEDS = 3
+HEADER = re.compile(r"# @package _global_\n(# python -m .*\n# Reported.*\n(# Reached: .*\n)+)?")
+NUM_SEEDS = 3
 
 
-def take_in(folders: Iterable[Path]) -> None:
-    """Keeps what the ledger reads of the runs that it counts, those kept before included."""
-    found, _ = find([*([RUNS] if RUNS.exists() else []), *folders])
-    with tempfile.TemporaryDirectory(dir=DOCS) as made:
-        fresh = Path(made) / "runs"
-        for row in ledger(found).rows:
-            device = re.sub(r"\W+", "-", row.device).strip("-").lower()
-            for run in row.runs:
-                folder = fresh / row.recipe.name / device / f"seed{run.results['seed']}"
-                folder.mkdir(parents=True)
+def import_runs(directories: Iterable[Path]) -> None:
+    """Copy results.json and metrics.csv of the runs that are compared, and drop the stored runs that no longer are."""
+    runs, _ = find([*([RUNS] if RUNS.exists() else []), *directories])
+    with tempfile.TemporaryDirectory(dir=DOCS) as temporary:
+        imported = Path(temporary) / "runs"
+        for result in compare_with_published(runs).results:
+            device = re.sub(r"\W+", "-", result.device).strip("-").lower()
+            for run in result.runs:
+                directory = imported / result.recipe.name / device / f"seed{run.results['seed']}"
+                directory.mkdir(parents=True)
                 for name in ("results.json", "metrics.csv"):
-                    shutil.copyfile(run.folder / name, folder / name)
+                    shutil.copyfile(run.folder / name, directory / name)
         shutil.rmtree(RUNS, ignore_errors=True)
-        fresh.rename(RUNS)
+        imported.rename(RUNS)
 
 
-def header(recipe: Recipe, rows: list[Row]) -> str:
-    """The first lines of a recipe's file."""
-    reached = [f"{cells(row)[2]}: {row.verdict}; {cells(row)[-1]} s an epoch on {row.device}" for row in rows]
-    lines = ["@package _global_", recipe.command, f"Published (see docs/results.md): {published(recipe)}"]
-    return "".join(f"# {line}\n" for line in [*lines, *(f"Reached: {line}" for line in reached or ["not measured"])])
+def recipe_header(recipe: Recipe, results: Sequence[RecipeResult]) -> str:
+    """Return the first lines of a recipe's file."""
+    lines = ["@package _global_", recipe.command, f"Reported (see docs/results.md): {format_reported(recipe)}"]
+    for result in results:
+        row = format_row(result)
+        speed = f"{row['s/epoch ours']} s per epoch on {result.device}"
+        lines.append(f"Reached: {row['ours']}: {row['verdict']}; {speed}")
+    if not results:
+        lines.append("Reached: not measured")
+    return "".join(f"# {line}\n" for line in lines)
 
 
-def page(made: Ledger) -> str:
-    """The text of docs/results.md."""
+def results_page(comparison: PublishedComparison) -> str:
+    """Return the text of docs/results.md."""
     return (
-        "# Published and reproduced\n\nMade by `python scripts/update_results.py` from the runs in [runs](runs). "
-        "Those on a CPU had one core each of a machine that others used too: their seconds are rough.\n\n"
-        f"{markdown.markdown(made, RESULTS.stem)}\n{the_rest(made.missing)}"
+        "# Reported and reproduced results\n\n"
+        "Written by `python scripts/update_results.py` from the runs in [runs](runs). "
+        "Each run on a CPU had one core of a shared machine: its seconds are approximate.\n\n"
+        f"{markdown_report(comparison, RESULTS.stem)}\n{remaining_runs(comparison.not_measured)}"
     )
 
 
-def the_rest(missing: list[Recipe]) -> str:
-    """How to measure what is not measured, and how long that takes."""
-    if not missing:
+def remaining_runs(recipes: Sequence[Recipe]) -> str:
+    """Return the command that runs the recipes without runs, and an estimate of its duration."""
+    if not recipes:
         return ""
-    by_name = recipes()
     hours = 0.0
-    for recipe in missing:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            epochs = compose("config", [f"experiment={recipe.name}"]).trainer.max_epochs
-        builds = [each for each in by_name.values() if each.network == recipe.network and each.builds]
-        seconds = max(float(each.seconds["B"]) for each in builds or [by_name["book/sgd/resnet18"]])
-        hours += SEEDS * epochs * seconds / 3600
-    names = ",".join(recipe.name for recipe in missing)
-    command = shlex.join(["python", "-m", "cnn_experiments", "-m", f"experiment={names}", f"seed=range({SEEDS})"])
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for recipe in recipes:
+            num_epochs = compose("config", [f"experiment={recipe.name}"]).trainer.max_epochs
+            hours += NUM_SEEDS * num_epochs * seconds_on_v100(recipe.network) / 3600
+    names = ",".join(recipe.name for recipe in recipes)
+    command = shlex.join(["python", "-m", "cnn_experiments", "-m", f"experiment={names}", f"seed=range({NUM_SEEDS})"])
     return (
-        f"## The rest in one command\n\n    {command}\n\n"
-        f"Three seeds each: about {hours:.1f} hours at the seconds an epoch that the book's builds took on a V100.\n"
+        f"## Command for the recipes not measured\n\n    {command}\n\n"
+        f"With {NUM_SEEDS} seeds each: about {hours:.1f} hours at the speed of the book's builds on a V100.\n"
     )
+
+
+def seconds_on_v100(network: str) -> float:
+    """Return the seconds per epoch of the book's builds of a network, or of ResNet-18 if the book does not build it."""
+    recipes = load_recipes()
+    built = [recipe for recipe in recipes.values() if recipe.network == network and recipe.distribution]
+    return max(float(recipe.seconds_per_epoch["B"]) for recipe in built or [recipes["book/sgd/resnet18"]])
 
 
 def main() -> None:
-    """Takes runs in and writes everything."""
+    """Import runs and write docs/results.md, its plots and the headers of the recipes."""
     if sys.argv[1:]:
-        take_in(map(Path, sys.argv[1:]))
-    made = ledger(find([RUNS])[0])
-    markdown.draw(made, RESULTS.with_suffix(""))
-    RESULTS.write_text(page(made))
-    for name, recipe in recipes().items():
+        import_runs(map(Path, sys.argv[1:]))
+    comparison = compare_with_published(find([RUNS])[0])
+    plot_networks(comparison, RESULTS.with_suffix(""))
+    RESULTS.write_text(results_page(comparison), encoding="utf-8")
+    for name, recipe in load_recipes().items():
         file = CONF / "experiment" / f"{name}.yaml"
-        rows = [row for row in made.rows if row.recipe == recipe]
-        file.write_text(HEADER.sub(header(recipe, rows), file.read_text(), count=1))
+        results = [result for result in comparison.results if result.recipe == recipe]
+        text = HEADER.sub(recipe_header(recipe, results), file.read_text(encoding="utf-8"), count=1)
+        file.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

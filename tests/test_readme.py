@@ -17,8 +17,8 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_table_of_networks_is_up_to_date() -> None:
-    networks = runpy.run_path(str(ROOT / "docs" / "networks.py"))
-    assert networks["TABLE"].search(README)[0] == networks["table"]()
+    networks = runpy.run_path(str(ROOT / "scripts" / "update_model_table.py"))
+    assert networks["TABLE"].search(README)[0] == networks["model_table"]()
     options = {f"model={path.stem}" for path in (ROOT / "conf" / "model").glob("*.yaml")}
     assert options == {command.partition(" ")[0] for command in networks["COMMANDS"]}
 
@@ -81,8 +81,8 @@ def test_recipes_as_shown(installed: Path, tmp_path: Path) -> None:
     (report,) = re.findall(r"^    python -m (cnn_experiments.report .*)$", section, re.MULTILINE)
     said = python(installed, tmp_path, report.split()).stdout.splitlines()
     assert len(said) == 13
-    assert sum(line.endswith("it has data=digits trainer=smoke trainer.max_epochs=1") for line in said) == 12
-    assert said[-1] == "41 recipes with published figures have no run here"
+    assert sum(line.endswith("with data=digits trainer=smoke trainer.max_epochs=1") for line in said) == 12
+    assert said[-1] == "recipes with reported results but without runs: 41"
 
 
 def test_a_recipe_of_ones_own_as_shown(installed: Path, tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ def test_the_ledger_is_printed_and_written(make_run: MakeRun, tmp_path: Path) ->
     assert re.search(
         r"│ best/lenet_bn +│ .894, the best of its network +│ .760 \[.750, .770\] of 3, sd .0100 │ not above +│", said
     )
-    assert "book/adam/lenet_bn_scratch: .751 (N1) belongs to a mistaken network: no batch norm" in said
+    assert "book/adam/lenet_bn_scratch: .751 (N1) is not compared, its network has an error: no batch norm" in said
     assert re.search(r"damaged: runs/damaged/results.json: JSONDecodeError: Expecting property name", said)
-    assert said.splitlines()[-2:] == ["37 recipes with published figures have no run here", "written: ledger.md"]
+    assert said.splitlines()[-2:] == ["recipes with reported results but without runs: 37", "written: ledger.md"]
 
     written = (tmp_path / "ledger.md").read_text()
     assert (
@@ -59,7 +59,7 @@ def test_bad_input_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     nowhere = report(tmp_path, "--published", "runs", "--markdown", "docs/ledger.md")
     assert (nowhere.returncode, nowhere.stdout) == (2, "")
     assert nowhere.stderr == (
-        "--markdown=docs/ledger.md: must be a file whose name ends in .md, in a folder that is there\n"
+        "--markdown=docs/ledger.md: must be a file name that ends in .md, in an existing directory\n"
     )
     assert not (tmp_path / "docs").exists()
     assert report(tmp_path, "--published", "runs", "--markdown", "runs").returncode == 2

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from cnn_experiments.console import print_line
-from cnn_experiments.errors import Refusal
+from cnn_experiments.errors import ConfigError, Refusal
 
 
 def main() -> None:
@@ -51,8 +51,8 @@ def main() -> None:
                 sys.exit(1)
             if to is None:
                 print_line("not written: of several folders, --to=FOLDER says where")
-    except Refusal as refusal:
-        print(refusal, file=sys.stderr)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
         sys.exit(2)
 
 

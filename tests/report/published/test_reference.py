@@ -1,11 +1,11 @@
-"""The published figures say what was published."""
+"""The reported results are those of the sources."""
 
 import pytest
 
-from cnn_experiments.report.published.reference import best_of, recipes, sources
+from cnn_experiments.report.published.reference import best_reported, load_recipes, load_sources
 
-# Test accuracy of the last epoch: median, 5 % and 95 %, maximum, builds, builds at chance, seconds an epoch.
-BUILDS = {
+# Test accuracy after the last epoch: median, 5% and 95% quantile, maximum; builds, builds at chance, seconds per epoch.
+DISTRIBUTIONS = {
     "lenet": (0.806, 0.774, 0.824, 0.828, 182, 0, 0.7),
     "lenet_bn_scratch": (0.849, 0.686, 0.887, 0.894, 125, 0, 1.7),
     "lenet_bn": (0.843, 0.741, 0.879, 0.887, 123, 0, 1.0),
@@ -17,8 +17,8 @@ BUILDS = {
     "densenet": (0.878, 0.782, 0.909, 0.918, 112, 0, 10.9),
 }
 
-# The last epoch's test accuracy of right networks, by source.
-PRINTS = {
+# Test accuracy after the last epoch of networks without a known error, by source.
+REPORTED = {
     "adam/lenet": {"N2": 0.760, "P": 0.749},
     "adam/lenet_bn_scratch": {"N2": 0.855, "P": 0.859},
     "adam/lenet_bn": {"N2": 0.821, "P": 0.734},
@@ -46,35 +46,35 @@ PRINTS = {
 }
 
 
-def test_builds() -> None:
-    found = {
+def test_distributions_of_builds_are_those_of_the_book() -> None:
+    distributions = {
         name.removeprefix("book/sgd/"): (
-            *(recipe.builds.median, recipe.builds.low, recipe.builds.high, recipe.builds.best),
-            *(recipe.builds.count, recipe.builds.chance, recipe.seconds["B"]),
+            *(recipe.distribution.median, recipe.distribution.low, recipe.distribution.high, recipe.distribution.best),
+            *(recipe.distribution.num_builds, recipe.distribution.num_at_chance, recipe.seconds_per_epoch["B"]),
         )
-        for name, recipe in recipes().items()
-        if recipe.builds
+        for name, recipe in load_recipes().items()
+        if recipe.distribution
     }
-    assert found == BUILDS
+    assert distributions == DISTRIBUTIONS
 
 
-def test_prints() -> None:
-    found = {
-        name.removeprefix("book/"): {each.source: each.last for each in recipe.comparable}
-        for name, recipe in recipes().items()
-        if recipe.prints
+def test_single_results_are_those_of_their_sources() -> None:
+    reported = {
+        name.removeprefix("book/"): {result.source: result.final_accuracy for result in recipe.comparable}
+        for name, recipe in load_recipes().items()
+        if recipe.reported
     }
-    assert found == PRINTS
+    assert reported == REPORTED
 
 
-def test_prints_of_mistaken_networks_do_not_count() -> None:
-    mistaken = {
-        (name, each.source): each.last
-        for name, recipe in recipes().items()
-        for each in recipe.prints
-        if each not in recipe.comparable
+def test_results_of_networks_with_a_known_error_are_not_compared() -> None:
+    not_compared = {
+        (name, result.source): result.final_accuracy
+        for name, recipe in load_recipes().items()
+        for result in recipe.reported
+        if result not in recipe.comparable
     }
-    assert mistaken == {
+    assert not_compared == {
         ("book/adam/lenet_bn_scratch", "N1"): 0.751,
         ("book/adam/vgg11_eighth", "N1"): 0.912,
         ("book/adam/nin_batch128", "N1"): 0.830,
@@ -83,10 +83,14 @@ def test_prints_of_mistaken_networks_do_not_count() -> None:
     }
 
 
-def test_every_source_is_named() -> None:
-    used = {each.source for recipe in recipes().values() for each in recipe.prints}
-    used |= {source for recipe in recipes().values() for source in recipe.seconds}
-    assert used == set(sources())
+def test_every_source_is_described_and_used() -> None:
+    used = {result.source for recipe in load_recipes().values() for result in recipe.reported}
+    used |= {source for recipe in load_recipes().values() for source in recipe.seconds_per_epoch}
+    assert used == set(load_sources())
+
+
+def test_sources_without_a_public_address_are_the_three_notebooks() -> None:
+    assert {name for name, source in load_sources().items() if source.url is None} == {"N1", "N2", "N3"}
 
 
 @pytest.mark.parametrize(
@@ -96,12 +100,12 @@ def test_every_source_is_named() -> None:
         ("book/adam/lenet", (0.717, 0.778)),  # .749 - (.806 - .774), .760 + (.824 - .806)
         ("book/adam/resnet18", (0.844, 0.912)),  # .903 - (.913 - .854), .903 + (.922 - .913)
         ("book/sgd5/vgg11", (0.903, 0.916)),
-        ("book/adam/nin", (0.823, 0.889)),  # both by .878 - .845: 5 % of the builds are at chance
+        ("book/adam/nin", (0.823, 0.889)),  # .856 -+ (.878 - .845): the 5% quantile of the builds is at chance
         ("best/lenet", None),
     ],
 )
-def test_bands(name: str, band: tuple[float, float] | None) -> None:
-    assert recipes()[name].band == band
+def test_band_extends_single_results_by_the_spread_of_builds(name: str, band: tuple[float, float] | None) -> None:
+    assert load_recipes()[name].band == band
 
 
 @pytest.mark.parametrize(
@@ -117,26 +121,26 @@ def test_bands(name: str, band: tuple[float, float] | None) -> None:
         ("DenseNet", 0.918),
     ],
 )
-def test_best_figure_of_a_network(network: str, best: float) -> None:
-    assert best_of(network) == best
+def test_best_reported_result_of_a_network(network: str, best: float) -> None:
+    assert best_reported(network) == best
 
 
-def test_training_accuracies() -> None:
-    found = {name.removeprefix("book/"): recipe.train_accuracies for name, recipe in recipes().items()}
+def test_train_accuracies_are_those_of_the_sources() -> None:
+    reported = {name.removeprefix("book/"): recipe.train_accuracies for name, recipe in load_recipes().items()}
     networks = ("lenet", "lenet_bn_scratch", "lenet_bn", "alexnet", "vgg11", "nin", "googlenet", "resnet18", "densenet")
     sgd = (0.824, 0.902, 0.902, 0.880, 0.935, 0.857, 0.906, 0.997, 0.944)
     sgd5 = (0.735, 0.888, 0.889, 0.844, 0.905, 0.803, 0.873, 0.960, 0.923)
-    expected = {f"sgd/{network}": [figure] for network, figure in zip(networks, sgd, strict=True)}
-    expected |= {f"sgd5/{network}": [figure] for network, figure in zip(networks, sgd5, strict=True)}
-    assert {name: figures for name, figures in found.items() if figures} == expected
+    expected = {f"sgd/{network}": [accuracy] for network, accuracy in zip(networks, sgd, strict=True)}
+    expected |= {f"sgd5/{network}": [accuracy] for network, accuracy in zip(networks, sgd5, strict=True)}
+    assert {name: accuracies for name, accuracies in reported.items() if accuracies} == expected
 
 
-def test_curves_and_seconds() -> None:
+def test_curves_are_those_of_the_sources() -> None:
     curves = {
-        (name.removeprefix("book/"), each.source): each.curve
-        for name, recipe in recipes().items()
-        for each in recipe.prints
-        if len(each.curve) > 1
+        (name.removeprefix("book/"), result.source): result.curve
+        for name, recipe in load_recipes().items()
+        for result in recipe.reported
+        if len(result.curve) > 1
     }
     assert curves == {
         ("adam/lenet", "N2"): [0.587, 0.685, 0.727, 0.744, 0.760],
@@ -156,8 +160,15 @@ def test_curves_and_seconds() -> None:
         ("adam/densenet", "N2"): [0.833, 0.869, 0.890, 0.894, 0.871],
         ("sgd5/lenet", "N3"): [0.100, 0.594, 0.708, 0.744, 0.755],
     }
-    seconds = {name.removeprefix("book/"): recipe.seconds for name, recipe in recipes().items() if recipe.seconds}
-    assert {name: given for name, given in seconds.items() if "B" not in given} == {
+
+
+def test_seconds_per_epoch_of_single_results_are_those_of_the_sources() -> None:
+    seconds = {
+        name.removeprefix("book/"): recipe.seconds_per_epoch
+        for name, recipe in load_recipes().items()
+        if recipe.reported and recipe.seconds_per_epoch
+    }
+    assert seconds == {
         "adam/lenet": {"N2": 4.2, "P": 2.2},
         "adam/lenet_bn_scratch": {"N2": 6.5},
         "adam/lenet_bn": {"N2": 5.9},

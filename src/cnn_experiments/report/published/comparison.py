@@ -1,14 +1,16 @@
-"""Published figures beside those of runs that follow the same recipes."""
+"""Compares completed runs of the recipes with the results that others report."""
 
 import statistics
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from types import UnionType
 from typing import Any
 
-from cnn_experiments.report.published.reference import Recipe, best_of, recipes
+from cnn_experiments.report.published.reference import CHANCE_ACCURACY, Recipe, best_reported, load_recipes
 from cnn_experiments.runs.records import Run
 
-_SAME_RESULT = {
+_NEUTRAL_KEYS = {
     "experiment",
     "seed",
     "ckpt_path",
@@ -17,197 +19,221 @@ _SAME_RESULT = {
     "trainer.devices",
     "memory_format",
 }
-"""What may be set on the command line of a recipe and leaves it that recipe, on one device."""
-_PLACES = {"trainer=default", "trainer=cpu", "trainer=gpu"}
-_SAME_MAKE = ("parameters", "multiply_adds", "protocol", "epochs", "precision", "configuration")
-"""What tells runs of a recipe from those made before the recipe was changed."""
-_NUMBERS = ("metrics test/acc", "metrics train/acc", "seconds fit", "epochs", "parameters", "multiply_adds")
-_WORDS = ("started", "protocol", "precision", "device", "versions torch", "versions lightning")
-_CHANCE = 0.1
+"""Overrides that leave a run a run of its recipe, on one device."""
+_NEUTRAL_OVERRIDES = {"trainer=default", "trainer=cpu", "trainer=gpu"}
+_RECIPE_VERSION_KEYS = ("parameters", "multiply_adds", "protocol", "epochs", "precision", "configuration")
+"""Keys of results.json that differ between runs from before and after a change of their recipe."""
+_REQUIRED_FIELDS: dict[tuple[str, ...], type | UnionType] = {
+    ("metrics", "test/acc"): int | float,
+    ("metrics", "train/acc"): int | float,
+    ("seconds", "fit"): int | float,
+    ("epochs",): int | float,
+    ("parameters",): int | float,
+    ("multiply_adds",): int | float,
+    ("started",): str,
+    ("protocol",): str,
+    ("precision",): str,
+    ("device",): str,
+    ("versions", "torch"): str,
+    ("versions", "lightning"): str,
+}
+"""What results.json must hold for a run to be compared."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """A recipe and its completed runs on one kind of device, one for each seed."""
+class RecipeResult:
+    """The completed runs of a recipe on one device, one for each seed."""
 
     recipe: Recipe
     runs: Sequence[Run]
-    failed: int
-    """How many further seeds failed there, by a loss that is no number or otherwise."""
+    num_failed: int
+    """Seeds whose runs failed on the device."""
 
     @property
     def device(self) -> str:
-        """The device's kind and model."""
+        """Return the kind and model of the device."""
         return str(self.runs[0].results["device"])
 
     @property
     def accuracies(self) -> list[float]:
-        """Test accuracy that each run reports."""
+        """Return the test accuracy of every run."""
         return [run.results["metrics"]["test/acc"] for run in self.runs]
 
     @property
     def median(self) -> float:
-        """Of the test accuracies."""
+        """Return the median test accuracy."""
         return statistics.median(self.accuracies)
 
     @property
-    def deviation(self) -> float | None:
-        """Standard deviation of the test accuracies (ddof 1); None for a single run."""
+    def std(self) -> float | None:
+        """Return the standard deviation of the test accuracies (ddof 1); None for a single run."""
         return statistics.stdev(self.accuracies) if len(self.runs) > 1 else None
 
     @property
-    def chance(self) -> int:
-        """How many runs ended at the accuracy of guessing."""
-        return sum(map(_at_chance, self.accuracies))
+    def num_at_chance(self) -> int:
+        """Return the number of runs that ended at the accuracy of guessing."""
+        return sum(map(_is_at_chance, self.accuracies))
 
     @property
     def train_accuracy(self) -> float:
-        """Median over the runs."""
+        """Return the median training accuracy in the last epoch."""
         return statistics.median(run.results["metrics"]["train/acc"] for run in self.runs)
 
     @property
-    def seconds(self) -> float | None:
-        """Wall time of an epoch with the evaluation behind it, the median over the runs that were not resumed."""
-        whole = [run.results for run in self.runs if not any(map(_is_resuming, run.results["overrides"]))]
-        return statistics.median(each["seconds"]["fit"] / each["epochs"] for each in whole) if whole else None
+    def seconds_per_epoch(self) -> float | None:
+        """Return the median wall time of an epoch and its evaluation; None if every run was resumed with `ckpt_path`.
+
+        The seconds of a resumed run do not cover all of its epochs.
+        """
+        complete = [run.results for run in self.runs if not any(map(_is_resuming, run.results["overrides"]))]
+        if not complete:
+            return None
+        return statistics.median(results["seconds"]["fit"] / results["epochs"] for results in complete)
 
     @property
     def verdict(self) -> str:
-        """Whether the median lies in the published band.
+        """Return how the test accuracies compare with the reported ones.
 
-        Of a recipe without one: whether every run beats the highest figure that is published for its network, and their
-        mean does by more than two standard deviations.
+        With a reported band, the median is compared with it. A recipe without one is above if every run exceeds the
+        best result reported for its network and their mean does by more than two standard deviations.
         """
         if self.recipe.band is None:
-            return self._verdict_on_a_better_recipe()
+            return self._compare_with_best_reported()
         low, high = self.recipe.band
-        if _at_chance(self.median):
+        if _is_at_chance(self.median):
             return "at chance"
         if low <= self.median <= high:
             return "inside"
         return "outside, below" if self.median < low else "outside, above"
 
-    def _verdict_on_a_better_recipe(self) -> str:
-        best = best_of(self.recipe.network)
+    def _compare_with_best_reported(self) -> str:
+        best = best_reported(self.recipe.network)
         if min(self.accuracies) <= best:
             return "not above"
-        if self.deviation is None:
+        if self.std is None:
             return "above, one seed"
-        return "above" if statistics.mean(self.accuracies) - best > 2 * self.deviation else "above, narrowly"
+        return "above" if statistics.mean(self.accuracies) - best > 2 * self.std else "above, narrowly"
 
 
 @dataclass(frozen=True)
-class Ledger:
-    """All rows with runs, in the order of the published figures; and why other runs are in none."""
+class PublishedComparison:
+    """The results of all recipes with runs, in the order of reference.yaml."""
 
-    rows: list[Row]
-    left_out: list[str]
-    """A line on each run of a recipe that is in no row."""
-    of_no_recipe: int
-    """How many runs follow none of the recipes."""
+    results: list[RecipeResult]
+    excluded: list[str]
+    """One line for every run of a recipe that is not compared, with the reason."""
+    num_unmatched: int
+    """Runs that follow none of the recipes."""
 
-    def by(self, kind: Callable[[Row], str]) -> dict[str, list[Row]]:
-        """The rows in groups of one kind."""
-        groups: dict[str, list[Row]] = {}
-        for row in self.rows:
-            groups.setdefault(kind(row), []).append(row)
+    def group_by(self, key: Callable[[RecipeResult], str]) -> dict[str, list[RecipeResult]]:
+        """Return the results by the value of a key function, in their order."""
+        groups: dict[str, list[RecipeResult]] = {}
+        for result in self.results:
+            groups.setdefault(key(result), []).append(result)
         return groups
 
     @property
-    def missing(self) -> list[Recipe]:
-        """The recipes without a run."""
-        measured = {row.recipe.name for row in self.rows}
-        return [recipe for name, recipe in recipes().items() if name not in measured]
+    def not_measured(self) -> list[Recipe]:
+        """Return the recipes without runs."""
+        measured = {result.recipe.name for result in self.results}
+        return [recipe for name, recipe in load_recipes().items() if name not in measured]
 
 
-def ledger(runs: Iterable[Run]) -> Ledger:
-    """Sorts runs into the rows that they belong to.
+def compare_with_published(runs: Iterable[Run]) -> PublishedComparison:
+    """Group the runs by recipe and device.
 
-    A run counts where it followed a published recipe to the end and nothing was set that changes the result.
+    A run is compared if it completed a recipe without an override that changes the result. Of several runs with the
+    same seed, the newest is.
     """
-    groups: dict[tuple[str, str], list[Run]] = {}
-    failures: dict[tuple[str, str], set[int]] = {}
-    left_out: list[str] = []
-    of_no_recipe = 0
+    recipes = load_recipes()
+    completed: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    failed_seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
+    excluded: list[str] = []
+    num_unmatched = 0
     for run in runs:
         name = str(run.setup.options.get("experiment")).removesuffix(".yaml")
-        key = name, str(run.results.get("device"))
-        if name not in recipes():
-            of_no_recipe += 1
-        elif reason := _why_not(run, name):
-            left_out.append(f"{run.folder}: {reason}")
-            if run.results["status"] == "failed" and not _changes(run):
-                failures.setdefault(key, set()).add(run.results["seed"])
+        device = str(run.results.get("device"))
+        if name not in recipes:
+            num_unmatched += 1
+        elif reason := _reason_excluded(run):
+            excluded.append(f"{run.folder}: {name} {reason}")
+            if run.results["status"] == "failed" and not _relevant_overrides(run):
+                failed_seeds[name, device].add(run.results["seed"])
         else:
-            groups.setdefault(key, []).append(run)
-    rows = []
-    for name, recipe in recipes().items():
-        for key, group in sorted(groups.items()):
-            if key[0] == name:
-                counted, others = _one_for_each_seed(group)
-                failed = failures.get(key, set()) - {run.results["seed"] for run in counted}
-                rows.append(Row(recipe, counted, len(failed)))
-                left_out += others
-    return Ledger(rows, sorted(left_out), of_no_recipe)
+            completed[name, device].append(run)
+    results = []
+    for name, device in sorted(completed, key=lambda key: (list(recipes).index(key[0]), key[1])):
+        compared, superseded = _newest_of_each_seed(completed[name, device])
+        failed = failed_seeds[name, device] - {run.results["seed"] for run in compared}
+        results.append(RecipeResult(recipes[name], compared, len(failed)))
+        excluded += superseded
+    return PublishedComparison(results, sorted(excluded), num_unmatched)
 
 
-def _one_for_each_seed(runs: list[Run]) -> tuple[list[Run], list[str]]:
-    """The newest of each seed, all of the same make as the newest of all; and a line on each of the others."""
+def _newest_of_each_seed(runs: list[Run]) -> tuple[list[Run], list[str]]:
+    """Return the newest run of every seed, and a line for each of the others.
+
+    Runs from before a change of the recipe, as the newest of all shows, are among the others.
+    """
     newest_first = sorted(runs, key=lambda run: run.results["started"], reverse=True)
     newest = newest_first[0]
-    seeds: dict[int, Run] = {}
-    left_out = []
+    by_seed: dict[int, Run] = {}
+    superseded = []
     for run in newest_first:
         seed = run.results["seed"]
-        other = [fact for fact in _SAME_MAKE if run.results.get(fact) != newest.results.get(fact)]
-        if other:
-            differing = ", ".join(
-                f"{fact} {run.results.get(fact)} and not {newest.results.get(fact)}" for fact in other
-            )
-            left_out.append(f"{run.folder}: {differing} as in {newest.folder}, which is newer")
-        elif seed in seeds:
-            left_out.append(f"{run.folder}: seed {seed} again, as in {seeds[seed].folder}")
+        differences = [
+            f"{key} {run.results.get(key)} instead of {newest.results.get(key)}"
+            for key in _RECIPE_VERSION_KEYS
+            if run.results.get(key) != newest.results.get(key)
+        ]
+        if differences:
+            superseded.append(f"{run.folder}: older than {newest.folder} and has {', '.join(differences)}")
+        elif seed in by_seed:
+            superseded.append(f"{run.folder}: superseded by {by_seed[seed].folder} with the same seed {seed}")
         else:
-            seeds[seed] = run
-    return [run for _, run in sorted(seeds.items())], left_out
+            by_seed[seed] = run
+    return [run for _, run in sorted(by_seed.items())], superseded
 
 
-def _why_not(run: Run, name: str) -> str | None:
+def _reason_excluded(run: Run) -> str | None:
+    """Return why a run does not count as one of its recipe; None if it counts."""
     results = run.results
-    if changes := _changes(run):
-        return f"not {name}, it has {' '.join(changes)}"
+    if overrides := _relevant_overrides(run):
+        return f"with {' '.join(overrides)}"
     if results["status"] != "completed":
-        return f"{name} {results['status']}: {results.get('error') or 'not at its end'}"
-    if results.get("processes", 1) > 1:
-        return f"not {name}, {results['processes']} processes had a batch each"
-    for kind, leaves in ((int | float, _NUMBERS), (str, _WORDS)):
-        if lacking := [leaf for leaf in leaves if not isinstance(_leaf(results, leaf), kind)]:
-            return f"{name}, without {', '.join(lacking)}"
+        error = f": {results['error']}" if results.get("error") else ""
+        return f"has status {results['status']}{error}"
+    if (num_processes := results.get("processes", 1)) > 1:
+        return f"was trained by {num_processes} processes, which multiplies the batch size"
+    missing = [".".join(path) for path, kind in _REQUIRED_FIELDS.items() if not isinstance(_field(results, path), kind)]
+    if missing:
+        return f"lacks {', '.join(missing)} in results.json"
     try:
         run.curve("test/acc")
     except ValueError as error:
-        return f"{name}, metrics.csv is damaged: {error}"
+        return f"has a damaged metrics.csv: {error}"
     return None
 
 
-def _leaf(results: dict[str, Any], path: str) -> Any:
-    found: Any = results
-    for key in path.split():
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
+def _field(results: dict[str, Any], path: Sequence[str]) -> Any:
+    """Return a nested value of results.json; None if there is none."""
+    value: Any = results
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
-def _changes(run: Run) -> list[str]:
-    """The overrides that make another recipe of it."""
+def _relevant_overrides(run: Run) -> list[str]:
+    """Return the overrides that make the run another experiment than its recipe."""
     return [
         override
         for override in run.results["overrides"]
-        if override not in _PLACES and override.lstrip("+").partition("=")[0] not in _SAME_RESULT
+        if override not in _NEUTRAL_OVERRIDES and override.lstrip("+").partition("=")[0] not in _NEUTRAL_KEYS
     ]
 
 
-def _at_chance(accuracy: float) -> bool:
-    return abs(accuracy - _CHANCE) < 5e-4
+def _is_at_chance(accuracy: float) -> bool:
+    return abs(accuracy - CHANCE_ACCURACY) < 5e-4
 
 
 def _is_resuming(override: str) -> bool:

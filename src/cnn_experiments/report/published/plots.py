@@ -1,4 +1,4 @@
-"""Published figures and our curves in one picture for each network."""
+"""Plots the curves of our runs next to the reported ones, one file for each network."""
 
 import math
 from collections.abc import Sequence
@@ -9,60 +9,92 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cnn_experiments.report.published.comparison import Row
-from cnn_experiments.report.published.reference import best_of
-from cnn_experiments.report.published.render import share
+from cnn_experiments.report.published.comparison import PublishedComparison, RecipeResult
+from cnn_experiments.report.published.reference import ReportedDistribution, ReportedResult, best_reported
+from cnn_experiments.report.published.render import format_accuracy, plot_filename
 
-_ACROSS = 4
-_OURS, _TEST, _PUBLISHED, _MISTAKEN = "#1f77b4", "#e8710a", "#444444", "#d62728"
+_MAX_COLUMNS = 4
+_OURS_COLOR, _TEST_COLOR, _REPORTED_COLOR, _ERROR_COLOR = "#1f77b4", "#e8710a", "#444444", "#d62728"
 
 
-def picture(rows: Sequence[Row], path: Path) -> None:
-    """Draws the measured recipes for one network in panels, accuracy over epochs."""
-    across = min(len(rows), _ACROSS)
-    down = math.ceil(len(rows) / across)
-    figure = Figure(figsize=(3.3 * across, 3.6 * down), layout="constrained")
-    panels = figure.subplots(down, across, sharey=True, squeeze=False)
-    for panel, row in zip_longest(panels.flat, rows):
-        if row is None:
+def plot_networks(comparison: PublishedComparison, directory: Path) -> None:
+    """Write a PNG file for each network with runs into a directory, which is created if needed."""
+    directory.mkdir(exist_ok=True)
+    for network, results in comparison.group_by(lambda result: result.recipe.network).items():
+        plot_network(results, directory / plot_filename(network))
+
+
+def plot_network(results: Sequence[RecipeResult], path: Path) -> None:
+    """Plot accuracy over epochs, one panel for each recipe and device of a network."""
+    num_columns = min(len(results), _MAX_COLUMNS)
+    num_rows = math.ceil(len(results) / num_columns)
+    figure = Figure(figsize=(3.3 * num_columns, 3.6 * num_rows), layout="constrained")
+    panels = figure.subplots(num_rows, num_columns, sharey=True, squeeze=False)
+    for panel, result in zip_longest(panels.flat, results):
+        if result is None:
             panel.remove()
         else:
-            _draw(panel, row)
+            _plot_result(panel, result)
     for panel in panels[:, 0]:
         panel.set_ylabel("accuracy")
-    figure.suptitle(rows[0].recipe.network)
+    figure.suptitle(results[0].recipe.network)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
-def _draw(panel: Axes, row: Row) -> None:
-    recipe = row.recipe
-    figure_of_a_run = "test/acc" if recipe.band else "val/acc"
-    curves = [run.curve(figure_of_a_run) for run in row.runs]
-    epochs = max(map(len, curves))
-    for curve in curves:
-        panel.plot(range(1, len(curve) + 1), curve, color=_OURS, alpha=0.45, linewidth=1)
-    on = "" if recipe.band else ", validation"
-    panel.plot([], [], color=_OURS, label=f"ours{on}, {len(row.runs)} seed{'s' * (len(row.runs) > 1)}")
+def _plot_result(panel: Axes, result: RecipeResult) -> None:
+    recipe = result.recipe
+    num_epochs = _plot_runs(panel, result)
     if recipe.band is None:
-        panel.plot([epochs + 0.5] * len(row.runs), row.accuracies, "_", color=_TEST, markersize=12, label="ours, test")
-        best = best_of(recipe.network)
-        panel.axhline(best, color=_PUBLISHED, linestyle=":", label=f"best published, {share(best)}")
-    elif recipe.builds is not None:
-        builds = recipe.builds
-        below, above = builds.median - builds.low, builds.high - builds.median
-        label = f"{builds.count} builds, 5 to 95 %"
-        panel.errorbar(
-            epochs + 0.4, builds.median, [[below], [above]], fmt="s", color=_PUBLISHED, capsize=5, label=label
-        )
-    for each, marker in zip(recipe.prints, cycle("o^s"), strict=False):
-        colour, said = (_MISTAKEN, " (mistaken)") if each.mistake else (_PUBLISHED, "")
-        first = epochs - len(each.curve) + 1
-        style = {"marker": marker, "markersize": 5, "linestyle": "--", "color": colour}
-        panel.plot(range(first, epochs + 1), each.curve, label=f"{each.source}{said}", **style)  # type: ignore[arg-type]
-    if recipe.band is not None and recipe.builds is None:
-        panel.axhspan(*recipe.band, color=_PUBLISHED, alpha=0.12, label="band")
-    panel.set_title(f"{recipe.name}\n{row.device}", fontsize=9)
+        best = best_reported(recipe.network)
+        label = f"best reported, {format_accuracy(best)}"
+        panel.axhline(best, color=_REPORTED_COLOR, linestyle=":", label=label)
+    elif recipe.distribution is not None:
+        _plot_distribution(panel, recipe.distribution, num_epochs)
+    for reported, marker in zip(recipe.reported, cycle("o^s"), strict=False):
+        _plot_reported(panel, reported, marker, num_epochs)
+    if recipe.band is not None and recipe.distribution is None:
+        panel.axhspan(*recipe.band, color=_REPORTED_COLOR, alpha=0.12, label="band")
+    panel.set_title(f"{recipe.name}\n{result.device}", fontsize=9)
     panel.set_xlabel("epoch")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.grid(alpha=0.3)
     panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.19), ncols=2)
+
+
+def _plot_runs(panel: Axes, result: RecipeResult) -> int:
+    """Plot the curve of every run, and return the number of epochs."""
+    num_runs = len(result.runs)
+    has_validation = result.recipe.band is None  # a book recipe evaluates on the test set after every epoch
+    curves = [run.curve("val/acc" if has_validation else "test/acc") for run in result.runs]
+    num_epochs = max(map(len, curves))
+    label = "ours, validation" if has_validation else "ours"
+    label += ", 1 seed" if num_runs == 1 else f", {num_runs} seeds"
+    for curve in curves:
+        panel.plot(range(1, len(curve) + 1), curve, color=_OURS_COLOR, alpha=0.45, linewidth=1)
+    panel.plot([], [], color=_OURS_COLOR, label=label)
+    if has_validation:
+        x = [num_epochs + 0.5] * num_runs
+        panel.plot(x, result.accuracies, "_", color=_TEST_COLOR, markersize=12, label="ours, test")
+    return num_epochs
+
+
+def _plot_distribution(panel: Axes, distribution: ReportedDistribution, num_epochs: int) -> None:
+    """Plot the median with the quantiles as an error bar, after the last epoch."""
+    panel.errorbar(
+        num_epochs + 0.4,
+        distribution.median,
+        [[distribution.median - distribution.low], [distribution.high - distribution.median]],
+        fmt="s",
+        color=_REPORTED_COLOR,
+        capsize=5,
+        label=f"{distribution.num_builds} builds, 5% to 95%",
+    )
+
+
+def _plot_reported(panel: Axes, reported: ReportedResult, marker: str, num_epochs: int) -> None:
+    """Plot a reported curve so that it ends at the last epoch."""
+    color, label = _REPORTED_COLOR, reported.source
+    if reported.known_error:
+        color, label = _ERROR_COLOR, f"{label} (known error)"
+    epochs = range(num_epochs - len(reported.curve) + 1, num_epochs + 1)
+    panel.plot(epochs, reported.curve, marker=marker, markersize=5, linestyle="--", color=color, label=label)

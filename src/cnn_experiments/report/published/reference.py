@@ -1,4 +1,4 @@
-"""The published figures: what published.yaml holds, and what follows from it."""
+"""Results that others report for these networks on Fashion-MNIST, read from reference.yaml."""
 
 import functools
 from collections.abc import Mapping
@@ -8,112 +8,144 @@ from typing import Any
 
 import yaml
 
+CHANCE_ACCURACY = 0.1
+"""Accuracy of guessing one of ten balanced classes."""
+
 
 @dataclass(frozen=True)
-class Print:
-    """One printed build: test accuracy after each epoch or after the last alone."""
+class Source:
+    """A book, repository or notebook that reports results."""
+
+    description: str
+    url: str | None = None
+    """Public address; None for an unpublished source, whose results readers cannot check."""
+
+
+@dataclass(frozen=True)
+class ReportedResult:
+    """The test accuracy of one training run that a source reports."""
 
     source: str
     curve: list[float]
+    """Test accuracy after every epoch, or after the last epoch alone."""
     train_acc: float | None = None
-    """In the last epoch."""
-    mistake: str | None = None
-    """What is wrong with the network that printed it."""
+    """Training accuracy in the last epoch."""
+    known_error: str | None = None
+    """How the source's network deviates from the one that it names; None for a correct network."""
 
     @property
-    def last(self) -> float:
-        """What the recipe ended with."""
+    def final_accuracy(self) -> float:
+        """Return the test accuracy after the last epoch."""
         return self.curve[-1]
 
 
 @dataclass(frozen=True)
-class Builds:
-    """The last epoch's test accuracy over all builds of an edition."""
+class ReportedDistribution:
+    """The test accuracy after the last epoch in the builds of a book edition, each of which trains the network once."""
 
     median: float
     low: float
+    """5% quantile."""
     high: float
+    """95% quantile."""
     best: float
-    count: int
-    chance: int
+    num_builds: int
+    num_at_chance: int
     """Builds that ended at the accuracy of guessing."""
     train_acc: float
-    """The median in the last epoch."""
+    """Median training accuracy in the last epoch."""
 
     @property
     def spread(self) -> tuple[float, float]:
-        """How far the quantiles lie below and above the median; both as above where the lower one is at chance."""
+        """Return how far the quantiles lie below and above the median.
+
+        If the lower quantile is at chance, the upper distance counts for both.
+        """
         above = self.high - self.median
-        return (above if self.low <= 0.1 else self.median - self.low), above
+        return (above if self.low <= CHANCE_ACCURACY else self.median - self.low), above
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A row of the ledger."""
+    """A recipe in conf/experiment and what others report for it: single results, a distribution or neither."""
 
     name: str
     network: str
-    prints: list[Print]
-    builds: Builds | None
+    reported: list[ReportedResult]
+    distribution: ReportedDistribution | None
     band: tuple[float, float] | None
-    """Where a median has to lie to be inside; None for a recipe that is not the book's."""
-    seconds: Mapping[str, float | str]
-    """Of an epoch, by source."""
-    remark: str | None
+    """Interval that must contain our median accuracy; None for a recipe that no source reports."""
+    seconds_per_epoch: Mapping[str, float | str]
+    """Wall time of an epoch by source, as reported."""
+    note: str | None
 
     @property
     def command(self) -> str:
-        """What is typed to run it."""
+        """Return the command that runs the recipe."""
         return f"python -m cnn_experiments experiment={self.name}"
 
     @property
-    def comparable(self) -> list[Print]:
-        """The prints of the network that the recipe trains."""
-        return [each for each in self.prints if each.mistake is None]
+    def comparable(self) -> list[ReportedResult]:
+        """Return the single results of the network that the recipe trains, without those of networks with an error."""
+        return [result for result in self.reported if result.known_error is None]
 
     @property
     def train_accuracies(self) -> list[float]:
-        """What is published of training in the last epoch."""
-        figures = [self.builds.train_acc] if self.builds else [each.train_acc for each in self.comparable]
-        return [figure for figure in figures if figure is not None]
+        """Return the reported training accuracies in the last epoch."""
+        if self.distribution:
+            return [self.distribution.train_acc]
+        return [result.train_acc for result in self.comparable if result.train_acc is not None]
 
     @property
     def best(self) -> float:
-        """The highest figure published of it."""
-        return max([each.last for each in self.comparable] + ([self.builds.best] if self.builds else []), default=0.0)
+        """Return the highest reported test accuracy after the last epoch; 0 if none is reported."""
+        if self.distribution:
+            return self.distribution.best
+        return max((result.final_accuracy for result in self.comparable), default=0.0)
 
 
 @functools.cache
-def sources() -> dict[str, str]:
-    """What the short names of the sources stand for."""
-    return dict(_file()["sources"])
+def load_sources() -> dict[str, Source]:
+    """Return the sources by their short names."""
+    return {name: Source(**source) for name, source in _load_file()["sources"].items()}
 
 
 @functools.cache
-def recipes() -> dict[str, Recipe]:
-    """All rows of the ledger by name, in its order."""
-    rows: dict[str, dict[str, Any]] = _file()["recipes"]
-    builds = {name: Builds(**row["builds"]) for name, row in rows.items() if "builds" in row}
-    read = {}
-    for name, row in rows.items():
-        prints = [Print(**given) for given in row.get("prints", [])]
-        comparable = [each.last for each in prints if each.mistake is None]
-        band = (builds[name].low, builds[name].high) if name in builds else None
-        if comparable:
-            below, above = builds[row["spread_of"]].spread
-            band = round(min(comparable) - below, 3), round(max(comparable) + above, 3)
-        read[name] = Recipe(
-            name, row["network"], prints, builds.get(name), band, row.get("seconds", {}), row.get("remark")
+def load_recipes() -> dict[str, Recipe]:
+    """Return the recipes by name, in the order of the file."""
+    entries: dict[str, dict[str, Any]] = _load_file()["recipes"]
+    distributions = {
+        name: ReportedDistribution(**entry["distribution"])
+        for name, entry in entries.items()
+        if "distribution" in entry
+    }
+    recipes = {}
+    for name, entry in entries.items():
+        reported = [ReportedResult(**result) for result in entry.get("reported", [])]
+        accuracies = [result.final_accuracy for result in reported if result.known_error is None]
+        distribution = distributions.get(name)
+        band = (distribution.low, distribution.high) if distribution else None
+        if accuracies:
+            below, above = distributions[entry["spread_of"]].spread
+            band = round(min(accuracies) - below, 3), round(max(accuracies) + above, 3)
+        recipes[name] = Recipe(
+            name=name,
+            network=entry["network"],
+            reported=reported,
+            distribution=distribution,
+            band=band,
+            seconds_per_epoch=entry.get("seconds_per_epoch", {}),
+            note=entry.get("note"),
         )
-    return read
+    return recipes
 
 
-def best_of(network: str) -> float:
-    """The highest figure that any recipe for a network has published."""
-    return max(recipe.best for recipe in recipes().values() if recipe.network == network)
+def best_reported(network: str) -> float:
+    """Return the highest test accuracy that is reported for a network under any recipe."""
+    return max(recipe.best for recipe in load_recipes().values() if recipe.network == network)
 
 
 @functools.cache
-def _file() -> dict[str, Any]:
-    read: dict[str, Any] = yaml.safe_load(resources.files(__package__).joinpath("reference.yaml").read_text("utf-8"))
-    return read
+def _load_file() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(resources.files(__package__).joinpath("reference.yaml").read_text("utf-8"))
+    return content
