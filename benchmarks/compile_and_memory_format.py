@@ -1,10 +1,11 @@
-"""What `compile=true` and `memory_format=channels_last` change: the outputs by rounding, the time of a training step.
+"""Measure what `compile=true` and `memory_format=channels_last` change: rounding of the logits, time of a step.
 
     python benchmarks/compile_and_memory_format.py [--batch 32] [--seconds 3] model=resnet18,data.resize=28 ...
 
-Every argument is a network with its settings, joined by commas; without one, every network there is, at the larger of
-its smallest size and 32 pixels. Prints a line for each: the largest difference of eval-mode scores from the plain
-network's, as a share of the largest score, and the median step's time as a ratio to the plain network's.
+Each argument is a network with its overrides, joined by commas. Without arguments, every network is measured, at its
+smallest image size but at least 32 pixels. Prints one line per network: the largest difference of the eval-mode logits
+from those of the default network, relative to the largest logit, and the ratio of the median time of a training step to
+that of the default network.
 """
 
 import argparse
@@ -18,37 +19,37 @@ from torch.nn.functional import cross_entropy
 
 from cnn_experiments.analysis.probe import smallest_size
 from cnn_experiments.config.hydra_errors import CONF
-from cnn_experiments.runtime.memory import keep_freed_memory
+from cnn_experiments.runtime.memory import disable_malloc_trim
 from cnn_experiments.training.build import build_classifier, build_data
 
-SWITCHES = {
+VARIANTS = {
     "channels_last": ["memory_format=channels_last"],
     "compile": ["compile=true"],
     "both": ["compile=true", "memory_format=channels_last"],
 }
 
 
-def configured(overrides: list[str]) -> DictConfig:
-    """The configuration of a command with these overrides."""
+def compose_config(overrides: list[str]) -> DictConfig:
+    """Return the configuration of a command with these overrides."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", overrides)
 
 
-def scores_and_step(
-    overrides: list[str], batch: int, size: int, device: str, seconds: float
+def measure(
+    overrides: list[str], batch_size: int, size: int, device: str, seconds: float
 ) -> tuple[torch.Tensor, float]:
-    """Eval-mode scores of one batch before any step, and the median seconds of a training step."""
+    """Return the eval-mode logits of one batch before training, and the median seconds of a training step."""
     torch.manual_seed(0)
-    config = configured(overrides)
+    config = compose_config(overrides)
     data = build_data(config)
     classifier = build_classifier(config, data).to(device)
     classifier.configure_model()
-    images = torch.rand(batch, data.channels, size, size, device=device)
-    labels = torch.arange(batch, device=device) % data.classes
+    images = torch.rand(batch_size, data.channels, size, size, device=device)
+    labels = torch.arange(batch_size, device=device) % data.classes
     optimizer = torch.optim.SGD(classifier.model.parameters(), lr=0.001)
     classifier.eval()
     with torch.no_grad():
-        scores = classifier(images).float().cpu()
+        logits = classifier(images).float().cpu()
     classifier.train()
 
     def step() -> None:
@@ -58,45 +59,44 @@ def scores_and_step(
         if device == "cuda":
             torch.cuda.synchronize()
 
-    for _ in range(3):  # the compiler's and the allocator's
+    for _ in range(3):  # compilation and first allocations
         step()
-    times: list[float] = []
-    while sum(times) < seconds or len(times) < 5:
+    durations: list[float] = []
+    while sum(durations) < seconds or len(durations) < 5:
         started = time.perf_counter()
         step()
-        times.append(time.perf_counter() - started)
-    return scores, statistics.median(times)
+        durations.append(time.perf_counter() - started)
+    return logits, statistics.median(durations)
 
 
 def main() -> None:
-    """Prints a line for each network."""
+    """Print one line per network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=3.0)
     arguments = parser.parse_args()
-    keep_freed_memory()
+    disable_malloc_trim()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(
         f"{device}, torch {torch.__version__}, {torch.get_num_threads()} threads, batch {arguments.batch}", flush=True
     )
-    print(f"{'':34} {'plain':>9}  " + "  ".join(f"{name:>24}" for name in SWITCHES), flush=True)
+    print(f"{'':34} {'default':>9}  " + "  ".join(f"{name:>24}" for name in VARIANTS), flush=True)
     for network in arguments.networks or [f"model={path.stem}" for path in sorted((CONF / "model").glob("*.yaml"))]:
-        overrides = [*network.split(","), "init=kaiming"]  # torch's default lets a deep network's scores fade
-        config = configured(overrides)
+        overrides = [*network.split(","), "init=kaiming"]  # with torch's default, the logits of deep networks vanish
+        config = compose_config(overrides)
         with torch.device("meta"):
             model = build_classifier(config, build_data(config)).model
         size = config.data.resize or max(32, smallest_size(model, 1, 512, "meta") or 0)
-        plain, seconds = scores_and_step(overrides, arguments.batch, size, device, arguments.seconds)
+        default_logits, default_seconds = measure(overrides, arguments.batch, size, device, arguments.seconds)
         cells = []
-        for switches in SWITCHES.values():
-            scores, switched = scores_and_step(
-                [*overrides, *switches], arguments.batch, size, device, arguments.seconds
-            )
-            difference = ((scores - plain).abs().max() / plain.abs().max()).item()
-            cells.append(f"{difference:.0e}  time x {switched / seconds:.2f}")
+        for variant in VARIANTS.values():
+            logits, seconds = measure([*overrides, *variant], arguments.batch, size, device, arguments.seconds)
+            difference = ((logits - default_logits).abs().max() / default_logits.abs().max()).item()
+            cells.append(f"{difference:.0e}  time x {seconds / default_seconds:.2f}")
         print(
-            f"{network + f' at {size}':34} {1000 * seconds:6.0f} ms  " + "  ".join(f"{cell:>24}" for cell in cells),
+            f"{network + f' at {size}':34} {1000 * default_seconds:6.0f} ms  "
+            + "  ".join(f"{cell:>24}" for cell in cells),
             flush=True,
         )
 

@@ -1,8 +1,10 @@
-"""What the framework adds to a training epoch: `python benchmarks/training_overhead.py [OVERRIDES]`.
+"""Measure what the framework adds to a training epoch of a bare PyTorch loop.
 
-Trains the configured network in turn, in one process, by a bare PyTorch loop over batches made beforehand and by the
-project's own `train` task. Prints seconds per training epoch and their ratio. The bare loop profits from the allocator
-setting too. Then each trains once in a process of its own, for its peak resident memory.
+    python benchmarks/training_overhead.py [OVERRIDES]
+
+Trains the configured network alternately, in one process, in a bare PyTorch loop over precomputed batches and with the
+`train` task. Prints the seconds per training epoch and their ratio. The allocator is tuned for both. Then each trains
+once more in a process of its own, which measures peak resident memory.
 """
 
 import json
@@ -24,23 +26,23 @@ from torch.nn import functional as F
 
 from cnn_experiments.config.hydra_errors import CONF
 from cnn_experiments.runs.directory import RunFolder
-from cnn_experiments.runtime.environment import device_name, peak_memory, restart_peak_memory
-from cnn_experiments.runtime.memory import keep_freed_memory
+from cnn_experiments.runtime.environment import device_name
+from cnn_experiments.runtime.memory import disable_malloc_trim, peak_memory, reset_peak_memory
 from cnn_experiments.tasks.train import train
 from cnn_experiments.training.build import build_data
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
-ROUNDS = 5
-EPOCHS = 4
+NUM_ROUNDS = 5
+NUM_EPOCHS = 4
 CPU = torch.device("cpu")
 
-Measured = tuple[list[float], int]
+Measurement = tuple[list[float], int]
 """Seconds of each epoch but the first, and peak memory in bytes."""
 
 
-def bare(config: DictConfig) -> Measured:
-    """The network in a loop of its own."""
+def train_bare(config: DictConfig) -> Measurement:
+    """Train the network in a bare loop."""
     data = build_data(config)
     data.prepare_data()
     data.setup("fit")
@@ -48,9 +50,9 @@ def bare(config: DictConfig) -> Measured:
     torch.manual_seed(config.seed)
     model = instantiate(config.model, _convert_="all").train()
     optimizer = instantiate(config.optimizer, _convert_="all")(model.parameters())
-    restart_peak_memory(CPU)
+    reset_peak_memory(CPU)
     seconds = []
-    for _ in range(EPOCHS):
+    for _ in range(NUM_EPOCHS):
         started = time.perf_counter()
         for images, labels in batches:
             optimizer.zero_grad()
@@ -60,43 +62,53 @@ def bare(config: DictConfig) -> Measured:
     return seconds[1:], peak_memory(CPU)
 
 
-def ours(config: DictConfig) -> Measured:
-    """The network in a run, from its results."""
-    with tempfile.TemporaryDirectory() as folder:
-        train(config, RunFolder(Path(folder)), {"model": "", "data": ""}, [])
-        results = json.loads((Path(folder) / "results.json").read_text())
-        header, *rows = (line.split(",") for line in (Path(folder) / "metrics.csv").read_text().splitlines())
+def train_with_framework(config: DictConfig) -> Measurement:
+    """Train the network with the `train` task, and read the measurements from its run directory."""
+    with tempfile.TemporaryDirectory() as directory:
+        train(config, RunFolder(Path(directory)), {"model": "", "data": ""}, [])
+        results = json.loads((Path(directory) / "results.json").read_text())
+        header, *rows = (line.split(",") for line in (Path(directory) / "metrics.csv").read_text().splitlines())
     column = header.index("train/images_per_second")
-    images = build_data(config).train_images - config.data.val_size
-    return [images / float(row[column]) for row in rows[1:]], results["peak_memory_bytes"]
+    num_images = build_data(config).num_train_images - config.data.val_size
+    return [num_images / float(row[column]) for row in rows[1:]], results["peak_memory_bytes"]
 
 
-def in_own_process(measure: Callable[[DictConfig], Measured], config: DictConfig) -> Measured:
-    """What a fresh process measures."""
+def run_in_subprocess(measure: Callable[[DictConfig], Measurement], config: DictConfig) -> Measurement:
+    """Return the measurement of a new process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(measure, config).result()
 
 
 def main() -> None:
-    """Prints the table."""
-    given = ["data.val_size=0", "trainer=cpu", f"trainer.max_epochs={EPOCHS}", *sys.argv[1:]]
+    """Print the times of every round, their medians and minima, and the peak memory."""
+    overrides = ["data.val_size=0", "trainer=cpu", f"trainer.max_epochs={NUM_EPOCHS}", *sys.argv[1:]]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", given)
-    keep_freed_memory()
-    print(" ".join(given), "on", device_name(CPU), "with", torch.get_num_threads(), "threads, torch", torch.__version__)
-    loops = {"bare": bare, "ours": ours}
-    times: dict[str, list[float]] = {name: [] for name in loops}
-    for number in range(ROUNDS):
+        config = compose("config", overrides)
+    disable_malloc_trim()
+    print(
+        " ".join(overrides),
+        "on",
+        device_name(CPU),
+        "with",
+        torch.get_num_threads(),
+        "threads, torch",
+        torch.__version__,
+    )
+    loops = {"bare": train_bare, "framework": train_with_framework}
+    epoch_seconds: dict[str, list[float]] = {name: [] for name in loops}
+    for round_index in range(NUM_ROUNDS):
         for name, measure in loops.items():
             seconds, _ = measure(config)
-            times[name] += seconds
-            print(f"round {number + 1}  {name}  {statistics.median(seconds):.3f} s/epoch")
-    for word, of in (("median", statistics.median), ("fastest", min)):
-        bare_seconds, our_seconds = of(times["bare"]), of(times["ours"])
-        ratio = our_seconds / bare_seconds
-        print(f"{word} s/epoch  bare {bare_seconds:.3f}  ours {our_seconds:.3f}  ratio {ratio:.3f}")
-    peaks = {name: in_own_process(measure, config)[1] / 2**20 for name, measure in loops.items()}
-    print(f"peak MiB  bare {peaks['bare']:.0f}  ours {peaks['ours']:.0f}  ratio {peaks['ours'] / peaks['bare']:.3f}")
+            epoch_seconds[name] += seconds
+            print(f"round {round_index + 1}  {name}  {statistics.median(seconds):.3f} s/epoch")
+    print_comparison("median s/epoch", *(statistics.median(epoch_seconds[name]) for name in loops))
+    print_comparison("fastest s/epoch", *(min(epoch_seconds[name]) for name in loops))
+    print_comparison("peak MiB", *(run_in_subprocess(measure, config)[1] / 2**20 for measure in loops.values()))
+
+
+def print_comparison(quantity: str, bare: float, framework: float) -> None:
+    """Print one quantity of both loops, and the ratio."""
+    print(f"{quantity}  bare {bare:.4g}  framework {framework:.4g}  ratio {framework / bare:.3f}")
 
 
 if __name__ == "__main__":

@@ -265,7 +265,7 @@ def test_missing_data_is_told_within_half_a_minute(command: Command, tmp_path: P
     assert done.returncode == 1
     last = done.stdout.splitlines()[-1]
     assert last.startswith(
-        "failed: Fashion-MNIST can't be had: no mirror delivers it. Put train-images-idx3-ubyte.gz, "
+        "failed: could not download Fashion-MNIST: no mirror delivered it. Put train-images-idx3-ubyte.gz, "
     )
     assert last.endswith("python -m cnn_experiments data=digits")
     assert "Traceback" not in done.stdout + done.stderr

@@ -97,7 +97,7 @@ def test_book_recipe_has_the_settings_of_its_source(name: str) -> None:
         settings["trainer.max_epochs"],
         num_parameters,
     ) == BOOK[name]
-    assert data.protocol == "book"
+    assert data.protocol.name == "book"
     uses_adam = name.startswith("adam/")
     assert settings["optimizer._target_"] == f"torch.optim.{'Adam' if uses_adam else 'SGD'}"
     assert settings["init._target_"].rpartition(".")[2] == ("default" if uses_adam else "xavier")
@@ -122,7 +122,7 @@ def test_best_recipe_keeps_the_network_of_the_book_and_holds_out_a_validation_sp
     assert {key: settings[key] for key in model_keys} == {key: book_settings[key] for key in model_keys}
     data, book_data = (build_data(compose_recipe(recipe).config) for recipe in (name, book_name))
     assert data.size == book_data.size
-    assert data.protocol == "holdout"
+    assert data.protocol.name == "holdout"
     assert settings["trainer.max_epochs"] <= 20
     assert settings["scheduler._target_"].endswith((".onecycle", ".cosine"))
 

@@ -66,7 +66,7 @@ def _succeeds(config: DictConfig) -> bool:
     from cnn_experiments.config.command_line import command_of
     from cnn_experiments.config.composed import Combination
     from cnn_experiments.runs.directory import RunFolder, short
-    from cnn_experiments.runtime.distributed import processes_of_a_job
+    from cnn_experiments.runtime.distributed import isolated_ddp_environment
 
     _log_warnings()
     job = HydraConfig.get()
@@ -76,7 +76,7 @@ def _succeeds(config: DictConfig) -> bool:
     with read_write(cast(DictConfig, job)):
         job.run.dir = str(path)  # where Lightning's further processes write, those of a sweep's job too
     try:
-        with processes_of_a_job(command_of(run, path) if job.mode == RunMode.MULTIRUN else sys.argv):
+        with isolated_ddp_environment(command_of(run, path) if job.mode == RunMode.MULTIRUN else sys.argv):
             get_method(config.task._target_)(config, folder, run.options, run.overrides)
     except (RunFailedError, MisconfigurationException) as error:
         log.error("failed: %s", error)

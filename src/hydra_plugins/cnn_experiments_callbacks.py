@@ -5,7 +5,6 @@ A task that leaves no folder has no runs: it is done here, and the program ends.
 Hydra calls this when the configuration is composed and before it writes anything.
 """
 
-import os
 import sys
 from itertools import count
 from pathlib import Path
@@ -21,6 +20,7 @@ from cnn_experiments.config.schema import OF_A_SWEEP
 from cnn_experiments.errors import Refusal
 from cnn_experiments.runs.directory import Standing, hold, is_free
 from cnn_experiments.runs.fingerprint import stored_identity
+from cnn_experiments.runtime.distributed import is_rank_zero
 
 
 class Gate(Callback):
@@ -40,7 +40,7 @@ class Gate(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Checks a run and claims its folder: the first of several processes does, and the others follow."""
         with refusing():
-            first = not is_follower()
+            first = is_rank_zero()
             run = Combination(config)
             if first:
                 _check(run)
@@ -50,11 +50,6 @@ class Gate(Callback):
                 sys.exit(0)
             if first:
                 _claim(config, run.identity)
-
-
-def is_follower() -> bool:
-    """Whether another process of the same run has been here before."""
-    return any(os.environ.get(name, "0") != "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
 
 
 def _check(run: Combination) -> None:

@@ -171,7 +171,7 @@ def test_three_steps_on_real_images_lower_loss(
     facts: Facts, network: Network, fashion_mnist_batch: tuple[Tensor, Tensor]
 ) -> None:
     images, labels = fashion_mnist_batch
-    images = transforms.scale(transforms.resize(images, facts.training_size)).expand(-1, 3, -1, -1)
+    images = transforms.to_float(transforms.resize(images, facts.training_size)).expand(-1, 3, -1, -1)
     network.train()
     for module in network.modules():
         if isinstance(module, nn.Dropout):

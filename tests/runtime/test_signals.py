@@ -1,26 +1,34 @@
-"""Ctrl-C and SIGTERM."""
+"""Ctrl-C, SIGTERM and SIGUSR2: raised, deferred, and forced after the grace period."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from itertools import count
+from types import FrameType
+from typing import Any
 
 import pytest
 
+from cnn_experiments.runtime import signals
 from cnn_experiments.runtime.signals import (
     Interrupted,
-    in_one_piece,
+    defer_signals,
     interruptible,
-    noted,
-    postpone,
-    postpone_no_longer,
+    pending_signal,
+    signals_deferred,
+    stop_deferring,
 )
 
 
+def run_program(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program], check=False, timeout=30, capture_output=True, text=True)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_becomes_an_exit_and_the_handlers_come_back(number: signal.Signals, status: int) -> None:
-    before = signal.getsignal(number)
+def test_signal_raises_interrupted_and_handlers_are_restored(number: signal.Signals, status: int) -> None:
+    handler = signal.getsignal(number)
 
     def run() -> None:
         with interruptible():
@@ -30,68 +38,143 @@ def test_a_signal_becomes_an_exit_and_the_handlers_come_back(number: signal.Sign
     with pytest.raises(Interrupted) as interrupted:
         run()
     assert (interrupted.value.code, interrupted.value.signal) == (status, number.name)
-    assert signal.getsignal(number) == before
+    assert signal.getsignal(number) == handler
 
 
-def test_a_process_that_hangs_on_its_way_out_ends_all_the_same() -> None:
+def test_process_that_hangs_after_a_signal_is_ended_after_the_grace_period() -> None:
     program = """
 import os, signal, time
-from cnn_experiments.runtime.signals import Interrupted, in_one_piece, interruptible, noted, postpone, postpone_no_longer
-with interruptible(patience=0.5):
+from cnn_experiments.runtime.signals import Interrupted, interruptible
+with interruptible(grace_period=0.5):
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     except Interrupted:
         time.sleep(60)
 """
-    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == 143
+    assert run_program(program).returncode == 143
 
 
-def test_a_signal_can_wait_for_the_end_of_a_step() -> None:
+def test_deferred_signal_is_pending_and_a_later_ctrl_c_raises() -> None:
     with interruptible():
-        postpone()
+        defer_signals()
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert noted() == signal.SIGTERM
-        with pytest.raises(Interrupted):  # somebody is impatient
+        assert pending_signal() == signal.SIGTERM
+        with pytest.raises(Interrupted):
             os.kill(os.getpid(), signal.SIGINT)
-        postpone_no_longer()
-        assert noted() is None
+        assert stop_deferring() == signal.SIGTERM
+        assert pending_signal() is None
         with pytest.raises(Interrupted):
             os.kill(os.getpid(), signal.SIGUSR2)
 
 
-def test_what_is_to_stay_whole_is_ended_behind_it() -> None:
-    done = []
+def test_deferred_signal_is_raised_after_the_block() -> None:
+    completed_steps = []
 
     def run() -> None:
-        with interruptible(), in_one_piece():
+        with interruptible(), signals_deferred():
             os.kill(os.getpid(), signal.SIGTERM)
-            done.append(1)
+            completed_steps.append(1)
 
     with pytest.raises(Interrupted) as interrupted:
         run()
-    assert (done, interrupted.value.signal) == ([1], "SIGTERM")
+    assert (completed_steps, interrupted.value.signal) == ([1], "SIGTERM")
 
 
-def test_patience_begins_where_a_signal_is_acted_on() -> None:
+def test_signal_is_not_lost_at_any_line_that_ends_the_deferral() -> None:
+    def run(line_of_signal: int) -> bool:
+        """Defer signals, send one before the given line of the module's code that ends this; return if it was sent."""
+        lines_left = line_of_signal
+
+        def send_signal(frame: FrameType, event: str, _: object) -> Any:
+            nonlocal lines_left
+            if frame.f_code.co_filename == signals.__file__ and event == "line":
+                lines_left -= 1
+                if lines_left == 0:
+                    os.kill(os.getpid(), signal.SIGTERM)
+            return send_signal
+
+        tracer = sys.gettrace()
+        try:
+            with signals_deferred():
+                sys.settrace(send_signal)
+        finally:
+            sys.settrace(tracer)
+        return lines_left <= 0
+
+    with interruptible():
+        for line in count(1):
+            try:
+                sent = run(line)
+            except Interrupted:
+                continue
+            assert not sent
+            break
+        assert line > 4
+
+
+def test_exception_takes_precedence_over_a_deferred_signal() -> None:
+    def run() -> None:
+        with signals_deferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise ZeroDivisionError
+
+    with interruptible():
+        with pytest.raises(ZeroDivisionError):
+            run()
+        assert pending_signal() is None
+
+
+def test_grace_period_starts_when_a_deferred_signal_is_raised() -> None:
     program = """
 import os, signal, time
-from cnn_experiments.runtime.signals import end, interruptible, noted, postpone
-with interruptible(patience=0.3):
-    postpone()
+from cnn_experiments.runtime.signals import defer_signals, interruptible, raise_interrupted, stop_deferring
+with interruptible(grace_period=0.3):
+    defer_signals()
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(1)
     print("the step is done", flush=True)
     try:
-        end(noted())
+        raise_interrupted(stop_deferring())
     finally:
         time.sleep(60)
 """
-    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=30, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (143, "the step is done\n")
+    completed = run_program(program)
+    assert (completed.returncode, completed.stdout) == (143, "the step is done\n")
 
 
-def test_signals_are_not_taken_from_a_program_that_did_not_ask() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    postpone()
-    assert signal.getsignal(signal.SIGTERM) == before
+def test_grace_period_can_start_when_a_signal_arrives() -> None:
+    program = """
+import os, signal, time
+from cnn_experiments.runtime.signals import defer_signals, interruptible
+with interruptible(grace_period=0.3):
+    defer_signals(start_grace_period_on_signal=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("deferred", flush=True)
+    time.sleep(60)
+"""
+    completed = run_program(program)
+    assert (completed.returncode, completed.stdout) == (143, "deferred\n")
+
+
+def test_disabled_watchdog_ends_no_process() -> None:
+    program = """
+import os, signal, time
+from cnn_experiments.runtime.signals import Interrupted, disable_watchdog, interruptible
+with interruptible(grace_period=0.3):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except Interrupted:
+        disable_watchdog()
+        time.sleep(1)
+        print("the process was not ended", flush=True)
+        raise
+"""
+    completed = run_program(program)
+    assert (completed.returncode, completed.stdout) == (143, "the process was not ended\n")
+
+
+def test_handlers_are_not_replaced_outside_interruptible() -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    defer_signals()
+    assert signal.getsignal(signal.SIGTERM) == handler

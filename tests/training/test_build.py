@@ -60,7 +60,7 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
         (["data.val_size=60000"], "data.val_size=60000: must be below the 60000 training images"),
         (["model.norm=layer"], "model.norm=layer: must be one of none, batch, scratch"),
         (["model=vgg11", "model.channel_divisor=3"], "model.channel_divisor=3: must divide 64"),
-        (["data.augment=flop"], "data.augment=flop: must be one of none, flip, crop_flip, crop_flip_erase; the nearest is flip"),
+        (["data.augment=flop"], "data.augment=flop: must be one of none, flip, crop_flip, crop_flip_erase; did you mean flip?"),
         (["scheduler=onecycle", "scheduler.warmup=2"], "scheduler.warmup=2: must be a share of the steps, from 0 to 1"),
         (["optimizer=sgd", "optimizer.nesterov=true"], "optimizer: Nesterov momentum requires a momentum and zero dampening"),
         (["optimizer.betas=[0.9]"], "optimizer: IndexError: list index out of range"),

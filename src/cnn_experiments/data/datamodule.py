@@ -1,46 +1,87 @@
-"""The LightningDataModule that all data sets share."""
+"""The LightningDataModule that all data sets share, and the evaluation protocol that it implies."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from cnn_experiments.data import transforms as pixels
-from cnn_experiments.data.loader import Batches
+from cnn_experiments.data import transforms
+from cnn_experiments.data.loader import InMemoryLoader
+from cnn_experiments.errors import suggest
 
 
-def stratified_order(labels: Tensor, seed: int) -> Tensor:
-    """A random order of all images in which every leading part holds the classes in their proportions."""
+@dataclass(frozen=True)
+class EvaluationProtocol:
+    """Which images a network is evaluated on after every epoch, and which epoch's checkpoint is tested.
+
+    Args:
+        name: `holdout`: images held out of the training set choose the epoch, and the test set is used once.
+            `last_epoch`: nothing is held out, the last epoch is tested, and the test set is used once. `book`: nothing
+            is held out, the last epoch is tested, and the test set is used after every epoch.
+        eval_split: the split that is evaluated after every epoch, or None.
+        monitor: the metric whose highest value chooses the epoch that is tested; None for the last epoch.
+    """
+
+    name: Literal["holdout", "last_epoch", "book"]
+    eval_split: Literal["val", "test"] | None
+    monitor: str | None
+
+
+HOLDOUT = EvaluationProtocol("holdout", eval_split="val", monitor="val/acc")
+LAST_EPOCH = EvaluationProtocol("last_epoch", eval_split=None, monitor=None)
+BOOK = EvaluationProtocol("book", eval_split="test", monitor=None)
+
+
+def stratified_permutation(labels: Tensor, seed: int) -> Tensor:
+    """Return a random order of all images in which every leading part contains the classes in their proportions.
+
+    Args:
+        labels: int64 (N,).
+        seed: determines the order.
+    """
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    share = torch.empty(len(labels), dtype=torch.float64)
+    quantile = torch.empty(len(labels), dtype=torch.float64)  # the position of each image within its class, in 0..1
     for label in labels.unique():
         members = order[labels[order] == label]
-        share[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
-    return order[share[order].argsort(stable=True)]
+        quantile[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
+    return order[quantile[order].argsort(stable=True)]
 
 
 class ImageDataModule(pl.LightningDataModule, ABC):
-    """uint8 images in one tensor, batched by index, resized, scaled, normalised and augmented on the device.
+    """uint8 images in one tensor, batched by index; resized, scaled, normalized and augmented on the device.
 
     A batch reaches the network as float32 images (N, channels, size, size) and int64 labels (N,).
 
+    Args:
+        channels: of the stored images.
+        classes: number of classes.
+        batch_size: images per process and step.
+        val_size: number of images held out of the training set, stratified by class.
+        test_every_epoch: whether the test set is evaluated after every epoch; requires `val_size` 0.
+        resize: pixels per side of the network's input, or None for the stored size.
+        augment: an option of `transforms.AUGMENTATIONS`, applied to training images.
+        normalize: whether inputs are normalized to mean 0 and standard deviation 1.
+        seed: determines the held-out images and the order of the training images.
+
     Raises:
-        ValueError: `val_size` leaves no training image, has fewer images than classes or holds images out although
-            the test set is used after every epoch, or `augment` is unknown.
+        ValueError: `val_size` leaves no training image, is smaller than the number of classes, or is not 0 although
+            the test set is evaluated after every epoch; or `augment` is unknown.
     """
 
     class_names: ClassVar[Sequence[str]]
     native_size: ClassVar[int]
-    """Pixels a side, as stored."""
-    train_images: ClassVar[int]
-    """Images that `val_size` is held out of."""
-    test_images: ClassVar[int]
-    mean: ClassVar[float]
-    std: ClassVar[float]
-    """Of the training pixels, in 0..1."""
+    """Pixels per side, as stored."""
+    num_train_images: ClassVar[int]
+    """Number of images of the training set, those held out included."""
+    num_test_images: ClassVar[int]
+    mean: ClassVar[float | Sequence[float]]
+    """Mean of the training pixels in 0..1: one number, or one for each channel."""
+    std: ClassVar[float | Sequence[float]]
+    """Standard deviation of the training pixels in 0..1: one number, or one for each channel."""
 
     def __init__(
         self,
@@ -56,17 +97,19 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         seed: int,
     ) -> None:
         super().__init__()
-        if val_size >= self.train_images:
-            raise ValueError(f"val_size={val_size}: must be below the {self.train_images} training images")
+        if val_size >= self.num_train_images:
+            raise ValueError(f"val_size={val_size}: must be below the {self.num_train_images} training images")
         if 0 < val_size < classes:
-            raise ValueError(f"val_size={val_size}: must be 0 or at least one image for each of the {classes} classes")
+            raise ValueError(f"val_size={val_size}: must be 0 or at least {classes}, one image per class")
         if test_every_epoch and val_size:
             raise ValueError(
-                f"test_every_epoch=true: must be false where val_size={val_size} images are held out; "
-                "data.val_size=0 holds out none"
+                f"test_every_epoch=true: must be false if validation images are held out (val_size={val_size}); "
+                "set data.val_size=0 to hold out none"
             )
-        if augment not in pixels.AUGMENTATIONS:
-            raise ValueError(f"augment={augment}: must be one of {', '.join(pixels.AUGMENTATIONS)}")
+        if augment not in transforms.AUGMENTATIONS:
+            message = f"augment={augment}: must be one of {', '.join(transforms.AUGMENTATIONS)}"
+            suggestion = suggest(augment, transforms.AUGMENTATIONS)
+            raise ValueError(f"{message}; did you mean {suggestion}?" if suggestion else message)
         self.channels = channels
         self.classes = classes
         self.batch_size = batch_size
@@ -74,80 +117,81 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.test_every_epoch = test_every_epoch
         self.size = resize or self.native_size
         self.seed = seed
-        self._augment = pixels.AUGMENTATIONS[augment]
+        self._augment = augment
         self._normalize = normalize
-        self._training: Batches | None = None
-        self._resumed: dict[str, int] | None = None
+        self._train_loader: InMemoryLoader | None = None
+        self._resume_state: dict[str, int] | None = None
 
     @property
-    def protocol(self) -> str:
-        """How the tested epoch is found.
-
-        holdout: by images held out of the training set; the test set is used once. last_epoch: it is the last one, with
-        nothing held out; the test set is used once. book: it is the last one, and the test set is used after every one.
-        """
+    def protocol(self) -> EvaluationProtocol:
+        """The evaluation protocol that `val_size` and `test_every_epoch` imply."""
         if self.val_size:
-            return "holdout"
-        return "book" if self.test_every_epoch else "last_epoch"
+            return HOLDOUT
+        return BOOK if self.test_every_epoch else LAST_EPOCH
 
     @abstractmethod
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
-        """Images, uint8 (N, channels, native_size, native_size), and labels, int64 (N,), of one of the two sets."""
+        """Return one of the two splits as stored.
+
+        Returns:
+            images: uint8 (N, channels, native_size, native_size).
+            labels: int64 (N,).
+        """
 
     def setup(self, stage: str) -> None:
-        """Loads what the stage needs and holds the validation images out."""
+        """Load the splits that the stage needs, and hold out the validation images."""
         if stage == "test" or self.test_every_epoch:
-            self._test = self.load(train=False)
+            self._test_split = self.load(train=False)
         if stage == "test":
             return
         images, labels = self.load(train=True)
         if self.val_size == 0:
-            self._train = images, labels
+            self._train_split = images, labels
             return
-        order = stratified_order(labels, self.seed)
+        order = stratified_permutation(labels, self.seed)
         val, train = order[: self.val_size], order[self.val_size :].sort().values
-        self._val = images[val], labels[val]
-        self._train = images[train], labels[train]
+        self._val_split = images[val], labels[val]
+        self._train_split = images[train], labels[train]
 
-    def train_dataloader(self) -> Batches:
-        """Training images in an order made of (seed, epoch)."""
-        self._training = self._batches(self._train, seed=self.seed)
-        if self._resumed is not None:
-            self._training.load_state_dict(self._resumed)
-        return self._training
+    def train_dataloader(self) -> InMemoryLoader:
+        """Return the training images, in an order that depends on (seed, epoch)."""
+        self._train_loader = self._loader(self._train_split, seed=self.seed)
+        if self._resume_state is not None:
+            self._train_loader.load_state_dict(self._resume_state)
+        return self._train_loader
 
-    def val_dataloader(self) -> Batches | list[Batches]:
-        """What is looked at after every epoch: the held-out images, the test images or none."""
-        if self.test_every_epoch:
-            return self.test_dataloader()
-        return self._batches(self._val) if self.val_size else []
+    def val_dataloader(self) -> InMemoryLoader | list[InMemoryLoader]:
+        """Return what is evaluated after every epoch: the images of the protocol's `eval_split`, or an empty list."""
+        if self.protocol.eval_split is None:
+            return []
+        return self.test_dataloader() if self.protocol.eval_split == "test" else self._loader(self._val_split)
 
-    def test_dataloader(self) -> Batches:
-        """The test images as they are stored."""
-        return self._batches(self._test)
+    def test_dataloader(self) -> InMemoryLoader:
+        """Return the test images in the order in which they are stored."""
+        return self._loader(self._test_split)
 
     def state_dict(self) -> dict[str, Any]:
-        """How far training is in its epoch.
+        """Return the position of training within its epoch.
 
-        Lightning saves that of the loader too, but does not restore it where the loader is made early to count the
-        steps of the run, as it is for a schedule.
+        Lightning saves the state of the loader too, but does not restore it if the loader is created early to count the
+        steps of the run, which a schedule causes.
         """
-        return {"training": self._training.state_dict()} if self._training else {}
+        return {"training": self._train_loader.state_dict()} if self._train_loader else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Training goes on there."""
-        self._resumed = state_dict.get("training")
-
-    def _batches(self, data: tuple[Tensor, Tensor], seed: int | None = None) -> Batches:
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return Batches(*data, self.batch_size, seed=seed, rank=rank, world_size=world_size)
+        """Let training continue from the position in `state_dict`."""
+        self._resume_state = state_dict.get("training")
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """Bytes on the device into the network's input; only training images are augmented."""
+        """Turn uint8 images on the device into network inputs; only training images are augmented."""
         images, labels = batch
         if self.trainer and self.trainer.training:
-            images = self._augment(images)
-        inputs = pixels.scale(pixels.resize(images, self.size))
+            images = transforms.augment(images, self._augment)
+        inputs = transforms.to_float(transforms.resize(images, self.size))
         if self._normalize:
-            inputs.sub_(self.mean).div_(self.std)
+            transforms.normalize_(inputs, self.mean, self.std)
         return inputs, labels
+
+    def _loader(self, split: tuple[Tensor, Tensor], seed: int | None = None) -> InMemoryLoader:
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return InMemoryLoader(*split, self.batch_size, seed=seed, rank=rank, world_size=world_size)

@@ -1,4 +1,4 @@
-"""Batches of an in-memory data set, in an order that a resumed run can repeat."""
+"""Batches of a data set in memory, in an order that a resumed run can repeat."""
 
 from collections.abc import Iterator
 
@@ -7,36 +7,35 @@ import torch
 from torch import Tensor
 
 
-class EpochOrder:
-    """The order of `images` images: shuffled by (seed, epoch) alone, or as they are stored where `seed` is None."""
+class EpochSampler:
+    """The order of the images in an epoch: shuffled by (seed, epoch) alone, or as stored if `seed` is None."""
 
-    def __init__(self, images: int, seed: int | None) -> None:
-        self.images = images
+    def __init__(self, num_images: int, seed: int | None) -> None:
+        self.num_images = num_images
         self.seed = seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before every epoch, resumed ones included."""
+        """Select the epoch; Lightning calls this before every epoch, also after resuming."""
         self.epoch = epoch
 
     def indices(self) -> Tensor:
-        """The current epoch's order: int64 (images,)."""
+        """Return the order of the current epoch: int64 (num_images,)."""
         if self.seed is None:
-            return torch.arange(self.images)
-        mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1).item()
-        return torch.randperm(self.images, generator=torch.Generator().manual_seed(mixed))
+            return torch.arange(self.num_images)
+        epoch_seed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1).item()
+        return torch.randperm(self.num_images, generator=torch.Generator().manual_seed(epoch_seed))
 
 
-class Batches:
-    """Yields (images, labels) with one index operation a batch.
+class InMemoryLoader:
+    """Iterates over batches (images, labels), each taken from memory by one index operation.
 
-    Among `world_size` processes, each batch is the share of process `rank` in a common batch of
-    batch_size * world_size images. Every image is in exactly one batch of one process, and all processes have the same
-    number of batches. A remainder too small to give every process two images, which batch normalisation needs, joins
-    the batch before it.
+    With `world_size` processes, process `rank` gets its part of each global batch of batch_size * world_size images.
+    Every image is in exactly one batch of one process, and all processes have the same number of batches. A remainder
+    with fewer than two images per process, the minimum for batch normalization, is added to the batch before it.
     """
 
-    batch_sampler = None  # Lightning takes what has a sampler for a torch DataLoader and asks for this too
+    batch_sampler = None  # Lightning treats an object with a sampler as a torch DataLoader and reads this attribute too
 
     def __init__(
         self,
@@ -50,33 +49,36 @@ class Batches:
     ) -> None:
         self.images = images
         self.labels = labels
-        self.sampler = EpochOrder(len(images), seed)
-        self._common_size = batch_size * world_size
+        self.sampler = EpochSampler(len(images), seed)
+        self._global_batch_size = batch_size * world_size
         self._rank = rank
         self._world_size = world_size
         self._position = 0
-        self._resumed: dict[str, int] | None = None
+        self._resume_state: dict[str, int] | None = None
 
     def __len__(self) -> int:
-        batches, remainder = divmod(len(self.images), self._common_size)
-        return max(1, batches + (remainder >= 2 * self._world_size))
+        num_batches, remainder = divmod(len(self.images), self._global_batch_size)
+        return max(1, num_batches + (remainder >= 2 * self._world_size))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        epoch, length = self.sampler.epoch, len(self)
-        # A position belongs to its own epoch; a checkpoint written between two epochs starts the next at its beginning.
-        start = self._resumed["position"] if self._resumed and self._resumed["epoch"] == epoch else 0
-        self._resumed = None
+        num_batches = len(self)
+        first_batch = 0
+        # A position belongs to its own epoch; after a checkpoint between two epochs, the next starts at its beginning.
+        if self._resume_state and self._resume_state["epoch"] == self.sampler.epoch:
+            first_batch = self._resume_state["position"]
+        self._resume_state = None
         order = self.sampler.indices()
-        for batch in range(start, length):
-            end = len(order) if batch == length - 1 else (batch + 1) * self._common_size
-            mine = order[batch * self._common_size : end].tensor_split(self._world_size)[self._rank]
+        for batch in range(first_batch, num_batches):
+            start = batch * self._global_batch_size
+            end = start + self._global_batch_size if batch < num_batches - 1 else len(order)
+            local_indices = order[start:end].tensor_split(self._world_size)[self._rank]
             self._position = batch + 1
-            yield self.images[mine], self.labels[mine]
+            yield self.images[local_indices], self.labels[local_indices]
 
     def state_dict(self) -> dict[str, int]:
-        """Where the current epoch stands; Lightning puts it into every checkpoint."""
+        """Return the epoch and the number of its batches yielded so far; Lightning stores it in every checkpoint."""
         return {"epoch": self.sampler.epoch, "position": self._position}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """The next pass over the same epoch goes on behind the last batch that was yielded."""
-        self._resumed = state
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Let the next iteration over the same epoch continue after the last batch that was yielded."""
+        self._resume_state = state_dict

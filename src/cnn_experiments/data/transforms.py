@@ -1,78 +1,90 @@
-"""Batches of uint8 images (N, C, H, W) into network inputs, on whatever device they are."""
+"""Transforms of whole batches of uint8 images (N, C, H, W) into network inputs, on the device of the batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
+from torchvision.transforms.v2 import functional as F
 
 
-def flip(images: Tensor) -> Tensor:
-    """Mirrors every other image, chosen at random, left to right."""
-    chosen = torch.rand(len(images), device=images.device) < 0.5
-    return torch.where(chosen[:, None, None, None], images.flip(-1), images)
+def random_horizontal_flip(images: Tensor) -> Tensor:
+    """Flip each image left to right with probability 0.5."""
+    flipped = torch.rand(len(images), device=images.device) < 0.5
+    return torch.where(flipped[:, None, None, None], images.flip(-1), images)
 
 
-def crop(images: Tensor, padding: int = 4) -> Tensor:
-    """Moves every image by up to `padding` pixels in both directions; black comes in at the edges."""
-    count, _, height, width = images.shape
+def random_crop(images: Tensor, padding: int = 4) -> Tensor:
+    """Pad each image with `padding` black pixels on all sides, and crop it to its size at a random position."""
+    num_images, _, height, width = images.shape
     padded = torch.nn.functional.pad(images, [padding] * 4)
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # N, C, 2 * padding + 1, 2 * padding + 1, H, W
-    rows, columns = torch.randint(2 * padding + 1, (2, count), device=images.device)
-    return windows[torch.arange(count, device=images.device), :, rows, columns]
+    rows, columns = torch.randint(2 * padding + 1, (2, num_images), device=images.device)
+    return windows[torch.arange(num_images, device=images.device), :, rows, columns]
 
 
-def erase(images: Tensor) -> Tensor:
-    """Fills a rectangle of every other image, chosen at random, with noise (Zhong et al., 2017, arXiv 1708.04896).
+def random_erasing(images: Tensor) -> Tensor:
+    """Fill a random rectangle of each image with noise, with probability 0.5 (Zhong et al., 2017, arXiv 1708.04896).
 
-    It has 2 to 40 % of the image's area and sides in a proportion of 0.3 to 1 / 0.3. Unlike in the paper, that is
-    uniform in its logarithm, as in torchvision, and a rectangle that is longer than the image is cut to fit.
+    The rectangle covers 2 to 40 % of the image and has an aspect ratio of 0.3 to 1 / 0.3. Unlike in the paper, the
+    aspect ratio is log-uniform, as in torchvision, and a rectangle longer than the image is clipped to fit.
     """
-    count, _, height, width = images.shape
-    chosen, share, shape, down, across = torch.rand(5, count, 1, device=images.device)
-    area = (0.02 + 0.38 * share) * height * width
-    proportion = 0.3 ** (1 - 2 * shape)
-    tall = (area * proportion).sqrt().round().clamp(1, height)
-    wide = (area / proportion).sqrt().round().clamp(1, width)
-    top, left = (down * (height - tall + 1)).floor(), (across * (width - wide + 1)).floor()
+    num_images, _, height, width = images.shape
+    probability, area_fraction, ratio_position, y, x = torch.rand(5, num_images, 1, device=images.device)
+    area = (0.02 + 0.38 * area_fraction) * height * width
+    aspect_ratio = 0.3 ** (1 - 2 * ratio_position)
+    box_height = (area * aspect_ratio).sqrt().round().clamp(1, height)
+    box_width = (area / aspect_ratio).sqrt().round().clamp(1, width)
+    top, left = (y * (height - box_height + 1)).floor(), (x * (width - box_width + 1)).floor()
     rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
-    in_rows = (rows >= top) & (rows < top + tall) & (chosen < 0.5)
-    in_columns = (columns >= left) & (columns < left + wide)
+    in_rows = (rows >= top) & (rows < top + box_height) & (probability < 0.5)
+    in_columns = (columns >= left) & (columns < left + box_width)
     erased = in_rows[:, None, :, None] & in_columns[:, None, None, :]
     noise = torch.randint(256, images.shape, dtype=torch.uint8, device=images.device)
     return torch.where(erased, noise, images)
 
 
-def crop_flip(images: Tensor) -> Tensor:
-    """Both, in the usual order."""
-    return flip(crop(images))
+AUGMENTATIONS: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {
+    "none": (),
+    "flip": (random_horizontal_flip,),
+    "crop_flip": (random_crop, random_horizontal_flip),
+    "crop_flip_erase": (random_crop, random_horizontal_flip, random_erasing),
+}
+"""The transforms of each option of `data.augment`, in the order in which they are applied."""
 
 
-def crop_flip_erase(images: Tensor) -> Tensor:
-    """All three, in the usual order."""
-    return erase(crop_flip(images))
-
-
-def unchanged(images: Tensor) -> Tensor:
-    """The images themselves."""
+def augment(images: Tensor, augmentation: str) -> Tensor:
+    """Apply the transforms of one of `AUGMENTATIONS`."""
+    for transform in AUGMENTATIONS[augmentation]:
+        images = transform(images)
     return images
 
 
-AUGMENTATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": unchanged,
-    "flip": flip,
-    "crop_flip": crop_flip,
-    "crop_flip_erase": crop_flip_erase,
-}
-
-
 def resize(images: Tensor, size: int) -> Tensor:
-    """Bilinear with antialias, uint8 to uint8: when enlarging on a CPU, PIL's resize to the bit."""
+    """Resize to `size` x `size` pixels, bilinear with antialiasing.
+
+    When enlarging uint8 images on a CPU, the result equals PIL's bit for bit.
+    """
     if images.shape[-2:] == (size, size):
         return images
-    return transforms.resize(images, [size, size], antialias=True)
+    return F.resize(images, [size, size], antialias=True)
 
 
-def scale(images: Tensor) -> Tensor:
-    """Bytes to float32 in 0..1, as torchvision's ToTensor."""
+def to_float(images: Tensor) -> Tensor:
+    """Convert uint8 to float32 in 0..1, as torchvision's ToTensor does."""
     return images.to(torch.float32).div_(255)
+
+
+def normalize_(images: Tensor, mean: float | Sequence[float], std: float | Sequence[float]) -> Tensor:
+    """Normalize float images in place.
+
+    Args:
+        images: (N, C, H, W).
+        mean: subtracted from the pixels; one number for all channels, or one for each.
+        std: divides the difference; likewise.
+    """
+    num_channels = images.shape[1]
+    means, stds = (value if isinstance(value, Sequence) else [value] * num_channels for value in (mean, std))
+    # Python numbers, because a tensor would be copied to the device for every batch.
+    for channel, channel_mean, channel_std in zip(range(num_channels), means, stds, strict=True):
+        images[:, channel].sub_(channel_mean).div_(channel_std)
+    return images

@@ -1,31 +1,59 @@
-"""What becomes of freed memory."""
+"""Memory of this process and its device: peak use, and tuning of glibc's allocator."""
 
 import ctypes
 import gc
+import resource
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import torch
 
 # <malloc.h> of glibc
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 
 
-def keep_freed_memory() -> None:
-    """Stops glibc from handing large freed blocks back to the kernel, which zeroes them again at every step.
+def disable_malloc_trim() -> None:
+    """Keep glibc from returning large freed blocks to the kernel, which would zero them again at every training step.
 
-    Training on a CPU frees and allocates the same activations over and over. Elsewhere than on glibc it does nothing.
+    Training on a CPU frees and allocates the same activations over and over. Without glibc, this does nothing.
     """
-    if mallopt := _of_glibc("mallopt"):
+    if mallopt := _glibc_function("mallopt"):
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def return_freed_memory() -> None:
-    """Hands what is kept back to the kernel, once: the next run in this process starts without it."""
+def malloc_trim() -> None:
+    """Return all freed memory to the kernel once. Without glibc, this does nothing but collect garbage."""
     gc.collect()
-    if malloc_trim := _of_glibc("malloc_trim"):
-        malloc_trim(0)
+    if trim := _glibc_function("malloc_trim"):
+        trim(0)
 
 
-def _of_glibc(name: str) -> Callable[..., int] | None:
+def reset_peak_memory(device: torch.device) -> None:
+    """Let `peak_memory` start from the present use, so that it can tell several runs in one process apart.
+
+    On a CPU this is possible only on Linux, and not in every container.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif sys.platform.startswith("linux"):
+        malloc_trim()
+        with suppress(PermissionError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the peak memory use in bytes: of the GPU on CUDA, else of the resident memory of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform.startswith("linux"):
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def _glibc_function(name: str) -> Callable[..., int] | None:
     return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None

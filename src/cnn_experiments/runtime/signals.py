@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a batch system's SIGUSR2 end a run in one way, with its folder put in order first."""
+"""Ctrl-C, SIGTERM and a batch system's SIGUSR2 end a run in the same way, after its directory is in order."""
 
 import os
 import signal
@@ -8,128 +8,136 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGUSR2") if hasattr(signal, name)]
-"""What asks a run to stop."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+"""The signals that ask a run to stop."""
 
-PATIENCE = 120.0
-"""Seconds that a run has to put its folder in order."""
+GRACE_PERIOD = 120.0
+"""Seconds between a signal and the forced end of the process."""
 
 
 class Interrupted(SystemExit):
-    """A signal asked the program to end; the exit status is the shell's, 128 and the signal's number."""
+    """A signal asked the program to end; the exit status is 128 plus the signal's number, as in a shell."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(128 + signum)
         self.signal = signal.Signals(signum).name
 
 
-class _Signals:
-    """What this process does about signals."""
+class _SignalState:
+    """How this process handles signals at the moment."""
 
     def __init__(self) -> None:
-        self.handled = False
-        self.patience = PATIENCE
-        self.postponed = False
-        self.hurry = False
-        self.noted: int | None = None
+        self.active = False  # inside interruptible()
+        self.grace_period = GRACE_PERIOD
+        self.deferred = False
+        self.start_grace_period_on_signal = False
+        self.pending: int | None = None
         self.watchdog: threading.Timer | None = None
 
     def handle(self, signum: int, _frame: FrameType | None) -> None:
-        impatient = self.noted is not None and signum == signal.SIGINT
-        if not self.postponed or impatient:
-            self.end(signum)
-        if self.noted is None:
-            self.noted = signum
-            if self.hurry:
-                self.watch(signum)
+        is_second_ctrl_c = self.pending is not None and signum == signal.SIGINT
+        if not self.deferred or is_second_ctrl_c:
+            self.interrupt(signum)
+        if self.pending is None:
+            self.pending = signum
+            if self.start_grace_period_on_signal:
+                self.start_watchdog(signum)
 
-    def end(self, signum: int) -> NoReturn:
-        self.watch(signum)
+    def interrupt(self, signum: int) -> NoReturn:
+        self.start_watchdog(signum)
         raise Interrupted(signum)
 
-    def watch(self, signum: int) -> None:
-        if self.watchdog is None and self.handled:
-            self.watchdog = threading.Timer(self.patience, os._exit, (128 + signum,))
+    def start_watchdog(self, signum: int) -> None:
+        if self.watchdog is None and self.active:
+            self.watchdog = threading.Timer(self.grace_period, os._exit, (128 + signum,))
             self.watchdog.daemon = True
             self.watchdog.start()
 
-    def call_off(self) -> None:
+    def cancel_watchdog(self) -> None:
         if self.watchdog is not None:
             self.watchdog.cancel()
         self.watchdog = None
 
 
-_signals = _Signals()
+_state = _SignalState()
 
 
 @contextmanager
-def interruptible(patience: float = PATIENCE) -> Iterator[None]:
-    """Raises Interrupted where a signal comes in. Lightning's own answers are status 1 to Ctrl-C and 0 to SIGTERM.
+def interruptible(grace_period: float = GRACE_PERIOD) -> Iterator[None]:
+    """Raise Interrupted in this context when a signal arrives. Lightning would exit with 1 on Ctrl-C, 0 on SIGTERM.
 
-    Processes that train together can wait for each other for ever on their way out; after `patience` seconds this one
-    ends all the same.
+    Processes that train together can wait for each other forever while they end. A watchdog therefore ends this process
+    `grace_period` seconds after Interrupted was raised, if it is still in this context.
     """
-    _signals.handled, _signals.patience = True, patience
-    before = {signum: signal.signal(signum, _signals.handle) for signum in SIGNALS}
+    _state.active, _state.grace_period = True, grace_period
+    previous_handlers = {signum: signal.signal(signum, _state.handle) for signum in SIGNALS}
     try:
         yield
     finally:
-        _signals.handled = False
-        postpone_no_longer()
-        _signals.call_off()
-        for signum, handler in before.items():
+        _state.active = False
+        stop_deferring()
+        _state.cancel_watchdog()
+        for signum, handler in previous_handlers.items():
             signal.signal(signum, handler)
 
 
-def postpone(hurry: bool = False) -> None:
-    """From now on a signal is only noted: a step of training is not to be torn apart. Ctrl-C behind another one raises.
+def defer_signals(*, start_grace_period_on_signal: bool = False) -> None:
+    """Only record signals from now on, so that a training step is not interrupted; a later Ctrl-C still raises.
 
-    Takes the place of handlers that were installed since, such as Lightning's, which talks to other processes from
-    within the handler and can wait for them for ever.
+    Handlers that were installed in the meantime are replaced, such as Lightning's, which communicates with other
+    processes within the handler and can wait for them forever. Outside `interruptible` this does nothing.
 
     Args:
-        hurry: whether the patience of `interruptible` begins with the signal, and not where it is acted on.
+        start_grace_period_on_signal: whether the grace period starts when a signal arrives, not when it is raised.
     """
-    if not _signals.handled:
+    if not _state.active:
         return
-    _signals.postponed, _signals.hurry = True, hurry
+    _state.deferred, _state.start_grace_period_on_signal = True, start_grace_period_on_signal
     for signum in SIGNALS:
-        signal.signal(signum, _signals.handle)
+        signal.signal(signum, _state.handle)
 
 
-def noted() -> int | None:
-    """The number of the signal that came in since `postpone`."""
-    return _signals.noted
+def pending_signal() -> int | None:
+    """Return the number of the first signal that arrived since `defer_signals`, or None."""
+    return _state.pending
 
 
-def end(signum: int) -> NoReturn:
-    """Acts on a signal that was noted, here or in another process.
+def stop_deferring() -> int | None:
+    """Raise on signals at once again, and return the number of the signal that arrived in the meantime, or None.
+
+    The caller has to pass the signal to `raise_interrupted`. No signal is lost: one that arrives during this call is
+    either returned or raised.
+    """
+    _state.deferred = False  # first: from here on a signal raises, and nothing can become pending
+    signum, _state.pending = _state.pending, None
+    return signum
+
+
+def raise_interrupted(signum: int) -> NoReturn:
+    """Raise Interrupted for a signal that was deferred, in this process or in another one of the same run.
 
     Raises:
         Interrupted: always.
     """
-    _signals.end(signum)
-
-
-def postpone_no_longer() -> None:
-    """Signals raise at once again."""
-    _signals.postponed, _signals.noted = False, None
+    _state.interrupt(signum)
 
 
 @contextmanager
-def in_one_piece() -> Iterator[None]:
-    """What is inside is not torn apart by a signal; behind it, the signal raises."""
-    postpone()
+def signals_deferred() -> Iterator[None]:
+    """Keep signals from interrupting the block, and raise Interrupted after it if one arrived.
+
+    An exception of the block takes precedence over the signal.
+    """
+    defer_signals()
     try:
         yield
-        signum = noted()
     finally:
-        postpone_no_longer()
+        signum = stop_deferring()
     if signum is not None:
-        end(signum)
+        raise_interrupted(signum)
 
 
-def take_the_time() -> None:
-    """Nothing ends this process by force any more: what it waits for has a limit of its own."""
-    _signals.call_off()
-    _signals.patience = threading.TIMEOUT_MAX
+def disable_watchdog() -> None:
+    """Let this process end without a time limit, because whatever it waits for has a limit of its own."""
+    _state.cancel_watchdog()
+    _state.grace_period = threading.TIMEOUT_MAX

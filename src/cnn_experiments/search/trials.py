@@ -20,7 +20,7 @@ from cnn_experiments.errors import Refusal
 from cnn_experiments.runs.directory import Standing, pruned, write_results
 from cnn_experiments.runs.records import Run as Written
 from cnn_experiments.runs.records import number
-from cnn_experiments.runtime.signals import in_one_piece
+from cnn_experiments.runtime.signals import signals_deferred
 from cnn_experiments.search.space import Parameter
 from cnn_experiments.sweep.monitor import STYLES, Watch, figures, reason
 from cnn_experiments.sweep.plan import Places
@@ -103,7 +103,7 @@ class Trials(Watch):
                 self._tell_failure(trial, "the search was killed before it began")
         while not self._stopped and (number := self._drawn()) < self._runs:
             self._study.sampler = self._sampler(number)
-            with in_one_piece():
+            with signals_deferred():
                 trial = self._study.ask({each.key: each.distribution for each in self._space})
                 overrides = [each.typed(trial.params[each.key]) for each in self._space]
                 trial.set_user_attr(OVERRIDES, overrides)

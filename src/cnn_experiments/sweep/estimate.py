@@ -77,8 +77,8 @@ def _measured(config: DictConfig) -> float:
 def _batches(config: DictConfig, data: ImageDataModule) -> tuple[int, int, int]:
     """In an epoch's training, behind it, and in the test."""
     limits = [config.trainer[f"limit_{stage}_batches"] for stage in ("train", "val", "test")]
-    behind = data.test_images if data.test_every_epoch else data.val_size
-    images = (data.train_images - data.val_size, behind, data.test_images)
+    num_eval_images = {"val": data.val_size, "test": data.num_test_images, None: 0}[data.protocol.eval_split]
+    images = (data.num_train_images - data.val_size, num_eval_images, data.num_test_images)
     training, validation, test = (
         _limited(ceil(number / data.batch_size), limit) for number, limit in zip(images, limits, strict=True)
     )

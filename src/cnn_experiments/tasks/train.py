@@ -20,7 +20,7 @@ from cnn_experiments.errors import RunFailedError
 from cnn_experiments.runs.directory import RunFolder, checkpoint_of, short
 from cnn_experiments.runs.fingerprint import configuration, effective, identity
 from cnn_experiments.runtime import environment as provenance
-from cnn_experiments.runtime.memory import keep_freed_memory
+from cnn_experiments.runtime.memory import disable_malloc_trim, peak_memory, reset_peak_memory
 from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.training.build import build_classifier, build_data, build_trainer
 from cnn_experiments.training.callbacks import (
@@ -54,7 +54,7 @@ def train(config: DictConfig, folder: RunFolder, options: dict[str, str], overri
         if folder.facts.get("status") == "completed":
             log.info("complete already: %s", folder.path)
             return
-        keep_freed_memory()
+        disable_malloc_trim()
         dashboard = Dashboard(folder.path)
         with _standing(folder, dashboard):
             folder.record(
@@ -87,16 +87,16 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
     pl.seed_everything(config.seed, verbose=False)
     data = build_data(config)
     settings = plain(config)
-    dashboard.begin(options | {"protocol": data.protocol} | effective(settings))
+    dashboard.begin(options | {"protocol": data.protocol.name} | effective(settings))
     classifier = build_classifier(config, data)
-    monitor = "val/acc" if data.protocol == "holdout" else None
+    monitor = data.protocol.monitor
     recorder = Recorder(folder, monitor, settings)
     throughput = Throughput()
     on_terminal = sys.stdout.isatty()
     checkpoints = BestAndLast(folder.checkpoints, monitor)
     trainer = build_trainer(
         config,
-        **({"limit_val_batches": 0} if data.protocol == "last_epoch" else {}),
+        **({"limit_val_batches": 0} if data.protocol.eval_split is None else {}),
         logger=dashboard,
         enable_progress_bar=on_terminal,
         num_sanity_val_steps=0,
@@ -115,7 +115,7 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
     device_name = provenance.device_name(device)
     folder.write_config(OmegaConf.to_yaml(config, resolve=True))
     folder.record(
-        protocol=data.protocol,
+        protocol=data.protocol.name,
         image_size=data.size,
         parameters=count_parameters(classifier.model),
         multiply_adds=count_multiply_adds(classifier.model, probe_image(classifier.model, data.channels, data.size)),
@@ -125,7 +125,7 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
         git_commit=provenance.git_commit(),
         versions=provenance.versions(),
     )
-    provenance.restart_peak_memory(device)
+    reset_peak_memory(device)
     say = log.info if trainer.is_global_zero else log.debug
     say("%s on %s, %s, seed %d", options["model"], options["data"], device_name, config.seed)
 
@@ -148,7 +148,7 @@ def _train_and_test(config: DictConfig, folder: RunFolder, options: dict[str, st
         tested_epoch=epoch,
         seconds=folder.facts["seconds"] | {"test": time.perf_counter() - fitted},
         images_per_second={"train": throughput.median_train, "test": throughput.test},
-        peak_memory_bytes=provenance.peak_memory(device),
+        peak_memory_bytes=peak_memory(device),
     )
     shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name.count("/") == 1)
     say("tested epoch %d of %d: %s", epoch, epochs, shown)

@@ -69,7 +69,7 @@ def build_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
         label_smoothing=config.label_smoothing,
         memory_format=_MEMORY_FORMATS[config.memory_format],
         compiled=config.compile,
-        after_epoch="test" if data.test_every_epoch else "val",
+        after_epoch=data.protocol.eval_split or "val",
     )
 
 

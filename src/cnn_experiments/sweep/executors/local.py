@@ -14,7 +14,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from cnn_experiments.runtime.signals import SIGNALS, Interrupted, in_one_piece, take_the_time
+from cnn_experiments.runtime.signals import SIGNALS, Interrupted, disable_watchdog, signals_deferred
 from cnn_experiments.sweep.monitor import Watch
 from cnn_experiments.sweep.run import Run
 
@@ -86,7 +86,7 @@ class Pool:
                     self._stop(signal.SIGTERM, watch)
                 self._tell(signal.SIGTERM, watch.unwanted())
         except Interrupted as interruption:
-            take_the_time()
+            disable_watchdog()
             try:
                 self._stop(signal.Signals[interruption.signal], watch)
             except Interrupted:
@@ -95,7 +95,7 @@ class Pool:
 
     def _start(self, run: Run, slot: int, share: Share | None) -> None:
         # One that is started by half would go on unseen; the first waits until everything is imported.
-        with in_one_piece():
+        with signals_deferred():
             self._start_whole(run, slot, share)
 
     def _start_whole(self, run: Run, slot: int, share: Share | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import Refusal, RunFailedError
-from cnn_experiments.runtime.signals import Interrupted, in_one_piece, take_the_time
+from cnn_experiments.runtime.signals import Interrupted, disable_watchdog, signals_deferred
 from cnn_experiments.sweep.executors.local import PROGRAM, in_words
 from cnn_experiments.sweep.monitor import Watch
 from cnn_experiments.sweep.run import Run
@@ -79,7 +79,7 @@ class Array:
         """
         left: list[tuple[Any, Run]] = []
         try:
-            with in_one_piece():
+            with signals_deferred():
                 left += zip(self._submitted(runs), runs, strict=True)
             number = _array(left)
             print_line(f"Slurm array {number}; what its jobs print is in {self._executor.folder}")
@@ -90,7 +90,7 @@ class Array:
                 if not self._look(number, left, watch):
                     _cancel(number)
         except Interrupted:
-            take_the_time()
+            disable_watchdog()
             if left:
                 _cancel(_array(left))
             while left:

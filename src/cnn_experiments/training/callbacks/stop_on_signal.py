@@ -6,7 +6,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from cnn_experiments.runtime import signals as interruption
+from cnn_experiments.runtime import signals
 from cnn_experiments.training.callbacks.checkpoint import BestAndLast
 
 _ASK_EVERY = 10  # steps, where several processes have to agree
@@ -25,7 +25,8 @@ class StopOnSignal(Checkpoint):
         self._checkpoints = checkpoints
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        interruption.postpone(hurry=trainer.world_size > 1)  # processes can wait for each other for ever
+        # Several processes can wait for each other forever.
+        signals.defer_signals(start_grace_period_on_signal=trainer.world_size > 1)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -35,25 +36,23 @@ class StopOnSignal(Checkpoint):
             return
         if signum := _noted(trainer):
             self._checkpoints.save_last(trainer)
-            interruption.end(signum)
+            signals.raise_interrupted(signum)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if signum := _noted(trainer):
-            interruption.end(signum)
+            signals.raise_interrupted(signum)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        signum = interruption.noted()
-        interruption.postpone_no_longer()
-        if signum:
-            interruption.end(signum)
+        if signum := signals.stop_deferring():
+            signals.raise_interrupted(signum)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        interruption.postpone_no_longer()
+        signals.stop_deferring()
 
 
 def _noted(trainer: pl.Trainer) -> int:
     """The number of the signal that came to any of the processes, or 0."""
-    signum = interruption.noted() or 0
+    signum = signals.pending_signal() or 0
     if trainer.world_size > 1:
         each = torch.tensor(signum, device=trainer.strategy.root_device)
         signum = int(trainer.strategy.reduce(each, reduce_op="max"))
