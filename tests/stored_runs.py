@@ -1,4 +1,4 @@
-"""Runs made up on disk."""
+"""Fixtures that write the files of runs which never ran."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ MakeRun = Callable[..., Path]
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """Writes a run's results.json, and metrics.csv where curves are given; returns its folder."""
+    """Return a function that writes results.json, and metrics.csv if curves are given; it returns the run directory."""
 
     def make(
         name: str,
@@ -21,11 +21,11 @@ def make_run(tmp_path: Path) -> MakeRun:
         accuracy: float = 0.8,
         changes: tuple[str, ...] = (),
         curves: dict[str, list[float]] | None = None,
-        **facts: Any,
+        **results: Any,
     ) -> Path:
-        folder = tmp_path / "runs" / name
-        folder.mkdir(parents=True)
-        results = {
+        directory = tmp_path / "runs" / name
+        directory.mkdir(parents=True)
+        defaults = {
             "status": "completed",
             "model": "lenet",
             "data": "fashion_mnist",
@@ -44,41 +44,37 @@ def make_run(tmp_path: Path) -> MakeRun:
             "versions": {"torch": "2.15.0", "lightning": "2.6.6"},
             "git_commit": "0123456789abcdef",
             "error": None,
-        } | facts
-        (folder / "results.json").write_text(json.dumps(results))
+        }
+        (directory / "results.json").write_text(json.dumps(defaults | results))
         if curves:
             lines = [",".join(curves), *(",".join(map(str, row)) for row in zip(*curves.values(), strict=True))]
-            (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
-        return folder
+            (directory / "metrics.csv").write_text("\n".join(lines) + "\n")
+        return directory
 
     return make
 
 
 @pytest.fixture
-def make(make_run: MakeRun) -> MakeRun:
-    """A run of a holdout protocol, known by its model and an optimizer."""
+def make_holdout_run(make_run: MakeRun) -> MakeRun:
+    """Return a function that writes a run of the holdout protocol, whose settings are its model and seed."""
 
-    def made(name: str, model: str, seed: int, val: float | None, test: float | None, **facts: Any) -> Path:
+    def make(name: str, model: str, seed: int, val: float | None, test: float | None, **results: Any) -> Path:
         metrics = {"val/acc": val, "test/acc": test}
-        own = facts.pop("settings", {})
-        settings = None if own is None else {"seed": seed, "data.seed": seed, "compile": False} | own
-        return make_run(
-            name,
-            None,
-            seed,
-            **{
-                "model": model,
-                "options": {"model": model},
-                "overrides": [f"model={model}", f"seed={seed}"],
-                "settings": settings,
-                "configuration": model,
-                "protocol": "holdout",
-                "image_size": 28,
-                "metrics": {key: value for key, value in metrics.items() if value is not None},
-                "images_per_second": {"train": 1000.0 + seed, "test": 2000.0},
-                "peak_memory_bytes": 2**30,
-            }
-            | facts,
-        )
+        settings = results.pop("settings", {})
+        if settings is not None:
+            settings = {"seed": seed, "data.seed": seed, "compile": False} | settings
+        defaults = {
+            "model": model,
+            "options": {"model": model},
+            "overrides": [f"model={model}", f"seed={seed}"],
+            "settings": settings,
+            "configuration": model,
+            "protocol": "holdout",
+            "image_size": 28,
+            "metrics": {key: value for key, value in metrics.items() if value is not None},
+            "images_per_second": {"train": 1000.0 + seed, "test": 2000.0},
+            "peak_memory_bytes": 2**30,
+        }
+        return make_run(name, None, seed, **defaults | results)
 
-    return made
+    return make

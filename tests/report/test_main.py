@@ -1,4 +1,4 @@
-"""The command as a user types it, in a process of its own."""
+"""The command `python -m cnn_experiments.report`, in its own process."""
 
 import re
 import subprocess
@@ -8,12 +8,12 @@ from pathlib import Path
 from tests.stored_runs import MakeRun
 
 
-def report(cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def run_report(cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "cnn_experiments.report", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
-def test_the_ledger_is_printed_and_written(make_run: MakeRun, tmp_path: Path) -> None:
+def test_comparison_with_published_results_is_printed_and_written(make_run: MakeRun, tmp_path: Path) -> None:
     for seed, accuracy in enumerate((0.75, 0.76, 0.77)):
         curve = {"epoch": [1, 2], "test/acc": [0.6, accuracy], "val/acc": [0.6, accuracy]}
         make_run(f"adam{seed}", "book/adam/lenet_bn_scratch", seed, accuracy, curves=curve)
@@ -21,18 +21,20 @@ def test_the_ledger_is_printed_and_written(make_run: MakeRun, tmp_path: Path) ->
         make_run(f"sgd{seed}", "book/sgd/lenet_bn", seed, accuracy, curves=curve)
         make_run(f"lenet{seed}", "book/sgd/lenet", seed, accuracy, curves=curve)
     (make_run("damaged", "book/sgd/lenet", 7) / "results.json").write_text("{")
-    done = report(tmp_path, "--published", "runs", "--markdown", "ledger.md")
+    done = run_report(tmp_path, "--published", "runs", "--markdown", "ledger.md")
     assert (done.returncode, done.stderr) == (0, "")
-    said = done.stdout
-    assert "on cpu (AMD EPYC)" in said
-    assert re.search(r"│ book/adam/lenet_bn_scratch +│ .855 \(N2\), .859 \(P\), band \[.692, .897\] +│ .760 ", said)
-    assert re.search(r"│ book/sgd/lenet +│ .806 \[.774, .824\] of 182, best .828 +│ .760 .* │ outside, below +│", said)
+    output = done.stdout
+    assert "on cpu (AMD EPYC)" in output
+    assert re.search(r"│ book/adam/lenet_bn_scratch +│ .855 \(N2\), .859 \(P\), band \[.692, .897\] +│ .760 ", output)
     assert re.search(
-        r"│ best/lenet_bn +│ .894, the best of its network +│ .760 \[.750, .770\] of 3, sd .0100 │ not above +│", said
+        r"│ book/sgd/lenet +│ .806 \[.774, .824\] of 182, best .828 +│ .760 .* │ outside, below +│", output
     )
-    assert "book/adam/lenet_bn_scratch: .751 (N1) is not compared, its network has an error: no batch norm" in said
-    assert re.search(r"damaged: runs/damaged/results.json: JSONDecodeError: Expecting property name", said)
-    assert said.splitlines()[-2:] == ["recipes with reported results but without runs: 37", "written: ledger.md"]
+    assert re.search(
+        r"│ best/lenet_bn +│ .894, the best of its network +│ .760 \[.750, .770\] of 3, sd .0100 │ not above +│", output
+    )
+    assert "book/adam/lenet_bn_scratch: .751 (N1) is not compared, its network has an error: no batch norm" in output
+    assert re.search(r"damaged: runs/damaged/results.json: JSONDecodeError: Expecting property name", output)
+    assert output.splitlines()[-2:] == ["recipes with reported results but without runs: 37", "written: ledger.md"]
 
     written = (tmp_path / "ledger.md").read_text()
     assert (
@@ -49,29 +51,52 @@ def test_the_ledger_is_printed_and_written(make_run: MakeRun, tmp_path: Path) ->
     assert all((tmp_path / picture).read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
-def test_bad_input_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+def test_bad_input_ends_with_one_line_and_status_2(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("run", "book/sgd/lenet")
-    nothing = report(tmp_path, "--published", "outputs")
-    assert (nothing.returncode, nothing.stdout) == (2, "")
-    assert nothing.stderr == (
+    no_runs = run_report(tmp_path, "--published", "outputs")
+    assert (no_runs.returncode, no_runs.stdout) == (2, "")
+    assert no_runs.stderr == (
         "outputs: must be a run's folder or one with runs below it; there is no results.json yet\n"
     )
-    nowhere = report(tmp_path, "--published", "runs", "--markdown", "docs/ledger.md")
-    assert (nowhere.returncode, nowhere.stdout) == (2, "")
-    assert nowhere.stderr == (
+    no_folder = run_report(tmp_path, "--published", "runs", "--markdown", "docs/ledger.md")
+    assert (no_folder.returncode, no_folder.stdout) == (2, "")
+    assert no_folder.stderr == (
         "--markdown=docs/ledger.md: must be a file name that ends in .md, in an existing directory\n"
     )
     assert not (tmp_path / "docs").exists()
-    assert report(tmp_path, "--published", "runs", "--markdown", "runs").returncode == 2
-    for flags, said in {
+    assert run_report(tmp_path, "--published", "runs", "--markdown", "runs").returncode == 2
+    for flags, line in {
         ("--sort", "acc"): "--sort=acc: must be one of rank, model, val/acc, test/acc, difference, runs, parameters, "
-        "multiply-adds, images/s, seconds, MiB; the nearest is val/acc\n",
-        ("--published", "--sort", "seconds"): "--sort=seconds: must be left out beside --published\n",
+        "multiply-adds, images/s, seconds, MiB; did you mean val/acc?\n",
+        ("--published", "--sort", "seconds"): "--sort=seconds: not valid with --published\n",
+        ("--published", "--to", "x"): "--to=x: not valid with --published\n",
+        (
+            "--markdown",
+            "x.md",
+        ): "--markdown=x.md: only valid with --published; to write a leaderboard, use --to=DIRECTORY\n",
         (
             "--to",
             "runs/run/results.json",
-        ): "--to=runs/run/results.json: must be a folder; this is a file\n",
+        ): "--to=runs/run/results.json: must be a directory; this is a file\n",
     }.items():
-        refused = report(tmp_path, "runs", *flags)
-        assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", said)
+        result = run_report(tmp_path, "runs", *flags)
+        assert (result.returncode, result.stdout, result.stderr) == (2, "", line)
     assert sorted(path.name for path in (tmp_path / "runs").rglob("*")) == ["results.json", "run"]
+
+
+def test_leaderboard_is_written_to_the_one_directory_or_to_that_of_the_flag(make_run: MakeRun, tmp_path: Path) -> None:
+    files = ["leaderboard.csv", "leaderboard.html", "leaderboard.md"]
+    for name in ("a", "b"):
+        make_run(name, None)
+    assert run_report(tmp_path, "runs/a").returncode == 0
+    assert sorted(path.name for path in (tmp_path / "runs" / "a").glob("leaderboard.*")) == files
+    several = run_report(tmp_path, "runs/a", "runs/b")
+    assert several.returncode == 0
+    assert several.stdout.splitlines()[-1] == (
+        "not written: several directories are given; choose one with --to=DIRECTORY"
+    )
+    assert not list((tmp_path / "runs" / "b").glob("leaderboard.*"))
+    assert run_report(tmp_path, "runs/a", "runs/b", "--to", "both").returncode == 0
+    assert sorted(path.name for path in (tmp_path / "both").iterdir()) == files
+    (tmp_path / "file").write_text("")
+    assert run_report(tmp_path, "runs", "--to", "file/below").returncode == 1

@@ -1,1 +1,1 @@
-"""What reads many runs, by their results.json and metrics.csv alone."""
+"""Reports on many runs, from their results.json and metrics.csv alone."""

@@ -1,65 +1,85 @@
-"""`python -m cnn_experiments.report FOLDER...`: which configuration is better, by how much, and at what cost."""
+"""`python -m cnn_experiments.report DIRECTORY...`: a leaderboard of runs, or a comparison with published results."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from cnn_experiments.console import print_line
-from cnn_experiments.errors import ConfigError, Refusal
+from cnn_experiments.errors import ConfigError
+
+_LEADERBOARD_FLAGS = ("sort", "to")
+_PUBLISHED_FLAGS = ("markdown",)
 
 
 def main() -> None:
-    """Prints and writes the leaderboard, or with `--published` the ledger. Exit status 2 for bad input.
+    """Print and write a leaderboard, or with `--published` a comparison with published results.
 
-    It is 1 where the leaderboard can't be written to a folder that was asked for.
+    The exit status is 2 for bad input, and 1 if the leaderboard could not be written to the directory in `--to`.
     """
+    arguments = _parse_arguments()
+    try:
+        is_successful = _report_published(arguments) if arguments.published else _report_leaderboard(arguments)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    if not is_successful:
+        sys.exit(1)
+
+
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m cnn_experiments.report",
-        description="The leaderboard of some runs, finished or not, from their results.json and metrics.csv alone.",
+        description="Compare runs, finished or not, by their results.json and metrics.csv alone.",
     )
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="runs, or folders with runs below them")
     parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="DIRECTORY", help="a run directory, or a directory with runs below it"
+    )
+    leaderboard = parser.add_argument_group("leaderboard")
+    leaderboard.add_argument(
         "--sort",
         metavar="COLUMN",
         help="order of the printed tables, the best first: val/acc, seconds, a setting such as lr",
     )
-    parser.add_argument(
+    leaderboard.add_argument(
         "--to",
         type=Path,
-        metavar="FOLDER",
-        help="where leaderboard.html, .md and .csv go; by default, to the one given",
+        metavar="DIRECTORY",
+        help="where to write leaderboard.html, .md and .csv; default: DIRECTORY, if there is only one",
     )
-    parser.add_argument("--published", action="store_true", help="instead, runs of recipes beside published figures")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="with --published: write that there")
-    arguments = parser.parse_args()
-    folders: list[Path] = arguments.folders
-    try:
-        if arguments.published:
-            _leave_out(arguments, "sort", "to", beside="--published")
-            from cnn_experiments.report.published.show import show_published
-
-            show_published(folders, arguments.markdown)
-        else:
-            _leave_out(arguments, "markdown", beside="a leaderboard; --to=FOLDER writes it")
-            from cnn_experiments.report.leaderboard.show import show
-
-            if arguments.to is not None and arguments.to.exists() and not arguments.to.is_dir():
-                raise Refusal(f"--to={arguments.to}: must be a folder; this is a file")
-            to = folders[0] if arguments.to is None and len(folders) == 1 else arguments.to
-            written = show(folders, to, "rank" if arguments.sort is None else arguments.sort)
-            if arguments.to is not None and not written:
-                sys.exit(1)
-            if to is None:
-                print_line("not written: of several folders, --to=FOLDER says where")
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    published = parser.add_argument_group("published results")
+    published.add_argument("--published", action="store_true", help="compare runs of recipes with published results")
+    published.add_argument("--markdown", type=Path, metavar="FILE", help="write the comparison to this file, too")
+    return parser.parse_args()
 
 
-def _leave_out(arguments: argparse.Namespace, *flags: str, beside: str) -> None:
+def _report_leaderboard(arguments: argparse.Namespace) -> bool:
+    _reject(arguments, _PUBLISHED_FLAGS, "only valid with --published; to write a leaderboard, use --to=DIRECTORY")
+    paths: list[Path] = arguments.paths
+    output_dir: Path | None = arguments.to
+    if output_dir is not None and output_dir.exists() and not output_dir.is_dir():
+        raise ConfigError("--to", output_dir, problem="must be a directory; this is a file")
+    if output_dir is None and len(paths) == 1:
+        output_dir = paths[0]
+    from cnn_experiments.report.leaderboard.show import report_leaderboard
+
+    is_written = report_leaderboard(paths, output_dir, "rank" if arguments.sort is None else arguments.sort)
+    if output_dir is None:
+        print_line("not written: several directories are given; choose one with --to=DIRECTORY")
+    return is_written or arguments.to is None
+
+
+def _report_published(arguments: argparse.Namespace) -> bool:
+    _reject(arguments, _LEADERBOARD_FLAGS, "not valid with --published")
+    from cnn_experiments.report.published.show import show_published
+
+    show_published(arguments.paths, arguments.markdown)
+    return True
+
+
+def _reject(arguments: argparse.Namespace, flags: tuple[str, ...], problem: str) -> None:
     for flag in flags:
         if (value := getattr(arguments, flag)) is not None:
-            raise Refusal(f"--{flag}={value}: must be left out beside {beside}")
+            raise ConfigError(f"--{flag}", value, problem=problem)
 
 
 if __name__ == "__main__":

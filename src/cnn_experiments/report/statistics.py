@@ -1,4 +1,4 @@
-"""What a few runs that differ in their seed alone can tell."""
+"""Statistics of runs that differ in their seed alone."""
 
 import math
 import statistics
@@ -8,52 +8,65 @@ from dataclasses import dataclass
 from scipy.special import stdtrit
 
 _CONFIDENCE = 0.95
+_RESOLUTION = 1e-6
+"""Smaller differences come from rounding: results.json has seven digits."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Measurements of one thing, at least one."""
+    """One or more measurements of the same quantity, such as the test accuracy for several seeds."""
 
     values: tuple[float, ...]
 
     @property
-    def count(self) -> int:
-        """How many there are, n."""
+    def n(self) -> int:
+        """Return the number of measurements."""
         return len(self.values)
 
     @property
     def mean(self) -> float:
-        """Their mean."""
+        """Return the arithmetic mean."""
         return statistics.fmean(self.values)
 
     @property
-    def deviation(self) -> float | None:
-        """Standard deviation with ddof 1; None for a single one."""
-        return statistics.stdev(self.values) if self.count > 1 else None
+    def std(self) -> float | None:
+        """Return the standard deviation with ddof 1; None for a single value."""
+        return statistics.stdev(self.values) if self.n > 1 else None
 
     @property
-    def varies(self) -> bool:
-        """Whether they differ by more than the last of the seven digits that results.json has."""
-        return max(self.values) - min(self.values) > 1e-6
+    def is_constant(self) -> bool:
+        """Return whether all values are equal up to the rounding in results.json."""
+        return max(self.values) - min(self.values) <= _RESOLUTION
 
     @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the mean, from Student's t with n - 1 degrees of freedom; None for a single one."""
-        if self.deviation is None:
+    def ci95(self) -> tuple[float, float] | None:
+        """Return the 95 % confidence interval of the mean; None for a single value.
+
+        It is Student's t interval with n - 1 degrees of freedom.
+        """
+        if self.std is None:
             return None
-        reach = float(stdtrit(self.count - 1, (1 + _CONFIDENCE) / 2)) * self.deviation / math.sqrt(self.count)
-        return self.mean - reach, self.mean + reach
+        half_width = float(stdtrit(self.n - 1, (1 + _CONFIDENCE) / 2)) * self.std / math.sqrt(self.n)
+        return self.mean - half_width, self.mean + half_width
 
     @property
-    def sign(self) -> int:
-        """1 or -1 where the whole interval lies above or below 0, else 0; equal values tell nothing of their spread."""
-        if self.interval is None or not self.varies:
+    def ci_sign(self) -> int:
+        """Return 1 if the whole confidence interval is above 0, -1 if it is below 0, else 0.
+
+        It is 0 for constant values too, because they do not tell how much the quantity varies.
+        """
+        if self.ci95 is None or self.is_constant:
             return 0
-        low, high = self.interval
+        low, high = self.ci95
         return (low > 0) - (high < 0)
 
 
-def paired(one: Mapping[Hashable, float], other: Mapping[Hashable, float]) -> Sample | None:
-    """The differences, one minus other, over the seeds that both have; None where they share none."""
-    shared = [seed for seed in one if seed in other]
-    return Sample(tuple(one[seed] - other[seed] for seed in shared)) if shared else None
+def paired_difference(minuend: Mapping[Hashable, float], subtrahend: Mapping[Hashable, float]) -> Sample | None:
+    """Return the differences over the seeds that are in both; None if no seed is.
+
+    Args:
+        minuend: values by seed.
+        subtrahend: the values by seed that are subtracted.
+    """
+    seeds = [seed for seed in minuend if seed in subtrahend]
+    return Sample(tuple(minuend[seed] - subtrahend[seed] for seed in seeds)) if seeds else None

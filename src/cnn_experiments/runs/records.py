@@ -12,6 +12,7 @@ from typing import Any
 
 from cnn_experiments.errors import Refusal, describe_error
 from cnn_experiments.runs.fingerprint import NO_EFFECT
+from cnn_experiments.runs.metrics import curve_keys
 from cnn_experiments.runs.settings import Setup
 
 _KINDS = {"status": str, "model": str, "overrides": list, "seed": int, "metrics": dict}
@@ -26,9 +27,6 @@ _LATER = {
     "versions": dict,
 }
 """What one may hold besides, or null."""
-
-CURVES = ("val/acc", "test/acc", "train/loss")
-"""Figures that reports show by epoch."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Run:
         return number(self.results["metrics"].get(name))
 
     def curve(self, figure: str) -> list[float]:
-        """A column of metrics.csv, one of CURVES, with one value an epoch; empty where it was not measured.
+        """A column of metrics.csv, one of `curve_keys()`, with one value an epoch; empty where it was not measured.
 
         Raises:
             ValueError: there is something else than a number in it, or in the column of the epochs.
@@ -66,15 +64,15 @@ class Run:
 
     @cached_property
     def _curves(self) -> dict[str, list[float] | str]:
-        """All of CURVES, or why there is none."""
+        """All of `curve_keys()`, or why there is none."""
         try:
             with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
                 rows = [row for row in csv.DictReader(file) if int(row.get("epoch") or 1)]
         except FileNotFoundError:
             rows = []
         except (csv.Error, OSError, ValueError) as error:
-            return dict.fromkeys(CURVES, str(error))
-        return {figure: _numbers(row.get(figure) for row in rows) for figure in CURVES}
+            return dict.fromkeys(curve_keys(), str(error))
+        return {figure: _numbers(row.get(figure) for row in rows) for figure in curve_keys()}
 
 
 def number(value: Any) -> float | None:
@@ -87,7 +85,7 @@ def damaged_curves(runs: Iterable[Run]) -> list[str]:
     """A line on each run whose metrics.csv can't be read."""
     lines = []
     for run in runs:
-        missing = {figure: why for figure in CURVES if (why := _why_no_curve(run, figure))}
+        missing = {figure: why for figure in curve_keys() if (why := _why_no_curve(run, figure))}
         if missing:
             reason = next(iter(missing.values()))
             lines.append(f"{run.folder / 'metrics.csv'}: {reason}; no curve of {', '.join(missing)}")

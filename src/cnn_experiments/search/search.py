@@ -19,7 +19,7 @@ from cnn_experiments.config.composed import Combination
 from cnn_experiments.config.schema import OF_A_SWEEP
 from cnn_experiments.console import print_line, print_table
 from cnn_experiments.errors import Refusal
-from cnn_experiments.report.leaderboard.show import show
+from cnn_experiments.report.leaderboard.show import report_leaderboard
 from cnn_experiments.runs.directory import hold, release, short
 from cnn_experiments.runs.fingerprint import SEEDS
 from cnn_experiments.runs.settings import short_names
@@ -116,7 +116,7 @@ def search(
     _tell(folder, study, space, trials)
     _tell_best(study)
     if any(folder.glob("*/results.json")):
-        show([folder], to=folder, printed=False)
+        report_leaderboard([folder], output_dir=folder, quiet=True)
     complete = study.get_trials(states=[TrialState.COMPLETE])
     ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
     return 0 if complete and len(ended) >= trials else 1

@@ -14,7 +14,7 @@ from cnn_experiments.config.composed import Combination, do_at_once
 from cnn_experiments.config.schema import OF_A_SWEEP
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import Refusal, RunFailedError
-from cnn_experiments.report.leaderboard.show import show
+from cnn_experiments.report.leaderboard.show import report_leaderboard
 from cnn_experiments.runs.directory import Standing
 from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.sweep.hparams_table import write_columns
@@ -79,7 +79,7 @@ def sweep(config: DictConfig, arguments: Sequence[str], launcher: Launcher) -> N
     if interruption is not None:
         raise interruption
     if any(run.standing.results for run in runs):
-        show([folder], to=folder)
+        report_leaderboard([folder], output_dir=folder)
     if any(run.standing.status != "completed" for run in runs):
         sys.exit(1)
 

@@ -1,46 +1,43 @@
-"""Groups of runs, and which of them are compared."""
+"""Which runs form a group, and which groups are compared."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cnn_experiments.report.leaderboard.groups import Leaderboard, leaderboard
-from cnn_experiments.runs.records import find
+from tests.report.leaderboard.conftest import ReadLeaderboard
 from tests.stored_runs import MakeRun
 
 
-def board(tmp_path: Path) -> Leaderboard:
-    runs, damaged = find([tmp_path / "runs"])
-    assert damaged == []
-    return leaderboard(runs)
-
-
-def test_groups_share_all_but_the_seed_and_the_best_is_first(make: MakeRun, tmp_path: Path) -> None:
-    for seed, (small, large) in enumerate(((0.80, 0.90), (0.82, 0.91), (0.87, 0.95))):
-        make(f"a{seed}", "small", seed, val=small, test=small - 0.1)
-        make(f"b{seed}", "large", seed, val=large, test=large - 0.1, parameters=100)
-    made = board(tmp_path)
-    (compared,) = made.boards
-    assert (compared.title, compared.metric) == ("fashion_mnist at 28 pixels, holdout", "val/acc")
-    large, small = compared.groups
+def test_runs_that_differ_by_seed_form_a_group_and_the_best_is_first(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard
+) -> None:
+    for seed, (small_val, large_val) in enumerate(((0.80, 0.90), (0.82, 0.91), (0.87, 0.95))):
+        make_holdout_run(f"a{seed}", "small", seed, val=small_val, test=small_val - 0.1)
+        make_holdout_run(f"b{seed}", "large", seed, val=large_val, test=large_val - 0.1, parameters=100)
+    leaderboard = read_leaderboard()
+    (board,) = leaderboard.boards
+    assert (board.title, board.metric) == ("fashion_mnist at 28 pixels, holdout", "val/acc")
+    large, small = board.groups
     assert (large.label, small.label) == ("large", "small")
-    assert small.val is not None
-    assert small.val.values == (0.80, 0.82, 0.87)
-    assert large.test is not None
-    assert large.test.mean == pytest.approx(0.82)
+    val, test = small.sample("val/acc"), large.sample("test/acc")
+    assert val is not None
+    assert val.values == (0.80, 0.82, 0.87)
+    assert test is not None
+    assert test.mean == pytest.approx(0.82)
     assert (small.seeds, small.parameters, small.seconds) == ([0, 1, 2], 61_706, {"cpu (AMD EPYC)": 81.0})
     assert small.images_per_second == {"cpu (AMD EPYC)": 1001.0}
-    difference = compared.difference(small, large)
+    difference = board.test_difference(small, large)
     assert difference is not None
     assert difference.values == pytest.approx((-0.10, -0.09, -0.08))
-    assert made.statuses == {"completed": 6}
+    assert leaderboard.status_counts == {"completed": 6}
 
 
-def test_what_is_chosen_by_validation_is_not_chosen_by_the_test(make: MakeRun, tmp_path: Path) -> None:
-    make("a", "validates", 0, val=0.9, test=0.7)
-    make("b", "tests", 0, val=0.8, test=0.99)
-    assert board(tmp_path).boards[0].best.label == "validates"
+def test_validation_accuracy_ranks_before_test_accuracy(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard
+) -> None:
+    make_holdout_run("a", "validates", 0, val=0.9, test=0.7)
+    make_holdout_run("b", "tests", 0, val=0.8, test=0.99)
+    assert read_leaderboard().boards[0].best.label == "validates"
 
 
 @pytest.mark.parametrize(
@@ -55,112 +52,144 @@ def test_what_is_chosen_by_validation_is_not_chosen_by_the_test(make: MakeRun, t
     ],
     ids=str,
 )
-def test_only_what_is_comparable_is_compared(make: MakeRun, tmp_path: Path, other: dict[str, Any]) -> None:
-    make("a", "one", 0, val=0.9, test=0.9)
-    make("b", "other", 0, val=0.8, test=0.8, **other)
-    made = board(tmp_path)
-    assert [[group.label for group in each.groups] for each in made.boards] in (
+def test_groups_evaluated_on_other_images_are_on_another_board(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard, other: dict[str, Any]
+) -> None:
+    make_holdout_run("a", "one", 0, val=0.9, test=0.9)
+    make_holdout_run("b", "other", 0, val=0.8, test=0.8, **other)
+    boards = read_leaderboard().boards
+    assert [[group.label for group in board.groups] for board in boards] in (
         [["one"], ["other"]],
         [["other"], ["one"]],
     )
-    assert len({each.title for each in made.boards}) == 2
+    assert len({board.title for board in boards}) == 2
 
 
-def test_without_validation_the_test_is_what_there_is(make: MakeRun, tmp_path: Path) -> None:
-    make("a", "one", 0, val=None, test=0.8, protocol="book")
-    make("b", "other", 0, val=None, test=0.9, protocol="book")
-    (compared,) = board(tmp_path).boards
-    assert (compared.metric, compared.best.label) == ("test/acc", "other")
+def test_test_accuracy_ranks_without_a_validation_split(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard
+) -> None:
+    make_holdout_run("a", "one", 0, val=None, test=0.8, protocol="book")
+    make_holdout_run("b", "other", 0, val=None, test=0.9, protocol="book")
+    (board,) = read_leaderboard().boards
+    assert (board.metric, board.best.label) == ("test/acc", "other")
 
 
-def test_runs_that_are_not_complete_count_beside(make: MakeRun, tmp_path: Path) -> None:
-    make("a0", "one", 0, val=0.8, test=0.8)
-    make("a1", "one", 1, val=0.3, test=None, status="running")
-    make("a2", "one", 2, val=None, test=None, status="failed", error="diverged", parameters=None)
-    make("a2-2", "one", 2, val=0.9, test=0.9)  # failed once, and then did not
-    make("b0", "other", 0, val=None, test=None, status="failed", error="MemoryError", protocol=None)
-    made = board(tmp_path)
-    (compared,) = made.boards
-    (one,) = compared.groups
-    assert one.val is not None
-    assert one.val.values == (0.8, 0.9)
-    assert {status: len(runs) for status, runs in one.others.items()} == {"running": 1}
-    assert [group.label for group in made.without_result] == ["other"]
-    assert made.statuses == {"completed": 2, "running": 1, "failed": 1}
+def test_unfinished_runs_are_counted_but_not_averaged(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard
+) -> None:
+    make_holdout_run("a0", "one", 0, val=0.8, test=0.8)
+    make_holdout_run("a1", "one", 1, val=0.3, test=None, status="running")
+    make_holdout_run("a2", "one", 2, val=None, test=None, status="failed", error="diverged", parameters=None)
+    make_holdout_run("a2-2", "one", 2, val=0.9, test=0.9)  # the seed failed at first
+    make_holdout_run("b0", "other", 0, val=None, test=None, status="failed", error="MemoryError", protocol=None)
+    leaderboard = read_leaderboard()
+    (board,) = leaderboard.boards
+    (group,) = board.groups
+    val = group.sample("val/acc")
+    assert val is not None
+    assert val.values == (0.8, 0.9)
+    assert {status: len(runs) for status, runs in group.unfinished.items()} == {"running": 1}
+    assert [group.label for group in leaderboard.unranked] == ["other"]
+    assert leaderboard.status_counts == {"completed": 2, "running": 1, "failed": 1}
 
 
-def test_a_seed_counts_once_and_the_newest_does(make: MakeRun, tmp_path: Path) -> None:
-    make("old", "one", 0, val=0.8, test=0.8, started="2026-11-20T10:00:00+00:00")
-    make("new", "one", 0, val=0.9, test=0.9, started="2026-11-21T10:00:00+00:00")
-    make("split", "one", 0, val=0.7, test=0.7, settings={"data.seed": 5})
-    made = board(tmp_path)
-    (one,) = made.boards[0].groups
-    assert one.val is not None
-    assert sorted(one.val.values) == [0.7, 0.9]
-    assert [run.folder.name for run in made.repeated] == ["old"]
+def test_newer_run_supersedes_older_run_with_the_same_seed(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard
+) -> None:
+    make_holdout_run("old", "one", 0, val=0.8, test=0.8, started="2026-11-20T10:00:00+00:00")
+    make_holdout_run("new", "one", 0, val=0.9, test=0.9, started="2026-11-21T10:00:00+00:00")
+    make_holdout_run("split", "one", 0, val=0.7, test=0.7, settings={"data.seed": 5})
+    leaderboard = read_leaderboard()
+    (group,) = leaderboard.boards[0].groups
+    val = group.sample("val/acc")
+    assert val is not None
+    assert sorted(val.values) == [0.7, 0.9]
+    assert [run.folder.name for run in leaderboard.superseded] == ["old"]
 
 
-def test_another_network_of_the_same_settings_is_another_group(make: MakeRun, tmp_path: Path) -> None:
-    make("before", "mine", 0, val=0.8, test=0.8, parameters=10)
-    make("after", "mine", 1, val=0.9, test=0.9, parameters=20)
-    groups = board(tmp_path).boards[0].groups
+def test_networks_that_differ_in_code_alone_are_not_grouped(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard
+) -> None:
+    make_holdout_run("before", "mine", 0, val=0.8, test=0.8, parameters=10)
+    make_holdout_run("after", "mine", 1, val=0.9, test=0.9, parameters=20)
+    groups = read_leaderboard().boards[0].groups
     assert [group.parameters for group in groups] == [20, 10]
-    assert [group.label for group in groups] == ["mine of 20 parameters", "mine of 10 parameters"]
+    assert [group.label for group in groups] == ["mine (20 parameters)", "mine (10 parameters)"]
 
 
-def test_speeds_are_not_averaged_over_what_is_for_speed_or_over_devices(make: MakeRun, tmp_path: Path) -> None:
-    make("plain", "one", 0, val=0.8, test=0.8)
-    make("gpu", "one", 1, val=0.8, test=0.8, device="cuda (NVIDIA H200)", seconds={"fit": 2.0, "test": 0.5})
-    make("compiled", "one", 0, val=0.8, test=0.8, settings={"compile": True}, overrides=["model=one", "compile=true"])
-    made = board(tmp_path)
-    assert made.keys == ["compile"]
-    plain, compiled = sorted(made.boards[0].groups, key=lambda group: str(group.varied))
+def test_speeds_are_not_averaged_over_performance_settings_or_devices(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard
+) -> None:
+    make_holdout_run("plain", "one", 0, val=0.8, test=0.8)
+    gpu_seconds = {"fit": 2.0, "test": 0.5}
+    make_holdout_run("gpu", "one", 1, val=0.8, test=0.8, device="cuda (NVIDIA H200)", seconds=gpu_seconds)
+    compiled_settings = {"settings": {"compile": True}, "overrides": ["model=one", "compile=true"]}
+    make_holdout_run("compiled", "one", 0, val=0.8, test=0.8, **compiled_settings)
+    leaderboard = read_leaderboard()
+    assert leaderboard.keys == ["compile"]
+    plain, compiled = sorted(leaderboard.boards[0].groups, key=lambda group: str(group.varying))
     assert plain.seconds == {"cpu (AMD EPYC)": 81.0, "cuda (NVIDIA H200)": 2.5}
     assert compiled.seconds == {"cpu (AMD EPYC)": 81.0}
-    assert made.devices == ["cpu (AMD EPYC)", "cuda (NVIDIA H200)"]
+    assert leaderboard.devices == ["cpu (AMD EPYC)", "cuda (NVIDIA H200)"]
 
 
-def test_a_whole_share_of_the_batches_is_no_limit(make: MakeRun, tmp_path: Path) -> None:
-    make("a", "one", 0, val=0.9, test=0.9)
-    make("b", "other", 0, val=0.8, test=0.8, settings={"trainer.limit_test_batches": 1.0})
-    assert len(board(tmp_path).boards) == 1
+def test_limit_of_all_batches_is_no_limit(make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard) -> None:
+    make_holdout_run("a", "one", 0, val=0.9, test=0.9)
+    make_holdout_run("b", "other", 0, val=0.8, test=0.8, settings={"trainer.limit_test_batches": 1.0})
+    assert len(read_leaderboard().boards) == 1
 
 
-def test_several_processes_are_no_seeds_of_one(make: MakeRun, tmp_path: Path) -> None:
-    make("a", "one", 0, val=0.9, test=0.9)
-    make("b", "one", 1, val=0.5, test=0.5, processes=8)
-    made = board(tmp_path)
-    assert [group.seeds for group in made.boards[0].groups] == [[0], [1]]
-    assert [group.label for group in made.boards[0].groups] == ["one in 1 processes", "one in 8 processes"]
-    assert made.devices == ["8 x cpu (AMD EPYC)", "cpu (AMD EPYC)"]
+@pytest.mark.parametrize(
+    "of_earlier_version",
+    [
+        {"settings": {"trainer.devices": "auto"}},
+        {"settings": None, "configuration": None},
+        {"settings": None, "configuration": None, "overrides": ["model=one", "trainer.devices=auto"]},
+    ],
+    ids=["auto is part of the configuration", "no configuration", "auto is an override"],
+)
+def test_runs_with_different_world_size_are_not_grouped(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard, of_earlier_version: dict[str, Any]
+) -> None:
+    make_holdout_run("a", "one", 0, val=0.9, test=0.9, **of_earlier_version)
+    make_holdout_run("b", "one", 1, val=0.5, test=0.5, processes=8, **of_earlier_version)
+    leaderboard = read_leaderboard()
+    assert [group.seeds for group in leaderboard.boards[0].groups] == [[0], [1]]
+    assert leaderboard.devices == ["8 x cpu (AMD EPYC)", "cpu (AMD EPYC)"]
 
 
-def test_a_run_that_died_early_is_with_its_group(make: MakeRun, tmp_path: Path) -> None:
-    make("a", "one", 0, val=0.9, test=0.9, processes=8)
-    make("b", "one", 1, val=None, test=None, status="failed", error="x", parameters=None, processes=None)
-    (one,) = board(tmp_path).boards[0].groups
-    assert {status: len(runs) for status, runs in one.others.items()} == {"failed": 1}
-    assert one.label == "one"
+def test_run_that_failed_before_recording_parameters_is_in_its_group(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard
+) -> None:
+    make_holdout_run("a", "one", 0, val=0.9, test=0.9, processes=8)
+    make_holdout_run("b", "one", 1, val=None, test=None, status="failed", error="x", parameters=None, processes=None)
+    (group,) = read_leaderboard().boards[0].groups
+    assert {status: len(runs) for status, runs in group.unfinished.items()} == {"failed": 1}
+    assert group.label == "one"
 
 
-def test_what_a_search_gave_up_is_told_so(make: MakeRun, tmp_path: Path) -> None:
-    make("a", "one", 0, val=0.1, test=None, status="interrupted", error="pruned after epoch 2")
-    make("b", "one", 1, val=0.1, test=None, status="interrupted", error="SIGTERM")
-    assert board(tmp_path).statuses == {"pruned": 1, "interrupted": 1}
+def test_run_stopped_by_a_search_is_pruned(make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard) -> None:
+    make_holdout_run("a", "one", 0, val=0.1, test=None, status="interrupted", error="pruned after epoch 2")
+    make_holdout_run("b", "one", 1, val=0.1, test=None, status="interrupted", error="SIGTERM")
+    assert read_leaderboard().status_counts == {"pruned": 1, "interrupted": 1}
 
 
-def test_odd_runs_do_no_harm(make: MakeRun, tmp_path: Path) -> None:
-    make("a", "one", 0, val=0.9, test=0.9)
-    make("b", "two", 0, val=float("nan"), test=0.95)
-    make("c", "three", 0, val=0.8, test=0.8, settings=None, overrides=["data.seed=null"], options={})
-    groups = [group.label for each in board(tmp_path).boards for group in each.groups]
-    assert sorted(groups) == ["one", "three", "two"]
+def test_nan_metric_and_missing_settings_are_accepted(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard
+) -> None:
+    make_holdout_run("a", "one", 0, val=0.9, test=0.9)
+    make_holdout_run("b", "two", 0, val=float("nan"), test=0.95)
+    make_holdout_run("c", "three", 0, val=0.8, test=0.8, settings=None, overrides=["data.seed=null"], options={})
+    labels = [group.label for board in read_leaderboard().boards for group in board.groups]
+    assert sorted(labels) == ["one", "three", "two"]
 
 
-def test_runs_with_the_promised_keys_alone(make_run: MakeRun, tmp_path: Path) -> None:
+def test_runs_without_configuration_are_grouped_by_overrides(
+    make_run: MakeRun, read_leaderboard: ReadLeaderboard
+) -> None:
     for seed in (0, 1):
         for lr in ("0.1", "0.2"):
             overrides = ["model=lenet", f"optimizer.lr={lr}", f"seed={seed}"]
             make_run(f"{lr}-{seed}", None, seed, accuracy=float(lr), options=None, overrides=overrides)
-    (compared,) = board(tmp_path).boards
-    assert [(group.label, group.seeds) for group in compared.groups] == [("lr=0.2", [0, 1]), ("lr=0.1", [0, 1])]
+    (board,) = read_leaderboard().boards
+    assert [(group.label, group.seeds) for group in board.groups] == [("lr=0.2", [0, 1]), ("lr=0.1", [0, 1])]

@@ -1,20 +1,18 @@
-"""The page, as a browser would read it."""
+"""The HTML page, as a browser parses it."""
 
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 from cnn_experiments.report.leaderboard.charts import pareto_front
-from cnn_experiments.report.leaderboard.groups import leaderboard
-from cnn_experiments.report.leaderboard.html import page
-from cnn_experiments.runs.records import find
+from cnn_experiments.report.leaderboard.html import render_page
+from tests.report.leaderboard.conftest import ReadLeaderboard
 from tests.stored_runs import MakeRun
 
 
 class Page(HTMLParser):
-    """What is in it."""
+    """Ids, links, captions and table rows of a page."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, html: str) -> None:
         super().__init__()
         self.ids: set[str] = set()
         self.links: set[str] = set()
@@ -22,15 +20,15 @@ class Page(HTMLParser):
         self.captions: list[str] = []
         self.rows: list[list[str]] = []
         self._open: list[str] = []
-        self.feed(text)
+        self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
+        attributes = dict(attrs)
         self._open.append(tag)
-        self.ids |= {given["id"] or ""} if "id" in given else set()
+        self.ids |= {attributes["id"] or ""} if "id" in attributes else set()
         if tag == "a":
-            self.links.add(given["xlink:href"] or "")
-        self.sources += [str(given[key]) for key in ("src", "href") if key in given and tag != "use"]
+            self.links.add(attributes["xlink:href"] or "")
+        self.sources += [str(attributes[key]) for key in ("src", "href") if key in attributes and tag != "use"]
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):
@@ -47,25 +45,26 @@ class Page(HTMLParser):
             continue
 
 
-def read(tmp_path: Path, *damaged: str) -> tuple[str, Page]:
-    text = page(leaderboard(find([tmp_path / "runs"])[0]), damaged, "outputs/<mine>")
-    return text, Page(text)
+def render(read_leaderboard: ReadLeaderboard, *damaged: str) -> tuple[str, Page]:
+    html = render_page(read_leaderboard(), damaged, "outputs/<mine>")
+    return html, Page(html)
 
 
-def sweep(make: MakeRun) -> None:
-    for place, model in enumerate(("small", "large")):
+def make_sweep(make_holdout_run: MakeRun) -> None:
+    """Write runs of two networks with two learning rates and two seeds."""
+    for i, model in enumerate(("small", "large")):
         for lr in (0.1, 0.01):
             for seed in (0, 1):
-                accuracy = 0.8 + 0.05 * place + lr / 10 + seed / 100
-                make(
+                accuracy = 0.8 + 0.05 * i + lr / 10 + seed / 100
+                make_holdout_run(
                     f"{model}-{lr}-{seed}",
                     model,
                     seed,
                     accuracy,
                     accuracy - 0.01,
-                    parameters=1000 * 10**place,
-                    multiply_adds=5000 * 10**place,
-                    seconds={"fit": 10.0 + place, "test": 1.0},
+                    parameters=1000 * 10**i,
+                    multiply_adds=5000 * 10**i,
+                    seconds={"fit": 10.0 + i, "test": 1.0},
                     settings={"optimizer.lr": lr},
                     configuration=f"{model}{lr}",
                     overrides=[f"model={model}", f"optimizer.lr={lr}", f"seed={seed}"],
@@ -73,39 +72,39 @@ def sweep(make: MakeRun) -> None:
                 )
 
 
-def test_the_page_needs_nothing_beside_it(make: MakeRun, tmp_path: Path) -> None:
-    sweep(make)
-    text, shown = read(tmp_path)
-    assert shown.sources == []
+def test_page_loads_no_other_file(make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard) -> None:
+    make_sweep(make_holdout_run)
+    html, page = render(read_leaderboard)
+    assert page.sources == []
     assert not re.search(
-        r"url\((?!#)|@import|fetch\(|https?://(?!www\.w3\.org|purl\.org|creativecommons\.org|matplotlib\.org)", text
+        r"url\((?!#)|@import|fetch\(|https?://(?!www\.w3\.org|purl\.org|creativecommons\.org|matplotlib\.org)", html
     )
-    assert "<title>outputs/&lt;mine&gt;: leaderboard</title>" in text
-    assert "#010101" not in text
-    assert "var(--ink)" in text
+    assert "<title>outputs/&lt;mine&gt;: leaderboard</title>" in html
+    assert "#010101" not in html
+    assert "var(--ink)" in html
 
 
-def test_the_page_has_every_picture_of_a_two_way_sweep(make: MakeRun, tmp_path: Path) -> None:
-    sweep(make)
-    text, shown = read(tmp_path)
-    assert [caption.partition(":")[0] for caption in shown.captions] == [
-        "val/acc by epoch, mean over the seeds; what lies lower is cut off",
+def test_page_of_a_two_way_sweep_has_all_charts(make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard) -> None:
+    make_sweep(make_holdout_run)
+    html, page = render(read_leaderboard)
+    assert [caption.partition(":")[0] for caption in page.captions] == [
+        "val/acc by epoch, mean over the seeds; axis truncated",
         "train/loss by epoch, mean over the seeds",
-        "Accuracy and size",
-        "Accuracy and work",
-        "Accuracy and time on cpu (AMD EPYC)",
+        "Accuracy vs. parameters",
+        "Accuracy vs. compute",
+        "Accuracy vs. time on cpu (AMD EPYC)",
         "val/acc of every combination",
     ]
-    assert text.count("<svg") == 6
-    assert shown.links == {f"#board1-{rank}" for rank in (1, 2, 3, 4)}
-    assert shown.links <= {f"#{each}" for each in shown.ids}
-    assert ">0.8650<" in text.replace(" ", "")  # a cell of the heat map: large, 0.1
+    assert html.count("<svg") == 6
+    assert page.links == {f"#board1-{rank}" for rank in (1, 2, 3, 4)}
+    assert page.links <= {f"#{name}" for name in page.ids}
+    assert ">0.8650<" in html.replace(" ", "")  # a cell of the heat map: large, 0.1
 
 
-def test_rows_are_those_of_the_leaderboard(make: MakeRun, tmp_path: Path) -> None:
-    sweep(make)
-    _, shown = read(tmp_path, "x: cut")
-    first = next(row for row in shown.rows if row and row[0].startswith("large lr=0.1"))
+def test_rows_are_those_of_the_leaderboard(make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard) -> None:
+    make_sweep(make_holdout_run)
+    _, page = render(read_leaderboard, "x: cut")
+    first = next(row for row in page.rows if row and row[0].startswith("large lr=0.1"))
     assert [cell.strip() for cell in first[1:6]] == [
         "1 best",
         "large",
@@ -115,58 +114,87 @@ def test_rows_are_those_of_the_leaderboard(make: MakeRun, tmp_path: Path) -> Non
     ]
 
 
-def test_settings_may_be_lists_and_look_like_formulas(make: MakeRun, tmp_path: Path) -> None:
-    for place, depths in enumerate(([2, 2], [4, 4, 4])):
+def test_differences_are_colored_by_verdict(make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard) -> None:
+    for model, tests in {"a": (0.9, 0.901), "b": (0.8, 0.802), "c": (0.8, 0.803)}.items():
+        for seed, test in enumerate(tests):
+            make_holdout_run(f"{model}{seed}", model, seed, test, test)
+    html, _ = render(read_leaderboard)
+    cells = re.findall(r'<td class="(\w*)">([+-]\S+ \w+)<small>', html)
+    assert cells.count(("better", "+0.0995 better")) == 1  # a over b, by 0.1 and 0.099
+    assert cells.count(("worse", "-0.0995 worse")) == 1
+    assert cells.count(("inconclusive", "+0.0005 inconclusive")) == 1  # c over b
+
+
+def test_costs_carry_their_device_for_sorting(make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard) -> None:
+    make_holdout_run("a", "a", 0, 0.9, 0.9)
+    make_holdout_run("b", "b", 0, 0.8, 0.8, device="cuda (NVIDIA H200)", seconds={"fit": 2.0, "test": 0.5})
+    html, _ = render(read_leaderboard)
+    assert re.findall(r'<td data-value="(\S+)"(?: data-device="(\d)")? class="number">\S+ ([ab])</td>', html) == [
+        ("1000.0", "", "a"),
+        ("81.0", "", "a"),
+        ("1024.0", "", "a"),
+        ("1000.0", "1", "b"),
+        ("2.5", "1", "b"),
+        ("1024.0", "1", "b"),
+    ]
+
+
+def test_settings_that_are_lists_or_markup_are_displayed_literally(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard
+) -> None:
+    for i, depths in enumerate(([2, 2], [4, 4, 4])):
         for name in ("$a_{$", "<script>b</script>"):
-            make(
-                f"{place}{name[1]}",
+            make_holdout_run(
+                f"{i}{name[1]}",
                 name,
                 0,
-                0.8 + place / 10,
+                0.8 + i / 10,
                 0.8,
                 settings={"model.depths": depths},
                 configuration=f"{name}{depths}",
                 overrides=[f"model={name}", f"model.depths={depths}"],
                 curves={"epoch": [1, 2], "val/acc": [0.5, 0.8]},
-                parameters=1000 * (place + 1),
+                parameters=1000 * (i + 1),
             )
-    text, shown = read(tmp_path)
-    assert shown.captions[-1] == "val/acc of every combination"
-    assert "<script>b" not in text
-    assert "$a_{$ depths=[4, 4, 4]" in text
+    html, page = render(read_leaderboard)
+    assert page.captions[-1] == "val/acc of every combination"
+    assert "<script>b" not in html
+    assert "$a_{$ depths=[4, 4, 4]" in html
 
 
-def test_a_curve_that_cannot_be_read_is_left_out(make: MakeRun, tmp_path: Path) -> None:
-    whole = {"epoch": [1, 2], "val/acc": [0.5, 0.8]}
-    make("a", "a", 0, 0.8, 0.8, curves=whole)
-    (make("b", "b", 0, 0.8, 0.8) / "metrics.csv").write_text("epoch,val/acc\n1,x\n")
-    text, shown = read(tmp_path)
-    assert shown.captions == ["val/acc by epoch, mean over the seeds; what lies lower is cut off"]
-    assert text.count("1 a<") == 1
+def test_unreadable_curve_is_left_out(make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard) -> None:
+    curves = {"epoch": [1, 2], "val/acc": [0.5, 0.8]}
+    make_holdout_run("a", "a", 0, 0.8, 0.8, curves=curves)
+    (make_holdout_run("b", "b", 0, 0.8, 0.8) / "metrics.csv").write_text("epoch,val/acc\n1,x\n")
+    html, page = render(read_leaderboard)
+    assert page.captions == ["val/acc by epoch, mean over the seeds; axis truncated"]
+    assert html.count("1 a<") == 1
 
 
-def test_a_lone_run_shows_all_of_its_curve(make: MakeRun, tmp_path: Path) -> None:
-    make("a", "a", 0, 0.9, 0.9, curves={"epoch": [1, 2, 3], "val/acc": [0.8, 0.85, 0.9]})
-    text, _ = read(tmp_path)
-    ticks = [float(tick) for tick in re.findall(r">(0\.\d+)</text>", text)]
+def test_curve_of_a_single_run_is_shown_completely(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard
+) -> None:
+    make_holdout_run("a", "a", 0, 0.9, 0.9, curves={"epoch": [1, 2, 3], "val/acc": [0.8, 0.85, 0.9]})
+    html, _ = render(read_leaderboard)
+    ticks = [float(tick) for tick in re.findall(r">(0\.\d+)</text>", html)]
     assert min(ticks) <= 0.81
 
 
-def test_names_in_the_page_are_there_once(make: MakeRun, tmp_path: Path) -> None:
-    sweep(make)
-    text, _ = read(tmp_path)
-    names = re.findall(r' id="([^"]+)"', text)
-    assert len(names) == len(set(names))
-    assert text.count('role="img" aria-label="') == 6
+def test_ids_are_unique(make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard) -> None:
+    make_sweep(make_holdout_run)
+    html, _ = render(read_leaderboard)
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert html.count('role="img" aria-label="') == 6
 
 
-def test_pictures_that_would_say_nothing_are_left_out(make: MakeRun, tmp_path: Path) -> None:
-    make("one", "lenet", 0, 0.8, 0.7)
-    text, shown = read(tmp_path)
-    assert shown.captions == []
-    assert ">Nothing to compare lenet with.<" in text
+def test_charts_without_content_are_left_out(make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard) -> None:
+    make_holdout_run("one", "lenet", 0, 0.8, 0.7)
+    html, page = render(read_leaderboard)
+    assert page.captions == []
+    assert ">Nothing to compare lenet with.<" in html
 
 
-def test_the_front_is_what_nothing_beats_in_both() -> None:
+def test_pareto_front_has_no_dominated_point() -> None:
     points = [(1.0, 0.5), (2.0, 0.4), (2.0, 0.7), (3.0, 0.7), (4.0, 0.9), (1.0, 0.3)]
     assert pareto_front(points) == [(1.0, 0.5), (2.0, 0.7), (4.0, 0.9)]

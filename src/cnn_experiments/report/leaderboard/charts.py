@@ -1,9 +1,9 @@
-"""The page's pictures, as SVG that takes the page's colours."""
+"""The charts of the HTML page, as SVG in the page's colors."""
 
 import io
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -14,138 +14,179 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-from cnn_experiments.report.leaderboard.groups import Board, Group, word
-from cnn_experiments.runs.records import Run
+from cnn_experiments.report.leaderboard.groups import Board, Group, format_setting
+from cnn_experiments.runs.records import Run as RunRecord
 from cnn_experiments.runs.settings import short_names
 
-MOST_CURVES = 8
-_MOST_CELLS = 12
-_MOST_NUMBERED = 30
-_INK, _FAINT = "#010101", "#020202"
-"""Stand for the page's own colours, which differ between light and dark."""
-_COLOURS = ("#3b82c4", "#e07b39", "#2ca58d", "#d1495b", "#8f6fcf", "#a98600", "#4f9bb0", "#c563a0")
+MAX_CURVES = 8
+_MAX_HEAT_MAP_VALUES = 12
+_MAX_NUMBERED_POINTS = 30
+_FOREGROUND, _GRID = "#010101", "#020202"
+"""Placeholders for the page's own colors, which differ between light and dark mode."""
+_COLORS = ("#3b82c4", "#e07b39", "#2ca58d", "#d1495b", "#8f6fcf", "#a98600", "#4f9bb0", "#c563a0")
 _FONT = "DejaVu Sans"
 _SIZE = (4.6, 3.4)  # inches of 72 points, which a phone shows one to one
-_LETTERS = 54
-"""What a line of a legend has room for."""
+_LEGEND_CHARACTERS = 54
+"""Characters that fit in one line of a legend."""
 _STYLE: Any = {
-    "axes.edgecolor": _FAINT,
+    "axes.edgecolor": _GRID,
     "axes.grid": True,
-    "axes.labelcolor": _INK,
+    "axes.labelcolor": _FOREGROUND,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "font.family": _FONT,
     "font.size": 10,
     "grid.alpha": 0.35,
-    "grid.color": _FAINT,
+    "grid.color": _GRID,
     "legend.fontsize": 9,
     "legend.frameon": False,
     "svg.fonttype": "none",
-    "text.color": _INK,
+    "text.color": _FOREGROUND,
     "text.parse_math": False,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "xtick.color": _FOREGROUND,
+    "ytick.color": _FOREGROUND,
 }
 
 
-def curves(board: Board, figure: str) -> Markup | None:
-    """A figure over epochs, the mean over the seeds, of the best groups; None where it was not measured."""
+def plot_curves(board: Board, metric: str, *, truncate: bool) -> Markup | None:
+    """Plot a metric such as `val/acc` by epoch, averaged over the seeds, of the best groups.
+
+    Args:
+        board: the groups.
+        metric: a column of metrics.csv.
+        truncate: whether the axis shows the upper part of the curves alone.
+
+    Returns:
+        None if the metric was not measured.
+    """
     means = {}
-    for group in board.groups[:MOST_CURVES]:
-        if of_seeds := [curve for run in group.runs if (curve := _curve(run, figure))]:
-            means[group] = [statistics.fmean(at) for at in zip(*of_seeds, strict=False)]
+    for group in board.groups[:MAX_CURVES]:
+        if curves := [curve for run in group.completed if (curve := _read_curve(run, metric))]:
+            means[group] = [statistics.fmean(values) for values in zip(*curves, strict=False)]
     if not means:
         return None
     with mpl.rc_context(_STYLE):
-        picture, axes = _chart("epoch", figure)
-        for (group, curve), colour in zip(means.items(), _COLOURS, strict=False):
-            label = _cut_off(f"{board.groups.index(group) + 1} {group.label}")
+        figure, axes = _new_chart("epoch", metric)
+        for (group, curve), color in zip(means.items(), _COLORS, strict=False):
+            label = _shorten(f"{board.rank(group)} {group.label}")
             marker = "o" if len(curve) == 1 else None
-            axes.plot(range(1, len(curve) + 1), curve, color=colour, label=label, marker=marker, linewidth=1.6)
+            axes.plot(range(1, len(curve) + 1), curve, color=color, label=label, marker=marker, linewidth=1.6)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if figure.endswith("/acc"):
+        if truncate:
             values = [value for curve in means.values() for value in curve]
-            _cut(axes, values, _floor([curve[-1] for curve in means.values()]))
-        _legend(picture, axes, most=2)
-        return _svg(picture, f"{figure} by epoch")
+            _truncate_axis(axes, values, _axis_floor([curve[-1] for curve in means.values()]))
+        _add_legend(figure, axes, max_columns=2)
+        return _to_svg(figure, f"{metric} by epoch")
 
 
-def against_cost(
-    board: Board, name: str, cost: Callable[[Group], float | None], link: Callable[[Group], str]
+def plot_accuracy_vs_cost(
+    board: Board, cost_name: str, cost: Callable[[Group], float | None], link: Callable[[Group], str]
 ) -> Markup | None:
-    """Accuracy against a cost, and the line of the groups that none beats in both; None where no costs differ."""
-    points = {group: (x, board.accuracy(group)) for group in board.groups if (x := cost(group))}
+    """Plot the metric that ranks against a cost, with the Pareto front.
+
+    Args:
+        board: the groups.
+        cost_name: the label of the axis.
+        cost: returns the cost of a group; a group without one is left out.
+        link: returns the target of a click on a group.
+
+    Returns:
+        None if all costs are the same.
+    """
+    points = {group: (x, board.mean(group)) for group in board.groups if (x := cost(group))}
     if len({x for x, _ in points.values()}) < 2:
         return None
-    front = pareto_front(list(points.values()))
-    kinds = list(dict.fromkeys(_kind(group) for group in points))
-    colours = {kind: _COLOURS[place % len(_COLOURS)] for place, kind in enumerate(kinds)}
+    families = list(dict.fromkeys(map(_family, points)))
+    colors = {family: _COLORS[i % len(_COLORS)] for i, family in enumerate(families)}
     with mpl.rc_context(_STYLE):
-        picture, axes = _chart(f"{name} (log scale)", board.metric)
+        figure, axes = _new_chart(f"{cost_name} (log scale)", board.metric)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_locator(NullLocator())
-        accuracies = [y for _, y in points.values()]
-        floor = _cut(axes, accuracies, _floor(accuracies))
-        axes.step(*zip(*front, strict=True), where="post", color=_INK, alpha=0.6, linewidth=1, zorder=1)
-        for group, (x, y) in points.items():
-            numbered = (x, y) in front or len(points) <= _MOST_NUMBERED
-            dot = axes.scatter(
-                x,
-                max(y, floor),
-                s=110 if numbered else 14,
-                marker="o" if y >= floor else "v",
-                color=colours[_kind(group)],
-                edgecolors=_INK if (x, y) in front else "none",
-                zorder=3 if (x, y) in front else 2,
-                clip_on=False,
-            )
-            dot.set_urls([link(group)])
-            if numbered:
-                rank = str(board.groups.index(group) + 1)
-                axes.text(x, max(y, floor), rank, color="white", fontsize=8, ha="center", va="center", zorder=4)
-        if len(kinds) <= len(_COLOURS):
-            for kind, colour in colours.items():
-                axes.scatter([], [], color=colour, label=_cut_off(kind), s=40)
-            _legend(picture, axes, most=4)
-        return _svg(picture, f"{board.metric} against {name}")
+        _draw_points(axes, board, points, colors, link)
+        if len(families) <= len(_COLORS):
+            for family, color in colors.items():
+                axes.scatter([], [], color=color, label=_shorten(family), s=40)
+            _add_legend(figure, axes, max_columns=4)
+        return _to_svg(figure, f"{board.metric} vs. {cost_name}")
 
 
-def heat_map(board: Board) -> Markup | None:
-    """The accuracy of every combination of two settings; None where not exactly two vary, or in too many values."""
-    values = {key: {word(each := group.varied[key]): each for group in board.groups} for key in board.keys}
-    varied = {
-        key: sorted(found, key=lambda name: _order(found[name])) for key, found in values.items() if len(found) > 1
+def _draw_points(
+    axes: Axes,
+    board: Board,
+    points: Mapping[Group, tuple[float, float]],
+    colors: Mapping[str, str],
+    link: Callable[[Group], str],
+) -> None:
+    """Draw groups as linked points numbered by rank, and the Pareto front as a line; low points at the axis' floor."""
+    front = pareto_front(list(points.values()))
+    axes.step(*zip(*front, strict=True), where="post", color=_FOREGROUND, alpha=0.6, linewidth=1, zorder=1)
+    accuracies = [accuracy for _, accuracy in points.values()]
+    floor = _truncate_axis(axes, accuracies, _axis_floor(accuracies))
+    for group, (x, accuracy) in points.items():
+        is_in_front = (x, accuracy) in front
+        is_numbered = is_in_front or len(points) <= _MAX_NUMBERED_POINTS
+        y = max(accuracy, floor)
+        point = axes.scatter(
+            x,
+            y,
+            s=110 if is_numbered else 14,
+            marker="o" if accuracy >= floor else "v",
+            color=colors[_family(group)],
+            edgecolors=_FOREGROUND if is_in_front else "none",
+            zorder=3 if is_in_front else 2,
+            clip_on=False,
+        )
+        point.set_urls([link(group)])
+        if is_numbered:
+            axes.text(x, y, str(board.rank(group)), color="white", fontsize=8, ha="center", va="center", zorder=4)
+
+
+def plot_heat_map(board: Board) -> Markup | None:
+    """Plot the metric that ranks for every combination of two settings.
+
+    Returns:
+        None unless exactly two settings vary, in at most 12 values each.
+    """
+    values = {key: {format_setting(value := group.varying[key]): value for group in board.groups} for key in board.keys}
+    varying = {
+        key: sorted(by_text, key=lambda text: _numbers_first(by_text[text]))
+        for key, by_text in values.items()
+        if len(by_text) > 1
     }
-    if len(varied) != 2 or max(map(len, varied.values())) > _MOST_CELLS:
+    if len(varying) != 2 or max(map(len, varying.values())) > _MAX_HEAT_MAP_VALUES:
         return None
-    (row_key, rows), (column_key, columns) = varied.items()
+    (row_key, rows), (column_key, columns) = varying.items()
     means = {
-        (word(group.varied[row_key]), word(group.varied[column_key])): board.accuracy(group)
-        for group in reversed(board.groups)  # of several, the best
+        (format_setting(group.varying[row_key]), format_setting(group.varying[column_key])): board.mean(group)
+        for group in reversed(board.groups)  # the best of several groups in one cell is the last
     }
-    accuracies = list(means.values())
-    normalised = Normalize(max(_floor(accuracies), min(accuracies)), max(accuracies), clip=True)
     names = short_names(board.keys)
     with mpl.rc_context(_STYLE | {"axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
-        picture, axes = _chart(names[column_key], names[row_key])
-        for (row, column), mean in means.items():
-            shade = mpl.colormaps["viridis"](float(normalised(mean)))
-            is_light = sum(part * share for part, share in zip(shade, (0.3, 0.6, 0.1), strict=False)) > 0.5
-            place = columns.index(column), rows.index(row)
-            axes.add_patch(Rectangle((place[0] - 0.48, place[1] - 0.48), 0.96, 0.96, color=shade))
-            axes.text(*place, f"{mean:.4f}", ha="center", va="center", color="black" if is_light else "white")
+        figure, axes = _new_chart(names[column_key], names[row_key])
+        _draw_cells(axes, {(columns.index(column), rows.index(row)): mean for (row, column), mean in means.items()})
         axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xticks(range(len(columns)), columns)
         axes.set_yticks(range(len(rows)), rows)
         axes.tick_params(length=0)
-        return _svg(picture, f"{board.metric} of every combination")
+        return _to_svg(figure, f"{board.metric} of every combination")
+
+
+def _draw_cells(axes: Axes, means: Mapping[tuple[int, int], float]) -> None:
+    """Draw colored cells with their values, by column and row."""
+    lowest, highest = min(means.values()), max(means.values())
+    normalize = Normalize(max(_axis_floor(list(means.values())), lowest), highest, clip=True)
+    for (x, y), mean in means.items():
+        color = mpl.colormaps["viridis"](float(normalize(mean)))
+        luminance = sum(channel * weight for channel, weight in zip(color, (0.3, 0.6, 0.1), strict=False))
+        axes.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, color=color))
+        axes.text(x, y, f"{mean:.4f}", ha="center", va="center", color="black" if luminance > 0.5 else "white")
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Of (cost, accuracy), those that no other beats in one without losing in the other; the cheapest first."""
+    """Return the (cost, accuracy) points that no other point dominates, the cheapest first."""
     front: list[tuple[float, float]] = []
     for cost, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or accuracy > front[-1][1]:
@@ -153,60 +194,65 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
     return front
 
 
-def _chart(x: str, y: str) -> tuple[Figure, Axes]:
-    picture = Figure(figsize=_SIZE, layout="constrained")
-    axes = picture.subplots()
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    return picture, axes
+def _new_chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    return figure, axes
 
 
-def _curve(run: Run, figure: str) -> list[float]:
+def _read_curve(run: RunRecord, metric: str) -> list[float]:
     try:
-        return run.curve(figure)
-    except ValueError:  # which the report tells
+        return run.curve(metric)
+    except ValueError:  # the footnotes name a damaged metrics.csv
         return []
 
 
-def _kind(group: Group) -> str:
-    return word(next(iter(group.varied.values()), group.label))
+def _family(group: Group) -> str:
+    """Return the value that colors a group: that of the first setting that varies, which is the network if it does."""
+    return format_setting(next(iter(group.varying.values()), group.label))
 
 
-def _order(value: Any) -> tuple[bool, Any]:
+def _numbers_first(value: Any) -> tuple[bool, Any]:
+    """Return a sort key of values of one setting, which can be numbers and words."""
     is_number = isinstance(value, int | float)
     return not is_number, value if is_number else str(value)
 
 
-def _floor(accuracies: Sequence[float]) -> float:
-    """Two and a half times the errors of the best, or half of the groups. One at chance would press the others flat."""
+def _axis_floor(accuracies: Sequence[float]) -> float:
+    """Return the lowest accuracy to show: 2.5 times the error of the best, but at least half of the values are shown.
+
+    One group at chance level would compress the differences of all others.
+    """
     return min(1 - 2.5 * (1 - max(accuracies)), statistics.median(accuracies))
 
 
-def _cut(axes: Axes, values: Sequence[float], floor: float) -> float:
-    """Leaves out what lies below the floor, and returns what is the lowest shown."""
+def _truncate_axis(axes: Axes, values: Sequence[float], floor: float) -> float:
+    """Let the y axis begin at the floor, or at the lowest value if that is higher. Return the lowest value shown."""
     floor, top = max(floor, min(values)), max(values)
     margin = 0.08 * (top - floor) or 0.01
     axes.set_ylim(floor - margin, top + margin)
     return floor
 
 
-def _legend(picture: Figure, axes: Axes, most: int) -> None:
-    """In as many columns as its words leave room for."""
+def _add_legend(figure: Figure, axes: Axes, max_columns: int) -> None:
+    """Add a legend below the chart, in as many columns as its labels leave room for."""
     longest = max((len(str(label)) for label in axes.get_legend_handles_labels()[1]), default=1)
-    picture.legend(loc="outside lower center", ncols=max(1, min(most, _LETTERS // (longest + 5))))
+    figure.legend(loc="outside lower center", ncols=max(1, min(max_columns, _LEGEND_CHARACTERS // (longest + 5))))
 
 
-def _cut_off(label: str) -> str:
-    return label if len(label) <= _LETTERS - 6 else f"{label[: _LETTERS - 7]}…"
+def _shorten(label: str) -> str:
+    return label if len(label) <= _LEGEND_CHARACTERS - 6 else f"{label[: _LEGEND_CHARACTERS - 7]}…"
 
 
-def _svg(picture: Figure, name: str) -> Markup:
+def _to_svg(figure: Figure, description: str) -> Markup:
     file = io.StringIO()
-    picture.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    whole = file.getvalue()
-    drawn = whole[whole.index("<svg") :].replace(_INK, "var(--ink)").replace(_FAINT, "var(--faint)")
-    drawn = drawn.replace(f"'{_FONT}'", "system-ui").replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
-    used = set(re.findall(r'(?:url\(|href=")#([\w-]+)', drawn))
-    # Names that stand in every picture of a page would be there several times.
-    drawn = re.sub(r' id="([\w.-]+)"', lambda found: found[0] if found[1] in used else "", drawn)
-    return Markup(drawn)  # noqa: S704
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    document = file.getvalue()
+    svg = document[document.index("<svg") :].replace(_FOREGROUND, "var(--ink)").replace(_GRID, "var(--faint)")
+    svg = svg.replace(f"'{_FONT}'", "system-ui").replace("<svg", f'<svg role="img" aria-label="{description}"', 1)
+    # Ids that nothing refers to are the same in every chart, and an id must be unique in a page.
+    used_ids = set(re.findall(r'(?:url\(|href=")#([\w-]+)', svg))
+    svg = re.sub(r' id="([\w.-]+)"', lambda match: match[0] if match[1] in used_ids else "", svg)
+    return Markup(svg)  # noqa: S704

@@ -1,218 +1,254 @@
-"""What a leaderboard shows of a group, cell by cell: in a terminal, in Markdown and on the page."""
+"""The columns, headlines and footnotes of a leaderboard, for a terminal, Markdown and HTML alike."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import Any
 
-from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, word
+from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, format_setting
 from cnn_experiments.report.statistics import Sample
-from cnn_experiments.runs.records import Run, number
+from cnn_experiments.runs.metrics import leaderboard_keys, leaderboard_metrics
+from cnn_experiments.runs.records import Run as RunRecord
+from cnn_experiments.runs.records import number
 from cnn_experiments.runs.settings import short_names
 
-_APART = 1e9
-"""Orders the figures of one device before those of the next."""
-_MOST_TOLD = 10
-VERDICTS = {1: "better", 0: "open", -1: "worse"}
-"""By the sign that an interval has."""
+_MAX_UNRANKED = 10
+"""Groups without a result that are listed; of more, the number is given."""
+VERDICTS = {1: "better", 0: "inconclusive", -1: "worse"}
+"""What a difference means, by the sign of its confidence interval."""
 LEGEND = (
-    "± standard deviation (ddof 1) over the seeds; [95 % interval of the mean, Student's t, 0 and 1 being no limits]",
-    "difference: test accuracy less the best's, over shared seeds; open: 0 in its interval, or all equal",
-    "each interval holds in 95 % of cases by itself: of twenty differences that are none, one looks like one",
-    "images/s in training, seconds of training and test, MiB at the peak: medians over the runs",
+    "± standard deviation (ddof 1) over the seeds; "
+    "[95 % confidence interval of the mean, Student's t, not clipped to [0, 1]]",
+    f"difference: test {leaderboard_metrics()[0].label} minus that of the best, over shared seeds; "
+    "inconclusive: its interval contains 0, or all differences are equal",
+    "95 % intervals per comparison, not corrected for multiple comparisons",
+    "images/s of training, seconds of training and test, peak memory in MiB: medians over the runs",
 )
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands there, what stands below it, and what it is sorted by."""
+    """A value of one group as it is displayed and sorted."""
 
     text: str
-    below: str = ""
-    order: Any = None
-    """A number or a text; None is last."""
+    detail: str = ""
+    """A second line, such as the confidence interval."""
+    sort_value: float | str | None = None
+    """None is sorted last."""
+    device: int = 0
+    """Index of the device of a speed or memory: values are sorted within a device, because devices do not compare."""
+    verdict: str = ""
+    """One of VERDICTS, for a difference that has one."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of every group."""
+    """One quantity of every group."""
 
     name: str
     cell: Callable[[Board, Group], Cell]
     is_text: bool = False
-    high_first: bool = False
-    leaves: int = 0
-    """The place in which it makes room on a narrow terminal, from 1 on; 0 where it stays."""
+    descending: bool = False
+    """Whether the highest value is the best, which is sorted first."""
+    drop_order: int = 0
+    """Order in which columns are dropped on a narrow terminal, from 1; 0 is never dropped."""
 
 
-def columns(made: Leaderboard) -> list[Column]:
-    """In the order that they are shown in."""
+def build_columns(leaderboard: Leaderboard) -> list[Column]:
+    """Return the columns in the order in which they are displayed."""
     return [
         Column("rank", _rank),
-        *(Column(name, _setting(key), is_text=True) for key, name in _names(made).items()),
-        Column("val/acc", lambda _, group: accuracy(group.val), high_first=True),
-        Column("test/acc", lambda _, group: accuracy(group.test), high_first=True),
-        Column("difference", _to_the_best, high_first=True, leaves=6),
-        Column("runs", _runs, high_first=True),
-        Column("parameters", lambda _, group: _count(group.parameters), leaves=4),
-        Column("multiply-adds", lambda _, group: _count(group.multiply_adds), leaves=2),
+        *(Column(name, _setting(key), is_text=True) for key, name in _setting_names(leaderboard).items()),
+        *(Column(key, _metric(key), descending=metric.higher_is_better) for key, metric in leaderboard_keys().items()),
+        Column("difference", _difference_to_best, descending=True, drop_order=6),
+        Column("runs", _num_runs, descending=True),
+        Column("parameters", lambda _, group: _count(group.parameters), drop_order=4),
+        Column("multiply-adds", lambda _, group: _count(group.multiply_adds), drop_order=2),
         Column(
             "images/s",
-            _cost(made, lambda group: group.images_per_second, ",.0f", high_first=True),
-            high_first=True,
-            leaves=3,
+            _by_device(leaderboard, lambda group: group.images_per_second, ",.0f"),
+            descending=True,
+            drop_order=3,
         ),
-        Column("seconds", _cost(made, lambda group: group.seconds, ",.1f"), leaves=5),
-        Column("MiB", _cost(made, lambda group: group.peak_memory, ",.0f", unit=2**20), leaves=1),
+        Column("seconds", _by_device(leaderboard, lambda group: group.seconds, ",.1f"), drop_order=5),
+        Column("MiB", _by_device(leaderboard, lambda group: group.peak_memory, ",.0f", unit=2**20), drop_order=1),
     ]
 
 
-def in_order(board: Board, column: Column) -> list[Group]:
-    """A board's groups by a column, the best of it first; what has no figure there is last."""
-    cells = {group: column.cell(board, group).order for group in board.groups}
-    known = [group for group in board.groups if cells[group] is not None]
-    # Of a setting that is a number in one place and a word in another, the numbers are first.
-    ordered = sorted(known, key=lambda group: (isinstance(cells[group], str), cells[group]), reverse=column.high_first)
-    return ordered + [group for group in board.groups if cells[group] is None]
+def sort_groups(board: Board, column: Column) -> list[Group]:
+    """Return the groups of a board in the order of a column, the best first, those without a value last."""
+    cells = {group: column.cell(board, group) for group in board.groups}
+
+    def key(group: Group) -> tuple[bool, int, bool, Any]:
+        cell = cells[group]
+        if cell.sort_value is None:
+            return True, 0, False, 0
+        if isinstance(cell.sort_value, str):  # a setting can be a number in one group and a word in another
+            return False, cell.device, True, cell.sort_value
+        return False, cell.device, False, -cell.sort_value if column.descending else cell.sort_value
+
+    return sorted(board.groups, key=key)
 
 
-def letters(made: Leaderboard) -> dict[str, str]:
-    """What stands for a device behind its figures, where there are several: those of different ones do not compare."""
-    if len(made.devices) < 2:
+def device_markers(leaderboard: Leaderboard) -> dict[str, str]:
+    """Return a letter for each device, which follows its values; nothing if there is one device."""
+    if len(leaderboard.devices) < 2:
         return {}
-    return {device: ascii_lowercase[number % 26] * (number // 26 + 1) for number, device in enumerate(made.devices)}
+    return {device: ascii_lowercase[i % 26] * (i // 26 + 1) for i, device in enumerate(leaderboard.devices)}
 
 
-def accuracy(sample: Sample | None) -> Cell:
-    """Mean and deviation above the interval."""
+def metric_cell(sample: Sample | None) -> Cell:
+    """Return mean and standard deviation, with the confidence interval below."""
     if sample is None:
         return Cell("")
-    spread = "" if sample.deviation is None else f" ± {sample.deviation:.4f}"
-    return Cell(f"{sample.mean:.4f}{spread}", _interval(sample), sample.mean)
+    std = "" if sample.std is None else f" ± {sample.std:.4f}"
+    return Cell(f"{sample.mean:.4f}{std}", _format_ci(sample), sample.mean)
 
 
-def difference(sample: Sample | None) -> Cell:
-    """How much, whether that is more than chance, and the interval."""
+def difference_cell(sample: Sample | None) -> Cell:
+    """Return a mean difference and whether it is significant, with the confidence interval below."""
     if sample is None:
         return Cell("no shared seed")
-    verdict = VERDICTS[sample.sign] if sample.count > 1 else "1 seed"
-    return Cell(f"{sample.mean:+.4f} {verdict}", _interval(sample), sample.mean)
+    verdict = VERDICTS[sample.ci_sign] if sample.n > 1 else ""
+    return Cell(f"{sample.mean:+.4f} {verdict or '1 seed'}", _format_ci(sample), sample.mean, verdict=verdict)
 
 
-def answer(board: Board) -> str:
-    """What the first two places mean."""
-    best, metric = board.best, board.metric
+def headline(board: Board) -> str:
+    """Return which group is the best, and whether it differs from the second on the test set."""
     if len(board.groups) == 1:
-        return f"nothing to compare {best.label} with"
+        return f"nothing to compare {board.best.label} with"
     second = board.groups[1]
-    said = f"best by {metric}: {_with_counts(best)}, before {_with_counts(second)}"
-    sample = board.difference(best, second)
+    ranking = f"best by {board.metric}: {_with_counts(board.best)}, ahead of {_with_counts(second)}"
+    sample = board.test_difference(board.best, second)
     if sample is None:
-        return f"{said}; they share no seed"
-    seeds = f"over {sample.count} shared seed{'s' * (sample.count > 1)}"
-    figure = f"{sample.mean:+.4f} {_interval(sample)}".strip()
-    if sample.sign == 0:
-        why = "0 lies in that interval" if sample.varies else "all equal" if sample.interval else "one is too few"
-        return f"{said}; on the test set they can't be told apart: {figure} {seeds}, {why}"
-    return f"{said}; on the test set it is {VERDICTS[sample.sign]} by {figure} {seeds}"
+        return f"{ranking}; they share no seed"
+    seeds = "1 shared seed" if sample.n == 1 else f"{sample.n} shared seeds"
+    difference = f"{sample.mean:+.4f} {_format_ci(sample)}".strip()
+    if sample.ci_sign:
+        return f"{ranking}; on the test set it is {VERDICTS[sample.ci_sign]} by {difference} over {seeds}"
+    if sample.n == 1:
+        reason = "one seed is too few"
+    elif sample.is_constant:
+        reason = "all differences are equal"
+    else:
+        reason = "the interval contains 0"
+    return f"{ranking}; on the test set the difference is inconclusive: {difference} over {seeds}, {reason}"
 
 
-def sentence(board: Board) -> str:
-    """The same where it stands in a text."""
-    said = answer(board)
-    return f"{said[0].upper()}{said[1:]}."
+def headline_sentence(board: Board) -> str:
+    """Return the headline as a sentence."""
+    text = headline(board)
+    return f"{text[0].upper()}{text[1:]}."
 
 
-def remarks(made: Leaderboard, damaged: Iterable[str]) -> list[str]:
-    """What else there is to know of the runs."""
-    lines = [f"{letter}: {device}" for device, letter in letters(made).items()]
+def footnotes(leaderboard: Leaderboard, damaged: Iterable[str]) -> list[str]:
+    """Return what else there is to know: devices, software versions, and runs that are not ranked.
+
+    Args:
+        leaderboard: what the footnotes are about.
+        damaged: one line for each file that could not be read.
+    """
+    lines = [f"{marker}: {device}" for device, marker in device_markers(leaderboard).items()]
     if lines:
-        lines.append("speed and memory of different devices do not compare")
-    elif made.devices:
-        lines.append(f"on {made.devices[0]}")
-    if made.makers:
-        lines.append(f"not all of one make: {'; '.join(made.makers)}")
-    without = []
-    for group in made.without_result:
-        runs = [(status, run) for status, runs in group.others.items() for run in runs]
-        reasons = dict.fromkeys(str(run.results.get("error") or _so_far(run)) for _, run in runs)
-        without.append(f"{group.label}: {_told(group.others)}{_listed(reasons)}")
-    lines += [f"without a result: {line}" for line in without[:_MOST_TOLD]]
-    if len(without) > _MOST_TOLD:
-        lines.append(f"without a result: {len(without) - _MOST_TOLD} more groups")
-    if made.repeated:
-        newer = [str(run.folder) for run in made.repeated]
-        lines.append(f"not counted, there is a newer run with the seed: {_few(newer)}")
+        lines.append("speed and memory are not comparable across devices")
+    elif leaderboard.devices:
+        lines.append(f"device: {leaderboard.devices[0]}")
+    if leaderboard.software_versions:
+        versions = [f"{name} ({', '.join(values)})" for name, values in leaderboard.software_versions.items()]
+        lines.append(f"runs differ in {' and in '.join(versions)}")
+    lines += [f"without a result: {_describe_unranked(group)}" for group in leaderboard.unranked[:_MAX_UNRANKED]]
+    if len(leaderboard.unranked) > _MAX_UNRANKED:
+        lines.append(f"without a result: {len(leaderboard.unranked) - _MAX_UNRANKED} more groups")
+    if leaderboard.superseded:
+        directories = [str(run.folder) for run in leaderboard.superseded]
+        lines.append(f"superseded by a newer run with the same seed: {join_some(directories)}")
     return [*lines, *damaged]
 
 
-def _so_far(run: Run) -> str:
-    accuracy = run.metric("val/acc")
-    return f"epoch {run.results.get('epochs', 0)}{'' if accuracy is None else f', val/acc {accuracy:.4f}'}"
+def join_some(words: Sequence[str], most: int = 3) -> str:
+    """Return the first words separated by commas, and how many more there are."""
+    text = ", ".join(words[:most])
+    return f"{text} and {len(words) - most} more" if len(words) > most else text
 
 
-def _names(made: Leaderboard) -> dict[str, str]:
-    return short_names(made.keys or ["model"])
+def format_counts(runs_by_status: Mapping[str, Sequence[RunRecord]]) -> str:
+    """Return how many runs have which status: `1 failed, 2 running`."""
+    return ", ".join(f"{len(runs)} {status}" for status, runs in runs_by_status.items())
+
+
+def _describe_unranked(group: Group) -> str:
+    runs = [run for runs in group.unfinished.values() for run in runs]
+    reasons = list(dict.fromkeys(str(run.results.get("error") or _progress(run)) for run in runs))
+    text = f"{group.label}: {format_counts(group.unfinished)}"
+    return f"{text} ({join_some(reasons)})" if reasons else text
+
+
+def _progress(run: RunRecord) -> str:
+    epoch = f"epoch {run.results.get('epochs', 0)}"
+    metric = leaderboard_metrics()[0].key("val")
+    value = run.metric(metric)
+    return epoch if value is None else f"{epoch}, {metric} {value:.4f}"
+
+
+def _with_counts(group: Group) -> str:
+    """Return a group's label, with the number of runs by status if some are not completed."""
+    if not group.unfinished:
+        return group.label
+    return f"{group.label} ({len(group.completed)} completed, {format_counts(group.unfinished)})"
+
+
+def _setting_names(leaderboard: Leaderboard) -> dict[str, str]:
+    return short_names(leaderboard.keys or ["model"])
 
 
 def _rank(board: Board, group: Group) -> Cell:
-    rank = board.groups.index(group) + 1
-    return Cell(f"{rank} best" if rank == 1 and len(board.groups) > 1 else str(rank), order=rank)
+    rank = board.rank(group)
+    return Cell("1 best" if rank == 1 and len(board.groups) > 1 else str(rank), sort_value=rank)
 
 
 def _setting(key: str) -> Callable[[Board, Group], Cell]:
     def cell(_: Board, group: Group) -> Cell:
-        value = group.varied[key] if key in group.varied else group.anyone.setup.value(key)
-        return Cell(word(value), order=value if number(value) is not None else word(value))
+        value = group.varying[key] if key in group.varying else group.any_run.setup.value(key)
+        text = format_setting(value)
+        return Cell(text, sort_value=text if number(value) is None else value)
 
     return cell
 
 
-def _runs(_: Board, group: Group) -> Cell:
-    return Cell(str(len(group.runs)), _told(group.others), len(group.runs))
+def _metric(key: str) -> Callable[[Board, Group], Cell]:
+    return lambda _, group: metric_cell(group.sample(key))
 
 
-def _told(others: Mapping[str, Sequence[Any]]) -> str:
-    return ", ".join(f"{len(runs)} {status}" for status, runs in others.items())
+def _num_runs(_: Board, group: Group) -> Cell:
+    return Cell(str(len(group.completed)), format_counts(group.unfinished), len(group.completed))
 
 
-def _with_counts(group: Group) -> str:
-    """Its name, and how many of its runs count where others do not."""
-    return f"{group.label} ({len(group.runs)} completed, {_told(group.others)})" if group.others else group.label
-
-
-def _to_the_best(board: Board, group: Group) -> Cell:
-    return Cell("", order=0.0) if group is board.best else difference(board.difference(group, board.best))
+def _difference_to_best(board: Board, group: Group) -> Cell:
+    if group is board.best:
+        return Cell("", sort_value=0.0)
+    return difference_cell(board.test_difference(group, board.best))
 
 
 def _count(value: float | None) -> Cell:
-    return Cell("" if value is None else f"{value:,.0f}", order=value)
+    return Cell("" if value is None else f"{value:,.0f}", sort_value=value)
 
 
-def _cost(
-    made: Leaderboard, figure: Callable[[Group], dict[str, float]], form: str, unit: float = 1, high_first: bool = False
+def _by_device(
+    leaderboard: Leaderboard, values: Callable[[Group], dict[str, float]], format_spec: str, unit: float = 1
 ) -> Callable[[Board, Group], Cell]:
-    letter = letters(made)
+    """Return a column's cells that list one value for each device, and are sorted by the first device."""
+    markers = device_markers(leaderboard)
 
     def cell(_: Board, group: Group) -> Cell:
-        measured = figure(group)
-        told = [f"{format(value / unit, form)} {letter.get(device, '')}".strip() for device, value in measured.items()]
-        apart = -_APART if high_first else _APART
-        order = [value / unit + apart * made.devices.index(device) for device, value in measured.items()]
-        return Cell(", ".join(told), order=order[0] if order else None)
+        in_units = {device: value / unit for device, value in values(group).items()}
+        if not in_units:
+            return Cell("")
+        texts = [f"{value:{format_spec}} {markers.get(device, '')}".strip() for device, value in in_units.items()]
+        first_device, first_value = next(iter(in_units.items()))
+        return Cell(", ".join(texts), sort_value=first_value, device=leaderboard.devices.index(first_device))
 
     return cell
 
 
-def _interval(sample: Sample) -> str:
-    return "" if sample.interval is None else "[{:.4f}, {:.4f}]".format(*sample.interval)
-
-
-def _listed(reasons: Iterable[str]) -> str:
-    reasons = list(reasons)
-    return f" ({_few(reasons)})" if reasons else ""
-
-
-def _few(words: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(words) - most} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more
+def _format_ci(sample: Sample) -> str:
+    return "" if sample.ci95 is None else "[{:.4f}, {:.4f}]".format(*sample.ci95)

@@ -1,4 +1,4 @@
-"""A leaderboard in a terminal, as Markdown and as CSV."""
+"""A leaderboard as tables: for a terminal, in Markdown and as CSV."""
 
 import csv
 import io
@@ -13,123 +13,122 @@ from cnn_experiments.report.leaderboard.columns import (
     LEGEND,
     Cell,
     Column,
-    columns,
-    difference,
-    in_order,
-    remarks,
-    sentence,
+    build_columns,
+    difference_cell,
+    footnotes,
+    headline_sentence,
+    sort_groups,
 )
-from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, device_of, word
+from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, device_name, format_setting
 from cnn_experiments.report.statistics import Sample
+from cnn_experiments.runs.metrics import leaderboard_keys, leaderboard_metrics
 
-_STATUSES = ("failed", "pruned", "interrupted", "running")
-MOST_COMPARED = 12
-"""Groups that are compared each with each; the square of more is not read."""
+_UNFINISHED_STATUSES = ("failed", "pruned", "interrupted", "running")
+_MAX_PAIRWISE = 12
+"""Groups up to which all pairs are compared; a larger table is not readable."""
+PAIRWISE_TITLE = "Pairwise differences"
+PAIRWISE_CAPTION = (
+    f"test {leaderboard_metrics()[0].label} of the row minus that of the column, over the seeds that both have"
+)
 
 
-def terminal(board: Board, shown: Sequence[Column], by: Column) -> Table:
-    """One board, in the order of a column."""
-    table = Table(title=f"{board.title}, by {by.name if by.name != 'rank' else board.metric}", title_justify="left")
-    for column in shown:
+def terminal_table(board: Board, columns: Sequence[Column], sort_by: Column) -> Table:
+    """Return one board as a table, in the order of a column."""
+    order = board.metric if sort_by.name == "rank" else sort_by.name
+    table = Table(title=f"{board.title}, by {order}", title_justify="left")
+    for column in columns:
         table.add_column(column.name, justify="left" if column.is_text else "right", no_wrap=not column.is_text)
-    for group in in_order(board, by):
-        cells = [column.cell(board, group) for column in shown]
-        table.add_row(*(Text(_lines(cell)) for cell in cells), style="bold" if group is board.best else None)
+    for group in sort_groups(board, sort_by):
+        cells = [Text("\n".join(_lines(column.cell(board, group)))) for column in columns]
+        table.add_row(*cells, style="bold" if group is board.best else None)
     return table
 
 
-def _lines(cell: Cell) -> str:
-    return "\n".join(filter(None, (cell.text, cell.below)))
-
-
-def markdown(made: Leaderboard, damaged: Sequence[str], title: str) -> str:
-    """All of it."""
-    shown = columns(made)
+def as_markdown(leaderboard: Leaderboard, damaged: Sequence[str], title: str) -> str:
+    """Return all boards, with headlines, pairwise differences and footnotes."""
+    columns = build_columns(leaderboard)
     parts = [f"# {title}"]
-    for board in made.boards:
-        rows = [[_cell(column.cell(board, group)) for column in shown] for group in board.groups]
+    for board in leaderboard.boards:
+        rows = [[_markdown_cell(column.cell(board, group)) for column in columns] for group in board.groups]
         parts += [
             f"## {board.title}, by {board.metric}",
-            _table([column.name for column in shown], rows, [column.is_text for column in shown]),
-            sentence(board),
+            _markdown_table([column.name for column in columns], rows, [column.is_text for column in columns]),
+            headline_sentence(board),
         ]
-        if 2 < len(board.groups) <= MOST_COMPARED:
+        if pairs := pairwise_differences(board):
             parts += [
-                "### Each with each",
-                "Test accuracy of the row minus that of the column, over shared seeds.",
-                _square(board),
+                f"### {PAIRWISE_TITLE}",
+                f"{PAIRWISE_CAPTION[0].upper()}{PAIRWISE_CAPTION[1:]}.",
+                pairwise_table(pairs),
             ]
-    parts += ["\n".join(f"- {line}" for line in (*LEGEND, *remarks(made, damaged)))]
+    parts.append("\n".join(f"- {line}" for line in (*LEGEND, *footnotes(leaderboard, damaged))))
     return "\n\n".join(parts) + "\n"
 
 
-def pairs(board: Board) -> list[tuple[Group, list[Cell | None]]]:
-    """Every group against every other; None against itself."""
+def pairwise_differences(board: Board) -> list[tuple[Group, list[Cell | None]]]:
+    """Return every group with its differences from all groups, None from itself.
+
+    The list is empty for two groups, whose difference is in the board, and for more than a table can show.
+    """
+    if not 2 < len(board.groups) <= _MAX_PAIRWISE:
+        return []
     return [
-        (one, [None if one is other else difference(board.difference(one, other)) for other in board.groups])
-        for one in board.groups
+        (
+            row,
+            [None if row is column else difference_cell(board.test_difference(row, column)) for column in board.groups],
+        )
+        for row in board.groups
     ]
 
 
-def _square(board: Board) -> str:
+def pairwise_table(pairs: Sequence[tuple[Group, Sequence[Cell | None]]]) -> str:
+    """Return pairwise differences as a Markdown table."""
+    labels = [_escape(group.label) for group, _ in pairs]
     rows = [
-        [_escaped(group.label), *("" if cell is None else _cell(cell) for cell in cells)]
-        for group, cells in pairs(board)
+        [label, *("" if cell is None else _markdown_cell(cell) for cell in cells)]
+        for label, (_, cells) in zip(labels, pairs, strict=True)
     ]
-    head = ["", *(_escaped(group.label) for group in board.groups)]
-    return _table(head, rows, [True] + [False] * len(rows))
+    return _markdown_table(["", *labels], rows, [True] + [False] * len(labels))
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], is_text: Sequence[bool]) -> str:
-    rule = ["---" if text else "---:" for text in is_text]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
-
-
-def _cell(cell: Cell) -> str:
-    return "<br>".join(_escaped(line) for line in (cell.text, cell.below) if line)
-
-
-def _escaped(line: str) -> str:
-    return " ".join(escape(line, quote=False).split()).replace("|", "\\|")
-
-
-def as_csv(made: Leaderboard) -> str:
-    """A row for each group, those without a result included; figures with all their digits, seconds and bytes."""
+def as_csv(leaderboard: Leaderboard) -> str:
+    """Return one row for each group, unranked ones included, with all digits, in seconds and bytes."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    samples = [*leaderboard_keys(), f"difference in {leaderboard_metrics()[0].key('test')}"]
     writer.writerow(
         [
-            *("board", "ranked by", "rank", *(made.keys or ["model"]), "completed", *_STATUSES),
-            *("seeds", *_statistics("val/acc"), *_statistics("test/acc"), *_statistics("difference in test/acc")),
+            *("board", "ranked by", "rank", *(leaderboard.keys or ["model"]), "completed", *_UNFINISHED_STATUSES),
+            "seeds",
+            *(f"{sample} {name}" for sample in samples for name in ("n", "mean", "sd", "95% low", "95% high")),
             *("parameters", "multiply_adds", "device", "images_per_second", "seconds", "peak_memory_bytes"),
         ]
     )
-    for board in made.boards:
-        for rank, group in enumerate(board.groups, start=1):
-            writer.writerow([board.title, board.metric, rank, *_figures(made, group, board)])
-    for group in made.without_result:
-        writer.writerow(["", "", "", *_figures(made, group, None)])
+    for board in leaderboard.boards:
+        for group in board.groups:
+            difference = None if group is board.best else board.test_difference(group, board.best)
+            writer.writerow(
+                [board.title, board.metric, board.rank(group), *_csv_fields(leaderboard, group, difference)]
+            )
+    for group in leaderboard.unranked:
+        writer.writerow(["", "", "", *_csv_fields(leaderboard, group, None)])
     return text.getvalue()
 
 
-def _statistics(name: str) -> list[str]:
-    return [f"{name} {figure}" for figure in ("n", "mean", "sd", "95% low", "95% high")]
-
-
-def _figures(made: Leaderboard, group: Group, board: Board | None) -> list[Any]:
-    difference_to_best = board.difference(group, board.best) if board and group is not board.best else None
-    settings = group.varied if made.keys else {"model": group.anyone.results["model"]}
-    devices = list(dict.fromkeys(map(device_of, group.runs)))
+def _csv_fields(leaderboard: Leaderboard, group: Group, difference: Sample | None) -> list[Any]:
+    settings = group.varying if leaderboard.keys else {"model": group.any_run.results["model"]}
+    samples = [*(group.sample(key) for key in leaderboard_keys()), difference]
+    devices = list(dict.fromkeys(map(device_name, group.completed)))
     costs = [
-        "; ".join(f"{figure[device]:.10g}" if device in figure else "" for device in devices)
-        for figure in (group.images_per_second, group.seconds, group.peak_memory)
+        "; ".join(f"{values[device]:.10g}" if device in values else "" for device in devices)
+        for values in (group.images_per_second, group.seconds, group.peak_memory)
     ]
     return [
-        *map(word, settings.values()),
-        len(group.runs),
-        *(len(group.others.get(status, ())) for status in _STATUSES),
+        *map(format_setting, settings.values()),
+        len(group.completed),
+        *(len(group.unfinished.get(status, ())) for status in _UNFINISHED_STATUSES),
         " ".join(map(str, group.seeds)),
-        *(figure for sample in (group.val, group.test, difference_to_best) for figure in _all(sample)),
+        *(field for sample in samples for field in _sample_fields(sample)),
         group.parameters,
         group.multiply_adds,
         "; ".join(devices),
@@ -137,13 +136,26 @@ def _figures(made: Leaderboard, group: Group, board: Board | None) -> list[Any]:
     ]
 
 
-def _all(sample: Sample | None) -> list[float | str | None]:
+def _sample_fields(sample: Sample | None) -> list[int | str]:
+    """Return n, mean, standard deviation and the ends of the confidence interval; empty where unknown."""
     if sample is None:
-        return [0, None, None, None, None]
-    return [
-        sample.count,
-        *(
-            None if f is None else f"{f:.7g}"
-            for f in (sample.mean, sample.deviation, *(sample.interval or (None, None)))
-        ),
-    ]
+        return [0, "", "", "", ""]
+    numbers = (sample.mean, sample.std, *(sample.ci95 or (None, None)))
+    return [sample.n, *("" if value is None else f"{value:.7g}" for value in numbers)]
+
+
+def _lines(cell: Cell) -> list[str]:
+    return [line for line in (cell.text, cell.detail) if line]
+
+
+def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], is_text: Sequence[bool]) -> str:
+    rule = ["---" if text else "---:" for text in is_text]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
+
+
+def _markdown_cell(cell: Cell) -> str:
+    return "<br>".join(map(_escape, _lines(cell)))
+
+
+def _escape(line: str) -> str:
+    return " ".join(escape(line, quote=False).split()).replace("|", "\\|")

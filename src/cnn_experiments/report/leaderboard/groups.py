@@ -1,4 +1,4 @@
-"""Runs in groups that differ by the seed alone, and the groups in order, among those that may be compared."""
+"""Runs in groups that differ by the seed alone, ranked among the groups that may be compared."""
 
 import json
 import statistics
@@ -8,300 +8,325 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from cnn_experiments.report.statistics import Sample, paired
+from cnn_experiments.errors import format_value
+from cnn_experiments.report.statistics import Sample, paired_difference
 from cnn_experiments.runs.directory import is_pruned
-from cnn_experiments.runs.fingerprint import FOR_SPEED, SEEDS
-from cnn_experiments.runs.records import Run, number
-from cnn_experiments.runs.settings import short_names, varied
+from cnn_experiments.runs.fingerprint import FOR_SPEED as PERFORMANCE_KEYS
+from cnn_experiments.runs.fingerprint import SEEDS as SEED_KEYS
+from cnn_experiments.runs.metrics import EVAL_SPLITS, leaderboard_metrics
+from cnn_experiments.runs.records import Run as RunRecord
+from cnn_experiments.runs.records import number
+from cnn_experiments.runs.settings import short_names
+from cnn_experiments.runs.settings import varied as varying_keys
 
-_CUT = ("trainer.limit_val_batches", "trainer.limit_test_batches")
-"""Settings that leave images out of what is measured; of a number of batches it depends on their size, how many."""
+_EVALUATION_LIMITS = ("trainer.limit_val_batches", "trainer.limit_test_batches")
+"""Settings that leave images out of the evaluation; an integer counts batches, so that the batch size matters too."""
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
     """Runs that share everything but the seed."""
 
-    varied: Mapping[str, Any]
-    """What tells it from the other groups: settings by their keys."""
-    runs: Sequence[Run]
-    """Those that are complete, one for each seed."""
-    others: Mapping[str, Sequence[Run]]
-    """By their status, those that are not, of further seeds."""
-    beside: str
-    """What tells it from a group with the same settings."""
+    varying: Mapping[str, Any]
+    """The settings that distinguish it from other groups, by key."""
+    completed: Sequence[RunRecord]
+    """The completed runs, one for each seed."""
+    unfinished: Mapping[str, Sequence[RunRecord]]
+    """Runs with other statuses, by status, of seeds that have no completed run."""
+    label_suffix: str
+    """What distinguishes its label from that of a group with the same settings."""
 
     @cached_property
     def label(self) -> str:
-        """The values by which it is known: `densenet adam lr=0.1`."""
-        options = self.anyone.setup.options
-        names = short_names(self.varied)
-        said = [f"{'' if key in options else f'{names[key]}='}{word(value)}" for key, value in self.varied.items()]
-        return " ".join(said or [options["model"]]) + self.beside
+        """Return the values that identify it: `densenet adam lr=0.1`."""
+        choices = self.any_run.setup.options
+        names = short_names(self.varying)
+        parts = []
+        for key, value in self.varying.items():
+            text = format_setting(value)
+            parts.append(text if key in choices else f"{names[key]}={text}")
+        return " ".join(parts or [choices["model"]]) + self.label_suffix
 
     @property
-    def anyone(self) -> Run:
-        """One of its runs."""
-        return next(run for runs in (self.runs, *self.others.values()) for run in runs)
+    def any_run(self) -> RunRecord:
+        """Return one of its runs, completed if possible."""
+        return next(run for runs in (self.completed, *self.unfinished.values()) for run in runs)
 
     @property
     def seeds(self) -> list[int]:
-        """Of the runs that are complete."""
-        return sorted(run.results["seed"] for run in self.runs)
-
-    @cached_property
-    def val(self) -> Sample | None:
-        """Validation accuracies of the tested epochs."""
-        return self._sample("val/acc")
-
-    @cached_property
-    def test(self) -> Sample | None:
-        """Test accuracies."""
-        return self._sample("test/acc")
+        """Return the seeds of the completed runs."""
+        return sorted(run.results["seed"] for run in self.completed)
 
     def by_seed(self, metric: str) -> dict[Hashable, float]:
-        """A metric of every run that has it."""
-        measured = {_seed(run): run.metric(metric) for run in self.runs}
-        return {seed: value for seed, value in measured.items() if value is not None}
+        """Return a metric such as `val/acc` of every completed run that has it."""
+        values = {_seed(run): run.metric(metric) for run in self.completed}
+        return {seed: value for seed, value in values.items() if value is not None}
 
-    @cached_property
-    def parameters(self) -> int | None:
-        """Of the network."""
-        return next((run.results["parameters"] for run in self.runs if run.results.get("parameters")), None)
-
-    @cached_property
-    def multiply_adds(self) -> int | None:
-        """Of one image's forward pass."""
-        return next((run.results["multiply_adds"] for run in self.runs if run.results.get("multiply_adds")), None)
-
-    @cached_property
-    def images_per_second(self) -> dict[str, float]:
-        """In training, by device: the median over the runs there."""
-        return self._by_device(lambda results: number((results.get("images_per_second") or {}).get("train")))
-
-    @cached_property
-    def seconds(self) -> dict[str, float]:
-        """Of training and test, by device: the median over the runs there."""
-        return self._by_device(_seconds)
-
-    @cached_property
-    def peak_memory(self) -> dict[str, float]:
-        """Bytes by device: the median over the runs there."""
-        return self._by_device(lambda results: number(results.get("peak_memory_bytes")))
-
-    def _sample(self, metric: str) -> Sample | None:
+    def sample(self, metric: str) -> Sample | None:
+        """Return a metric such as `val/acc` over the seeds; None if no run has it."""
         values = tuple(self.by_seed(metric).values())
         return Sample(values) if values else None
 
-    def _by_device(self, figure: Callable[[dict[str, Any]], float | None]) -> dict[str, float]:
-        found: dict[str, list[float]] = {}
-        for run in self.runs:
-            value = figure(run.results)
+    @cached_property
+    def parameters(self) -> int | None:
+        """Return the number of parameters of the network."""
+        return next((run.results["parameters"] for run in self.completed if run.results.get("parameters")), None)
+
+    @cached_property
+    def multiply_adds(self) -> int | None:
+        """Return the multiply-adds of a forward pass of one image."""
+        return next((run.results["multiply_adds"] for run in self.completed if run.results.get("multiply_adds")), None)
+
+    @cached_property
+    def images_per_second(self) -> dict[str, float]:
+        """Return the training throughput by device, the median over the runs."""
+        return self._median_by_device(lambda results: number((results.get("images_per_second") or {}).get("train")))
+
+    @cached_property
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds of training and test by device, the median over the runs."""
+        return self._median_by_device(_total_seconds)
+
+    @cached_property
+    def peak_memory(self) -> dict[str, float]:
+        """Return the peak memory in bytes by device, the median over the runs."""
+        return self._median_by_device(lambda results: number(results.get("peak_memory_bytes")))
+
+    def _median_by_device(self, measure: Callable[[dict[str, Any]], float | None]) -> dict[str, float]:
+        values: dict[str, list[float]] = {}
+        for run in self.completed:
+            value = measure(run.results)
             if value is not None:
-                found.setdefault(device_of(run), []).append(value)
-        return {device: statistics.median(values) for device, values in sorted(found.items())}
+                values.setdefault(device_name(run), []).append(value)
+        return {device: statistics.median(of_device) for device, of_device in sorted(values.items())}
 
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """Groups that may be compared: the same images, the same protocol, the same size. The best is the first."""
+    """Groups that may be compared: the same images, protocol and image size. The best group is the first."""
 
     title: str
     metric: str
-    """By which they are in order: validation accuracy, or test accuracy where nothing was held out."""
+    """The metric that ranks: validation accuracy, or test accuracy if nothing was held out for validation."""
     groups: Sequence[Group]
     keys: Sequence[str]
-    """Of the settings that vary, in all of the leaderboard."""
+    """Keys of the settings that vary in the whole leaderboard."""
 
     @property
     def best(self) -> Group:
-        """The one with the highest mean."""
+        """Return the group with the highest mean."""
         return self.groups[0]
 
-    def accuracy(self, group: Group) -> float:
-        """What a group is in its place by, the mean over its seeds."""
+    def rank(self, group: Group) -> int:
+        """Return the place of a group, from 1."""
+        return self.groups.index(group) + 1
+
+    def mean(self, group: Group) -> float:
+        """Return a group's mean of the metric that ranks."""
         return _mean(group, self.metric)
 
     @staticmethod
-    def difference(one: Group, other: Group) -> Sample | None:
-        """How much better one tests than the other, over the seeds they share."""
-        return paired(one.by_seed("test/acc"), other.by_seed("test/acc"))
+    def test_difference(group: Group, other: Group) -> Sample | None:
+        """Return a group's test accuracies minus those of another group, over the seeds they share."""
+        metric = leaderboard_metrics()[0].key("test")
+        return paired_difference(group.by_seed(metric), other.by_seed(metric))
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All that some runs tell."""
+    """All groups of some runs: one board for each set of comparable groups."""
 
     boards: Sequence[Board]
-    without_result: Sequence[Group]
-    """Groups of which no run is complete."""
-    repeated: Sequence[Run]
-    """Complete runs that have the seed of a newer one of their group; they are not counted."""
+    unranked: Sequence[Group]
+    """Groups without a completed run that has a result."""
+    superseded: Sequence[RunRecord]
+    """Completed runs whose seed has a newer completed run in the same group; they are not counted."""
     keys: Sequence[str]
-    """Of the settings that vary, the network first."""
+    """Keys of the settings that vary, the network first."""
 
     @cached_property
     def devices(self) -> list[str]:
-        """All on which something was measured."""
-        measured = (group for board in self.boards for group in board.groups)
-        return sorted({device_of(run) for group in measured for run in group.runs})
+        """Return the devices of all completed runs in boards."""
+        return sorted({device_name(run) for run in self._ranked_runs})
 
     @cached_property
-    def makers(self) -> list[str]:
-        """The commits and the versions of torch that runs were made with, where there are several."""
-        runs = [run for board in self.boards for group in board.groups for run in group.runs]
-        hashes = (str(run.results["git_commit"]) for run in runs if run.results.get("git_commit"))
-        commits = {f"{each[:7]}{each[40:]}" for each in hashes}  # with -dirty behind it
-        torches = {str(torch) for run in runs if (torch := (run.results.get("versions") or {}).get("torch"))}
-        found = {"commits": commits, "torch": torches}
-        return [f"{name} {', '.join(sorted(each))}" for name, each in found.items() if len(each) > 1]
+    def software_versions(self) -> dict[str, list[str]]:
+        """Return commits and torch versions of the runs in boards, each if there are several of it."""
+        hashes = {str(run.results["git_commit"]) for run in self._ranked_runs if run.results.get("git_commit")}
+        torch_versions = {(run.results.get("versions") or {}).get("torch") for run in self._ranked_runs}
+        versions = {
+            "commit": sorted({commit[:7] + commit[40:] for commit in hashes}),  # a suffix -dirty stays
+            "torch version": sorted(str(version) for version in torch_versions if version),
+        }
+        return {name: values for name, values in versions.items() if len(values) > 1}
 
     @cached_property
-    def statuses(self) -> Counter[str]:
-        """How many runs there are of each, those repeated left out."""
-        counted: Counter[str] = Counter()
-        for group in [*(group for board in self.boards for group in board.groups), *self.without_result]:
-            counted["completed"] += len(group.runs)
-            counted.update({status: len(runs) for status, runs in group.others.items()})
-        return +counted
+    def status_counts(self) -> Counter[str]:
+        """Return the number of runs by status, without those that are superseded."""
+        counts: Counter[str] = Counter()
+        for group in [*self._ranked_groups, *self.unranked]:
+            counts["completed"] += len(group.completed)
+            counts.update({status: len(runs) for status, runs in group.unfinished.items()})
+        return +counts
+
+    @cached_property
+    def _ranked_groups(self) -> list[Group]:
+        return [group for board in self.boards for group in board.groups]
+
+    @cached_property
+    def _ranked_runs(self) -> list[RunRecord]:
+        return [run for group in self._ranked_groups for run in group.completed]
 
 
-def leaderboard(runs: Sequence[Run]) -> Leaderboard:
-    """Sorts runs into groups, and those into boards."""
-    members: dict[str, list[Run]] = {}
-    for run in runs:
-        members.setdefault(_configuration(run), []).append(run)
-    keys = varied([run.setup for run in runs])
-    groups, repeated = [], []
-    for group in members.values():
-        makes = _of_one_make(group)
-        for same in makes:
-            counted, others, again = _one_for_each_seed(same)
-            setup, beside = same[0].setup, _beside(_make(same[0]), set(map(_make, group)))
-            groups.append(Group({key: setup.value(key) for key in keys}, counted, others, beside))
-            repeated += again
+def build_leaderboard(runs: Sequence[RunRecord]) -> Leaderboard:
+    """Sort runs into groups, and groups into boards."""
+    keys = varying_keys([run.setup for run in runs])
+    groups, superseded = _group(runs, keys)
     boards: dict[tuple[str, str], list[Group]] = {}
-    for each in groups:
-        if each.test is not None or each.val is not None:
-            metric = "val/acc" if each.val is not None else "test/acc"
-            boards.setdefault((_title(each.anyone), metric), []).append(each)
+    unranked = []
+    for group in groups:
+        metric = _ranking_metric(group)
+        if metric is None:
+            unranked.append(group)
+        else:
+            boards.setdefault((_comparison_title(group.any_run), metric), []).append(group)
     return Leaderboard(
         boards=[
             Board(title, metric, sorted(boards[title, metric], key=lambda group: -_mean(group, metric)), keys)
             for title, metric in sorted(boards)
         ],
-        without_result=[each for each in groups if each.test is None and each.val is None],
-        repeated=repeated,
+        unranked=unranked,
+        superseded=superseded,
         keys=keys,
     )
+
+
+def _group(runs: Sequence[RunRecord], keys: Sequence[str]) -> tuple[list[Group], list[RunRecord]]:
+    """Return the groups, and the completed runs that newer ones supersede."""
+    by_configuration: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        by_configuration.setdefault(_configuration_key(run), []).append(run)
+    groups, superseded = [], []
+    for same_configuration in by_configuration.values():
+        networks = _split_by_parameters(same_configuration)
+        for parameters, members in networks.items():
+            completed, unfinished, older = _newest_per_seed(members)
+            suffix = f" ({parameters:,} parameters)" if len(networks) > 1 else ""
+            values = {key: members[0].setup.value(key) for key in keys}
+            groups.append(Group(values, completed, unfinished, suffix))
+            superseded += older
+    return groups, superseded
+
+
+def _configuration_key(run: RunRecord) -> str:
+    """Return a key that is equal for runs of the same settings but the seed.
+
+    Settings that change the speed alone count too, because speeds are not averaged over them.
+    """
+    results, settings = run.results, run.setup
+    configuration = results.get("configuration")
+    if configuration is None:  # written by an earlier version or another program
+        overrides = {key: value for key, value in settings.typed.items() if key not in SEED_KEYS}
+        facts = [results.get(key) for key in ("protocol", "precision", "processes")]
+        configuration = [dict(settings.options), overrides, *facts]
+    # Version 0.1 hashed the word `auto` for any number of devices, and a step has one batch for each of them.
+    processes = (results.get("processes") or 1) if settings.value("trainer.devices") == "auto" else None
+    return json.dumps([configuration, processes, *(settings.value(key) for key in PERFORMANCE_KEYS)], sort_keys=True)
+
+
+def _split_by_parameters(runs: Sequence[RunRecord]) -> dict[int | None, list[RunRecord]]:
+    """Separate networks that differ although their settings are the same, because their code was changed.
+
+    Runs that ended before they recorded their number of parameters are put with the first network.
+    """
+    recorded = (run.results.get("parameters") for run in runs)
+    first = next((parameters for parameters in recorded if parameters is not None), None)
+    networks: dict[int | None, list[RunRecord]] = {}
+    for run in runs:
+        parameters = run.results.get("parameters")
+        networks.setdefault(first if parameters is None else parameters, []).append(run)
+    return networks
+
+
+def _newest_per_seed(
+    runs: Sequence[RunRecord],
+) -> tuple[list[RunRecord], dict[str, list[RunRecord]], list[RunRecord]]:
+    """Return the completed runs that count, the unfinished runs by status, and the older completed runs.
+
+    Of each seed the newest completed run counts, or if there is none, the newest unfinished run.
+    """
+    newest_first = sorted(runs, key=lambda run: str(run.results.get("started")), reverse=True)
+    by_seed: dict[Hashable, RunRecord] = {}
+    for run in newest_first:
+        if run.results["status"] == "completed":
+            by_seed.setdefault(_seed(run), run)
+    completed = sorted(by_seed.values(), key=lambda run: run.results["seed"])
+    older = [run for run in runs if run.results["status"] == "completed" and run not in completed]
+    unfinished: dict[str, list[RunRecord]] = {}
+    seen = set(by_seed)
+    for run in newest_first:
+        if _seed(run) not in seen:
+            seen.add(_seed(run))
+            unfinished.setdefault(_status(run), []).append(run)
+    return completed, unfinished, older
+
+
+def _ranking_metric(group: Group) -> str | None:
+    """Return the metric that ranks a group: that of the validation split if it has one, else of the test split."""
+    metrics = leaderboard_metrics()[0].keys(EVAL_SPLITS)
+    return next((metric for metric in metrics if group.by_seed(metric)), None)
 
 
 def _mean(group: Group, metric: str) -> float:
     return statistics.fmean(group.by_seed(metric).values())
 
 
-def _configuration(run: Run) -> str:
-    """Equal for runs that share all but the seed, what is for speed alone included: their speeds are not averaged."""
-    results = run.results
-    told = run.setup
-    shared = results.get("configuration")
-    if shared is None:  # written by something else than this program's newest version
-        typed = {key: value for key, value in told.typed.items() if key not in SEEDS}
-        shared = [dict(told.options), typed, *(results.get(key) for key in ("protocol", "precision"))]
-    return json.dumps([shared, *(told.value(key) for key in FOR_SPEED)], sort_keys=True)
+def _seed(run: RunRecord) -> Hashable:
+    """Return the seed of training and that of the data split, which is the same if it is not set."""
+    data_seed = str(run.setup.value("data.seed"))
+    return run.results["seed"], int(data_seed) if data_seed.isdigit() else run.results["seed"]
 
 
-def _of_one_make(runs: Sequence[Run]) -> list[list[Run]]:
-    """Apart where the network is not the same, because its code was changed, or the number of processes.
-
-    In each process there is a batch of data.batch_size images: of several, the step is another. A run that died before
-    it could say is with the first.
-    """
-    makes: dict[tuple[int, int], list[Run]] = {}
-    unknown: list[Run] = []
-    for run in runs:
-        make = _make(run)
-        (unknown if make is None else makes.setdefault(make, [])).append(run)
-    first, *others = makes.values() or [[]]
-    return [first + unknown, *others]
-
-
-def _make(run: Run) -> tuple[int, int] | None:
-    """Parameters and processes."""
-    parameters = run.results.get("parameters")
-    return None if parameters is None else (parameters, run.results.get("processes") or 1)
-
-
-def _beside(make: tuple[int, int] | None, makes: set[tuple[int, int] | None]) -> str:
-    """What tells it from the others, in words."""
-    if make is None:
-        return ""
-    parameters, processes = (len(set(each)) > 1 for each in zip(*(makes - {None}), strict=True))
-    return f"{f' of {make[0]:,} parameters' if parameters else ''}{f' in {make[1]} processes' if processes else ''}"
-
-
-def _one_for_each_seed(runs: Sequence[Run]) -> tuple[list[Run], dict[str, list[Run]], list[Run]]:
-    """The newest complete run of each seed; by status, of further seeds the newest; and the complete ones left over."""
-    newest_first = sorted(runs, key=lambda run: str(run.results.get("started")), reverse=True)
-    complete: dict[Hashable, Run] = {}
-    for run in newest_first:
-        if run.results["status"] == "completed":
-            complete.setdefault(_seed(run), run)
-    counted = sorted(complete.values(), key=lambda run: run.results["seed"])
-    again = [run for run in runs if run.results["status"] == "completed" and run not in counted]
-    others: dict[str, list[Run]] = {}
-    seen = set(complete)
-    for run in newest_first:
-        if _seed(run) not in seen:
-            seen.add(_seed(run))
-            others.setdefault(_status(run), []).append(run)
-    return counted, others, again
-
-
-def _seed(run: Run) -> Hashable:
-    of_data = str(run.setup.value("data.seed"))
-    return run.results["seed"], int(of_data) if of_data.isdigit() else run.results["seed"]
-
-
-def _status(run: Run) -> str:
-    """That of its results.json; of one that a search gave up, that."""
+def _status(run: RunRecord) -> str:
     return "pruned" if is_pruned(run.results) else str(run.results["status"])
 
 
-def _title(run: Run) -> str:
-    """What runs have to share to be compared."""
-    results, told = run.results, run.setup
-    size = results.get("image_size") or told.value("data.resize")
-    parts = [f"{results.get('data')} at {size} pixels" if size else f"{results.get('data')} at its own size"]
-    held_out = told.value("data.val_size")
+def _comparison_title(run: RunRecord) -> str:
+    """Return what runs must share to be compared: data, image size, protocol, and limits of the evaluation."""
+    results, settings = run.results, run.setup
+    size = results.get("image_size") or settings.value("data.resize")
     protocol = str(results.get("protocol") or "unknown protocol")
-    parts.append(f"{protocol} of {held_out}" if protocol == "holdout" and held_out is not None else protocol)
-    for key in _CUT:
-        limit = told.value(key)
-        if limit is not None and limit != "null" and not (isinstance(limit, float) and limit == 1.0):
-            batches = f" of {told.value('data.batch_size')}" if isinstance(limit, int) else ""
-            parts.append(f"{key.rpartition('.')[2]} {limit}{batches}")
+    val_size = settings.value("data.val_size")
+    if protocol == "holdout" and val_size is not None:
+        protocol = f"holdout of {val_size}"
+    parts = [f"{results.get('data')} at " + (f"{size} pixels" if size else "its own size"), protocol]
+    for key in _EVALUATION_LIMITS:
+        limit = settings.value(key)
+        if limit is None or limit == "null" or (isinstance(limit, float) and limit == 1.0):
+            continue
+        part = f"{key.rpartition('.')[2]} {limit}"
+        if isinstance(limit, int):
+            part = f"{part} of {settings.value('data.batch_size')}"
+        parts.append(part)
     return ", ".join(parts)
 
 
-def device_of(run: Run) -> str:
-    """Its device's kind and model, and how many of them worked together."""
+def device_name(run: RunRecord) -> str:
+    """Return the kind and model of a run's device, and how many of them trained together: `2 x cuda (NVIDIA H200)`."""
     processes = number(run.results.get("processes")) or 1
-    return f"{f'{processes} x ' if processes > 1 else ''}{run.results.get('device') or 'an unknown device'}"
+    device = str(run.results.get("device") or "an unknown device")
+    return f"{processes} x {device}" if processes > 1 else device
 
 
-def word(value: Any) -> str:
-    """A setting's value, as short as it can be told."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        short = f"{value:g}"
-        return f"{short}.0" if short.lstrip("-").isdigit() else short  # 1 batch is not 1.0 of them
-    return str(value)
+def format_setting(value: Any) -> str:
+    """Return the value of a setting in few digits; a float stays recognizable, because 1 batch is not 1.0 of them."""
+    if not isinstance(value, float):
+        return format_value(value)
+    text = f"{value:g}"
+    return f"{text}.0" if text.lstrip("-").isdigit() else text
 
 
-def _seconds(results: dict[str, Any]) -> float | None:
-    spent = [number(value) for value in (results.get("seconds") or {}).values()]
-    return None if not spent or None in spent else sum(each for each in spent if each is not None)
+def _total_seconds(results: dict[str, Any]) -> float | None:
+    """Return the seconds of training and test; None unless all of them are known."""
+    seconds = [number(value) for value in (results.get("seconds") or {}).values()]
+    return None if not seconds or None in seconds else sum(value for value in seconds if value is not None)

@@ -1,91 +1,101 @@
-"""The leaderboard of some runs: printed, and written as a page, as Markdown and as CSV."""
+"""Prints the leaderboard of some runs, and writes it as HTML, Markdown and CSV."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnn_experiments.config.schema import near
 from cnn_experiments.console import fits, print_line, print_table
-from cnn_experiments.errors import Refusal
-from cnn_experiments.report.leaderboard.columns import LEGEND, Column, answer, columns, remarks
-from cnn_experiments.report.leaderboard.export import as_csv, markdown, terminal
-from cnn_experiments.report.leaderboard.groups import Board, Leaderboard, leaderboard
-from cnn_experiments.runs.directory import rewritten, short
-from cnn_experiments.runs.records import damaged_curves, find
+from cnn_experiments.errors import ConfigError, suggest
+from cnn_experiments.report.leaderboard.columns import LEGEND, Column, build_columns, footnotes, headline
+from cnn_experiments.report.leaderboard.export import as_csv, as_markdown, terminal_table
+from cnn_experiments.report.leaderboard.groups import Board, Leaderboard, build_leaderboard
+from cnn_experiments.runs.directory import rewritten as atomic_write
+from cnn_experiments.runs.directory import short as relative_path
+from cnn_experiments.runs.records import damaged_curves
+from cnn_experiments.runs.records import find as find_runs
 from cnn_experiments.runs.settings import short_names
 
-_NAME = "leaderboard"
 
-
-def show(folders: Sequence[Path], to: Path | None, by: str = "rank", *, printed: bool = True) -> bool:
-    """Prints the leaderboard of the runs in some folders, and writes it, if that can be done.
+def report_leaderboard(
+    paths: Sequence[Path], output_dir: Path | None, sort_by: str = "rank", *, quiet: bool = False
+) -> bool:
+    """Print the leaderboard of the runs at and below some paths, and write it if that is possible.
 
     Args:
-        folders: runs, or folders with runs below them.
-        to: where the files are written; None for nowhere.
-        by: the column that the printed tables are in the order of.
-        printed: whether it is.
+        paths: run directories, or directories with runs below them.
+        output_dir: the directory of leaderboard.html, .md and .csv; None writes nothing.
+        sort_by: the column that orders the printed tables.
+        quiet: whether to print no tables.
 
     Returns:
-        Whether it is written where it was to be.
+        False if the files could not be written.
 
     Raises:
-        Refusal: there are no runs, or no such column.
+        ConfigError: no run can be read, or there is no such column.
     """
-    runs, damaged = find(folders)
+    runs, errors = find_runs(paths)
     if not runs:
-        raise Refusal(f"{folders[0]}: there is no run that can be read; {damaged[0]}")
-    damaged = [f"damaged, skipped: {line}" for line in damaged]
+        raise ConfigError(str(paths[0]), problem=f"no run can be read; {errors[0]}")
+    damaged = [f"damaged, skipped: {line}" for line in errors]
     damaged += [f"damaged: {line}" for line in damaged_curves(runs)]
-    made = leaderboard(runs)
-    shown = columns(made)
-    named = {column.name: column for column in shown}
-    if (key := short_names(made.keys).get(by, by)) not in named:
-        raise Refusal(f"--sort={by}: must be one of {', '.join(named)}{near(by, named)}")
-    if printed:
-        _print(made, damaged, shown, named[key])
-    if to is None:
+    leaderboard = build_leaderboard(runs)
+    columns = build_columns(leaderboard)
+    sort_column = _find_column(leaderboard, columns, sort_by)
+    if not quiet:
+        _print(leaderboard, damaged, columns, sort_column)
+    if output_dir is None:
         return True
-    from cnn_experiments.report.leaderboard.html import page  # matplotlib takes its time
-
-    title = " ".join(str(short(folder.absolute())) for folder in folders)
-    texts = {
-        ".csv": as_csv(made),
-        ".md": markdown(made, damaged, title),
-        ".html": page(made, damaged, title),
-    }
+    title = " ".join(str(relative_path(path.absolute())) for path in paths)
     try:
-        print_line(f"written: {', '.join(map(str, _write(to, texts)))}")
+        files = _write(leaderboard, damaged, title, output_dir)
     except OSError as error:
-        print_line(f"not written to {to}: {error.strerror}", style="yellow")
+        print_line(f"could not write to {output_dir}: {error.strerror}", style="yellow")
         return False
+    print_line(f"written: {', '.join(map(str, files))}")
     return True
 
 
-def _print(made: Leaderboard, damaged: Sequence[str], shown: Sequence[Column], by: Column) -> None:
-    for board in made.boards:
-        room = _with_room(board, shown, by)
-        print_table(terminal(board, room, by))
-        if left_out := [column.name for column in shown if column not in room]:
-            print_line(f"not shown for lack of room: {', '.join(left_out)}")
-        print_line(answer(board))
-    for line in [*(LEGEND if made.boards else ()), *remarks(made, damaged)]:
+def _find_column(leaderboard: Leaderboard, columns: Sequence[Column], name: str) -> Column:
+    """Return the column with a name; that of a setting is found by its key, too."""
+    by_name = {column.name: column for column in columns}
+    column = by_name.get(short_names(leaderboard.keys).get(name, name))
+    if column is None:
+        problem = f"must be one of {', '.join(by_name)}"
+        raise ConfigError("--sort", name, problem=problem, suggestion=suggest(name, by_name))
+    return column
+
+
+def _print(leaderboard: Leaderboard, damaged: Sequence[str], columns: Sequence[Column], sort_by: Column) -> None:
+    for board in leaderboard.boards:
+        fitting = _fitting_columns(board, columns, sort_by)
+        print_table(terminal_table(board, fitting, sort_by))
+        if hidden := [column.name for column in columns if column not in fitting]:
+            print_line(f"columns hidden (terminal too narrow): {', '.join(hidden)}")
+        print_line(headline(board))
+    for line in [*(LEGEND if leaderboard.boards else ()), *footnotes(leaderboard, damaged)]:
         print_line(line, style="yellow" if line.startswith("damaged") else None)
 
 
-def _with_room(board: Board, shown: Sequence[Column], by: Column) -> list[Column]:
-    """As many columns as the terminal is wide enough for."""
-    room = list(shown)
-    for column in sorted((each for each in shown if each.leaves and each is not by), key=lambda each: each.leaves):
-        if fits(terminal(board, room, by)):
+def _fitting_columns(board: Board, columns: Sequence[Column], sort_by: Column) -> list[Column]:
+    """Return the columns without those that must be dropped for the terminal's width."""
+    fitting = list(columns)
+    droppable = [column for column in columns if column.drop_order and column is not sort_by]
+    for column in sorted(droppable, key=lambda column: column.drop_order):
+        if fits(terminal_table(board, fitting, sort_by)):
             break
-        room.remove(column)
-    return room
+        fitting.remove(column)
+    return fitting
 
 
-def _write(folder: Path, texts: dict[str, str]) -> list[Path]:
-    files = [folder / f"{_NAME}{ending}" for ending in texts]
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, text in zip(files, texts.values(), strict=True):
-        with rewritten(file) as opened:
-            opened.write(text)
-    return files
+def _write(leaderboard: Leaderboard, damaged: Sequence[str], title: str, directory: Path) -> list[Path]:
+    from cnn_experiments.report.leaderboard.html import render_page  # imports matplotlib, which takes a second
+
+    texts = {
+        directory / "leaderboard.csv": as_csv(leaderboard),
+        directory / "leaderboard.md": as_markdown(leaderboard, damaged, title),
+        directory / "leaderboard.html": render_page(leaderboard, damaged, title),
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    for path, text in texts.items():
+        with atomic_write(path) as file:
+            file.write(text)
+    return list(texts)
