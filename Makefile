@@ -1,6 +1,6 @@
 # `make run` and `make test` set everything up the first time; PYTHON names another interpreter (3.11 or later).
 PYTHON ?= python3
-# LeNet's sigmoids take their time; what is given in ARGS stands in place of this.
+# LeNet with sigmoids learns slowly, so this run is longer than the default; ARGS on the command line replaces it.
 ARGS ?= optimizer.lr=0.002 trainer.max_epochs=20
 
 VENV := .venv
@@ -14,8 +14,9 @@ run: $(VENV)/.run-ready
 test: $(VENV)/.test-ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 $(VENV)/.run-ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -13,12 +13,11 @@ import statistics
 import time
 
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 from torch.nn.functional import cross_entropy
 
 from cnn_experiments.analysis.probe import smallest_size
-from cnn_experiments.config.hydra_errors import CONF
+from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.config.sources import CONF
 from cnn_experiments.runtime.memory import disable_malloc_trim
 from cnn_experiments.training.build import build_classifier, build_data
 
@@ -29,20 +28,14 @@ VARIANTS = {
 }
 
 
-def compose_config(overrides: list[str]) -> DictConfig:
-    """Return the configuration of a command with these overrides."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", overrides)
-
-
 def measure(
     overrides: list[str], batch_size: int, size: int, device: str, seconds: float
 ) -> tuple[torch.Tensor, float]:
     """Return the eval-mode logits of one batch before training, and the median seconds of a training step."""
     torch.manual_seed(0)
-    config = compose_config(overrides)
-    data = build_data(config)
-    classifier = build_classifier(config, data).to(device)
+    settings = ComposedConfig.from_overrides(*overrides).settings
+    data = build_data(settings)
+    classifier = build_classifier(settings, data).to(device)
     classifier.configure_model()
     images = torch.rand(batch_size, data.channels, size, size, device=device)
     labels = torch.arange(batch_size, device=device) % data.classes
@@ -84,10 +77,10 @@ def main() -> None:
     print(f"{'':34} {'default':>9}  " + "  ".join(f"{name:>24}" for name in VARIANTS), flush=True)
     for network in arguments.networks or [f"model={path.stem}" for path in sorted((CONF / "model").glob("*.yaml"))]:
         overrides = [*network.split(","), "init=kaiming"]  # with torch's default, the logits of deep networks vanish
-        config = compose_config(overrides)
+        settings = ComposedConfig.from_overrides(*overrides).settings
         with torch.device("meta"):
-            model = build_classifier(config, build_data(config)).model
-        size = config.data.resize or max(32, smallest_size(model, 1, 512, "meta") or 0)
+            model = build_classifier(settings, build_data(settings)).model
+        size = settings["data"]["resize"] or max(32, smallest_size(model, 1, 512, "meta") or 0)
         default_logits, default_seconds = measure(overrides, arguments.batch, size, device, arguments.seconds)
         cells = []
         for variant in VARIANTS.values():

@@ -19,17 +19,14 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
-from omegaconf import DictConfig
 from torch.nn import functional as F
 
-from cnn_experiments.config.hydra_errors import CONF
-from cnn_experiments.runs.directory import RunFolder
+from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.runs.directory import RunDirectory
 from cnn_experiments.runtime.environment import device_name
 from cnn_experiments.runtime.memory import disable_malloc_trim, peak_memory, reset_peak_memory
 from cnn_experiments.tasks.train import train
-from cnn_experiments.training.build import build_data
+from cnn_experiments.training.build import build_data, build_model, build_optimizer
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
@@ -41,15 +38,15 @@ Measurement = tuple[list[float], int]
 """Seconds of each epoch but the first, and peak memory in bytes."""
 
 
-def train_bare(config: DictConfig) -> Measurement:
+def train_bare(config: ComposedConfig) -> Measurement:
     """Train the network in a bare loop."""
-    data = build_data(config)
+    data = build_data(config.settings)
     data.prepare_data()
     data.setup("fit")
     batches = [data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader()]
-    torch.manual_seed(config.seed)
-    model = instantiate(config.model, _convert_="all").train()
-    optimizer = instantiate(config.optimizer, _convert_="all")(model.parameters())
+    torch.manual_seed(config.settings["seed"])
+    model = build_model(config.settings).train()
+    optimizer = build_optimizer(config.settings, model)
     reset_peak_memory(CPU)
     seconds = []
     for _ in range(NUM_EPOCHS):
@@ -62,18 +59,18 @@ def train_bare(config: DictConfig) -> Measurement:
     return seconds[1:], peak_memory(CPU)
 
 
-def train_with_framework(config: DictConfig) -> Measurement:
+def train_with_framework(config: ComposedConfig) -> Measurement:
     """Train the network with the `train` task, and read the measurements from its run directory."""
     with tempfile.TemporaryDirectory() as directory:
-        train(config, RunFolder(Path(directory)), {"model": "", "data": ""}, [])
+        train([config], RunDirectory(Path(directory)))
         results = json.loads((Path(directory) / "results.json").read_text())
         header, *rows = (line.split(",") for line in (Path(directory) / "metrics.csv").read_text().splitlines())
     column = header.index("train/images_per_second")
-    num_images = build_data(config).num_train_images - config.data.val_size
+    num_images = build_data(config.settings).num_train_images - config.settings["data"]["val_size"]
     return [num_images / float(row[column]) for row in rows[1:]], results["peak_memory_bytes"]
 
 
-def run_in_subprocess(measure: Callable[[DictConfig], Measurement], config: DictConfig) -> Measurement:
+def run_in_subprocess(measure: Callable[[ComposedConfig], Measurement], config: ComposedConfig) -> Measurement:
     """Return the measurement of a new process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(measure, config).result()
@@ -82,8 +79,7 @@ def run_in_subprocess(measure: Callable[[DictConfig], Measurement], config: Dict
 def main() -> None:
     """Print the times of every round, their medians and minima, and the peak memory."""
     overrides = ["data.val_size=0", "trainer=cpu", f"trainer.max_epochs={NUM_EPOCHS}", *sys.argv[1:]]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", overrides)
+    config = ComposedConfig.from_overrides(*overrides)
     disable_malloc_trim()
     print(
         " ".join(overrides),

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_dir
 
 from cnn_experiments.analysis.cost import count_multiply_adds, count_parameters
 from cnn_experiments.analysis.probe import ImageSpec, smallest_size
-from cnn_experiments.config.hydra_errors import CONF
+from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.training.build import build_data, build_model
 
 README = Path(__file__).parents[1] / "README.md"
@@ -58,11 +57,10 @@ def model_table() -> str:
 
 def model_cells(command: str) -> list[str]:
     """Return the command, the number of parameters, the multiply-adds at each size and the smallest image size."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", command.split())
-    channels = build_data(config).channels
+    settings = ComposedConfig.from_overrides(*command.split()).settings
+    channels = build_data(settings).channels
     with torch.device("meta"):
-        model = build_model(config)
+        model = build_model(settings)
     smallest = smallest_size(model, channels, max(SIZES), device="meta")
     assert smallest is not None
     multiply_adds = [

@@ -12,14 +12,13 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-
-from cnn_experiments.config.hydra_errors import CONF
+from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.config.sources import CONF
 from cnn_experiments.report.published.comparison import PublishedComparison, RecipeResult, compare_with_published
 from cnn_experiments.report.published.plots import plot_networks
 from cnn_experiments.report.published.reference import Recipe, load_recipes
 from cnn_experiments.report.published.render import format_reported, format_row, markdown_report
-from cnn_experiments.runs.records import find
+from cnn_experiments.runs.records import find_runs
 
 DOCS = Path(__file__).parents[1] / "docs"
 RUNS = DOCS / "runs"
@@ -30,16 +29,16 @@ NUM_SEEDS = 3
 
 def import_runs(directories: Iterable[Path]) -> None:
     """Copy results.json and metrics.csv of the runs that are compared, and drop the stored runs that no longer are."""
-    runs, _ = find([*([RUNS] if RUNS.exists() else []), *directories])
+    runs, _ = find_runs([*([RUNS] if RUNS.exists() else []), *directories])
     with tempfile.TemporaryDirectory(dir=DOCS) as temporary:
         imported = Path(temporary) / "runs"
         for result in compare_with_published(runs).results:
             device = re.sub(r"\W+", "-", result.device).strip("-").lower()
             for run in result.runs:
-                directory = imported / result.recipe.name / device / f"seed{run.results['seed']}"
+                directory = imported / result.recipe.name / device / f"seed{run.results.seed}"
                 directory.mkdir(parents=True)
                 for name in ("results.json", "metrics.csv"):
-                    shutil.copyfile(run.folder / name, directory / name)
+                    shutil.copyfile(run.directory / name, directory / name)
         shutil.rmtree(RUNS, ignore_errors=True)
         imported.rename(RUNS)
 
@@ -71,10 +70,10 @@ def remaining_runs(recipes: Sequence[Recipe]) -> str:
     if not recipes:
         return ""
     hours = 0.0
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        for recipe in recipes:
-            num_epochs = compose("config", [f"experiment={recipe.name}"]).trainer.max_epochs
-            hours += NUM_SEEDS * num_epochs * seconds_on_v100(recipe.network) / 3600
+    for recipe in recipes:
+        settings = ComposedConfig.from_overrides(f"experiment={recipe.name}").settings
+        num_epochs = settings["trainer"]["max_epochs"]
+        hours += NUM_SEEDS * num_epochs * seconds_on_v100(recipe.network) / 3600
     names = ",".join(recipe.name for recipe in recipes)
     command = shlex.join(["python", "-m", "cnn_experiments", "-m", f"experiment={names}", f"seed=range({NUM_SEEDS})"])
     return (
@@ -94,7 +93,7 @@ def main() -> None:
     """Import runs and write docs/results.md, its plots and the headers of the recipes."""
     if sys.argv[1:]:
         import_runs(map(Path, sys.argv[1:]))
-    comparison = compare_with_published(find([RUNS])[0])
+    comparison = compare_with_published(find_runs([RUNS])[0])
     plot_networks(comparison, RESULTS.with_suffix(""))
     RESULTS.write_text(results_page(comparison), encoding="utf-8")
     for name, recipe in load_recipes().items():

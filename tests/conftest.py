@@ -1,6 +1,7 @@
-"""What the tests share: configurations, finished runs, and the real images where they are at hand."""
+"""Fixtures and helpers that the tests share: composed settings, trained runs, commands and the real Fashion-MNIST."""
 
 import csv
+import functools
 import json
 import os
 import subprocess
@@ -10,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 
-from cnn_experiments.config.hydra_errors import CONF
+from cnn_experiments.config.composed import ComposedConfig
+from tests import commands
 
 pytest_plugins = ["tests.stored_runs"]
 
@@ -22,38 +22,47 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="session")
 def fashion_mnist_root() -> Path:
-    """The folder with the real Fashion-MNIST."""
+    """Return the directory of the real Fashion-MNIST; tests that need it are skipped if it is missing."""
     root = Path(os.environ.get("CNN_EXPERIMENTS_DATA", ROOT / "data")).absolute()
     if not (root / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz").exists():
         pytest.skip(f"the real Fashion-MNIST is not in {root}")
     return root
 
 
-def configured(*overrides: str) -> DictConfig:
-    """The configuration that a command with these overrides runs."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides))
+def compose_settings(*overrides: str) -> dict[str, Any]:
+    """Return all settings of a command with these overrides, nested."""
+    return ComposedConfig.from_overrides(*overrides).settings
+
+
+def train_in(directory: Path, *overrides: str) -> Path:
+    """Train on the digits in this process, on one CPU, and return the run directory."""
+    from cnn_experiments.runs.directory import RunDirectory
+    from cnn_experiments.tasks.train import train
+
+    directory.mkdir(exist_ok=True)
+    train([ComposedConfig.from_overrides("data=digits", "trainer=cpu", *overrides)], RunDirectory(directory))
+    return directory
 
 
 @pytest.fixture
 def train(tmp_path: Path) -> Callable[..., Path]:
-    """Trains in this process on the digits, on one CPU; returns the run's folder."""
-    from cnn_experiments.runs.directory import RunFolder
-    from cnn_experiments.tasks.train import train
+    """Return a function that trains in a directory with the given name, and returns its path."""
 
     def run(name: str, *overrides: str) -> Path:
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        config = configured("data=digits", "trainer=cpu", *overrides)
-        train(config, RunFolder(folder), {"model": "lenet", "data": "digits"}, list(overrides))
-        return folder
+        return train_in(tmp_path / name, *overrides)
 
     return run
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Types `python -m cnn_experiments ...` in an empty folder."""
+    """Return a function that runs `python -m cnn_experiments` in an empty directory, forked from the command server."""
+    return functools.partial(commands.run, tmp_path)
+
+
+@pytest.fixture
+def cold_command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs `python -m cnn_experiments` in an empty directory, in a new interpreter."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -68,18 +77,18 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-def results_of(folder: Path) -> dict[str, Any]:
-    """results.json."""
-    results: dict[str, Any] = json.loads((folder / "results.json").read_text())
+def read_results(run: Path) -> dict[str, Any]:
+    """Return the content of results.json of a run."""
+    results: dict[str, Any] = json.loads((run / "results.json").read_text())
     return results
 
 
-def epochs_of(folder: Path) -> list[dict[str, str]]:
-    """metrics.csv."""
-    with (folder / "metrics.csv").open(newline="") as file:
+def read_epochs(run: Path) -> list[dict[str, str]]:
+    """Return the rows of metrics.csv of a run, one per epoch."""
+    with (run / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 def runs_in(sweep: Path) -> list[Path]:
-    """The folders of a sweep's runs."""
+    """Return the run directories of a sweep, sorted by name."""
     return [path for path in sorted(sweep.iterdir()) if path.is_dir()]

@@ -1,4 +1,4 @@
-"""Fixtures that write the files of runs which never ran."""
+"""Fixtures that write the files of runs without training them."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ MakeRun = Callable[..., Path]
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """Return a function that writes results.json, and metrics.csv if curves are given; it returns the run directory."""
+    """Return a function that writes results.json, and metrics.csv if there are curves; it returns the run directory."""
 
     def make(
         name: str,
@@ -44,6 +44,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             "versions": {"torch": "2.15.0", "lightning": "2.6.6"},
             "git_commit": "0123456789abcdef",
             "error": None,
+            "signal": None,
         }
         (directory / "results.json").write_text(json.dumps(defaults | results))
         if curves:

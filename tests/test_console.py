@@ -1,38 +1,58 @@
-"""Tables on terminals of any width."""
+"""Tests of tables on terminals of any width."""
 
 from io import StringIO
+from pathlib import Path
 
 import pytest
 import rich
 from rich.console import Console
 from rich.table import Table
 
-from cnn_experiments.console import print_table
+from cnn_experiments.console import fits_terminal, print_table, relative_path
 
 
-def table() -> Table:
-    made = Table("layers")
-    made.add_column("parameters", no_wrap=True)
-    made.add_row("Conv2d, ReLU, Conv2d, ReLU, Conv2d, ReLU, MaxPool2d", "1,234,567,890,123,456,789")
-    return made
+def make_table() -> Table:
+    table = Table("layers")
+    table.add_column("parameters", no_wrap=True)
+    table.add_row("Conv2d, ReLU, Conv2d, ReLU, Conv2d, ReLU, MaxPool2d", "1,234,567,890,123,456,789")
+    return table
 
 
-@pytest.mark.parametrize(("width", "lines"), [(85, 1), (20, 7)])
-def test_on_a_terminal_what_may_not_fold_stays_whole(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int, lines: int
+@pytest.mark.parametrize(("width", "num_lines"), [(85, 1), (20, 7)])
+def test_column_that_must_not_wrap_stays_whole_on_any_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int, num_lines: int
 ) -> None:
     terminal = Console(file=StringIO(), width=width, force_terminal=True)
     monkeypatch.setattr(rich, "get_console", lambda: terminal)
-    print_table(table())
-    printed = capsys.readouterr().out
-    assert "1,234,567,890,123,456,789" in printed
-    assert "MaxPool2d" in printed
-    assert "…" not in printed
-    assert len([line for line in printed.splitlines() if line.startswith("│")]) == lines
+    print_table(make_table())
+    output = capsys.readouterr().out
+    assert "1,234,567,890,123,456,789" in output
+    assert "MaxPool2d" in output
+    assert "…" not in output
+    assert len([line for line in output.splitlines() if line.startswith("│")]) == num_lines
 
 
-def test_without_a_terminal_nothing_folds(capsys: pytest.CaptureFixture[str]) -> None:
-    wide = table()
-    wide.add_row("x" * 300, "")
-    print_table(wide)
+def test_nothing_wraps_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    table = make_table()
+    table.add_row("x" * 300, "")
+    print_table(table)
     assert "x" * 300 in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("width", "fits"), [(85, True), (20, False)])
+def test_table_fits_a_terminal_that_is_wide_enough(monkeypatch: pytest.MonkeyPatch, width: int, fits: bool) -> None:
+    terminal = Console(file=StringIO(), width=width, force_terminal=True)
+    monkeypatch.setattr(rich, "get_console", lambda: terminal)
+    assert fits_terminal(make_table()) == fits
+
+
+def test_table_always_fits_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rich, "get_console", lambda: Console(file=StringIO(), width=20))
+    assert fits_terminal(make_table())
+
+
+def test_path_is_relative_below_the_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert relative_path(tmp_path / "outputs" / "a") == Path("outputs/a")
+    assert relative_path(tmp_path.parent) == tmp_path.parent
+    assert relative_path(Path("outputs")) == Path("outputs")

@@ -1,12 +1,12 @@
-"""The first thing that a new user sees."""
+"""Tests of the default arguments of `make run`."""
 
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import ROOT, results_of
+from tests.conftest import ROOT, read_results
 
 
-def test_make_run_learns_the_digits(train: Callable[..., Path]) -> None:
+def test_make_run_reaches_90_percent_on_the_digits(train: Callable[..., Path]) -> None:
     (arguments,) = re.findall(r"^ARGS \?= (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert results_of(train("run", *arguments.split()))["metrics"]["test/acc"] > 0.9
+    assert read_results(train("run", *arguments.split()))["metrics"]["test/acc"] > 0.9

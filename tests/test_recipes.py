@@ -1,4 +1,4 @@
-"""The recipes in conf/experiment follow their sources; their headers and docs/results.md follow from docs/runs."""
+"""Tests that recipes follow their sources, and that their headers and docs/results.md are up to date."""
 
 import functools
 import runpy
@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
 from cnn_experiments.analysis.cost import count_parameters
-from cnn_experiments.config.composed import Combination
-from cnn_experiments.config.hydra_errors import CONF
-from cnn_experiments.config.schema import flat
+from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.config.sources import CONF
 from cnn_experiments.report.published.reference import load_recipes
+from cnn_experiments.runs.fingerprint import flatten
+from cnn_experiments.tasks import preflight
 from cnn_experiments.training.build import build_data, build_model
 from tests.conftest import ROOT
 
@@ -57,16 +57,15 @@ BOOK = {
 
 
 @functools.cache
-def compose_recipe(name: str) -> Combination:
+def compose_recipe(name: str) -> ComposedConfig:
     """Compose a recipe and validate its settings, as the command does; once for all tests."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        recipe = Combination(compose("config", [f"experiment={name}"], return_hydra_config=True))
-        recipe.check()
+    recipe = ComposedConfig.from_overrides(f"experiment={name}")
+    recipe.validate()
     return recipe
 
 
 def settings_of(name: str) -> dict[str, Any]:
-    return flat(compose_recipe(name).settings)
+    return flatten(compose_recipe(name).settings)
 
 
 def test_every_recipe_file_is_compared_with_published_results() -> None:
@@ -79,17 +78,17 @@ def test_every_recipe_file_is_compared_with_published_results() -> None:
 @pytest.mark.parametrize("name", load_recipes())
 def test_recipe_passes_validation_and_its_network_trains_on_its_images(name: str) -> None:
     recipe = compose_recipe(name)
-    assert recipe.options["experiment"] == name
-    recipe.check_parts()
+    assert recipe.choices["experiment"] == name
+    preflight(recipe)
 
 
 @pytest.mark.parametrize("name", BOOK)
 def test_book_recipe_has_the_settings_of_its_source(name: str) -> None:
     settings = settings_of(f"book/{name}")
-    config = compose_recipe(f"book/{name}").config
-    data = build_data(config)
+    recipe = compose_recipe(f"book/{name}").settings
+    data = build_data(recipe)
     with torch.device("meta"):
-        num_parameters = count_parameters(build_model(config))
+        num_parameters = count_parameters(build_model(recipe))
     assert (
         data.size,
         data.batch_size,
@@ -120,7 +119,7 @@ def test_best_recipe_keeps_the_network_of_the_book_and_holds_out_a_validation_sp
     settings, book_settings = settings_of(name), settings_of(book_name)
     model_keys = {key for key in book_settings if key.startswith("model.")}
     assert {key: settings[key] for key in model_keys} == {key: book_settings[key] for key in model_keys}
-    data, book_data = (build_data(compose_recipe(recipe).config) for recipe in (name, book_name))
+    data, book_data = (build_data(compose_recipe(recipe).settings) for recipe in (name, book_name))
     assert data.size == book_data.size
     assert data.protocol.name == "holdout"
     assert settings["trainer.max_epochs"] <= 20
@@ -129,7 +128,7 @@ def test_best_recipe_keeps_the_network_of_the_book_and_holds_out_a_validation_sp
 
 def test_recipe_headers_and_results_page_are_up_to_date() -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "update_results.py"))
-    comparison = script["compare_with_published"](script["find"]([script["RUNS"]])[0])
+    comparison = script["compare_with_published"](script["find_runs"]([script["RUNS"]])[0])
     assert script["RESULTS"].read_text() == script["results_page"](comparison)
     assert comparison.excluded == []
     for name, recipe in load_recipes().items():

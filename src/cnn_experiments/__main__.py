@@ -5,108 +5,130 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import get_method
 from omegaconf import DictConfig, read_write
 
-from cnn_experiments.config.hydra_errors import CONF, refusing
-from cnn_experiments.config.schema import near
-from cnn_experiments.errors import Refusal, RunFailedError
+from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.config.hydra_errors import exit_on_config_error
+from cnn_experiments.config.hydra_internals import config_directories, flag_names, parse_command_line
+from cnn_experiments.config.overrides import run_argv
+from cnn_experiments.config.sources import CONF, find_groups
+from cnn_experiments.console import relative_path
+from cnn_experiments.errors import ConfigError, RunFailedError, suggest
+from cnn_experiments.runs.directory import LOG_FILE, RunDirectory
+from cnn_experiments.runtime.distributed import is_rank_zero
 from cnn_experiments.runtime.signals import Interrupted, interruptible
-
-if TYPE_CHECKING:
-    from cnn_experiments.runs.directory import RunFolder
+from cnn_experiments.tasks import task_of
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Runs what the command line says.
+    """Run the command line.
 
     Exit status: 0 for success, 1 for a run that failed, 2 for bad input, 130 and 143 for Ctrl-C and SIGTERM.
     """
-    failed = False
+    succeeded = True
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def run(config: DictConfig) -> None:
-        nonlocal failed
-        failed |= not _succeeds(config)
+        nonlocal succeeded
+        succeeded &= _run_job(config)
 
-    # Hydra's parser takes no -m between settings.
+    # Hydra's parser takes no -m between overrides.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come out of Hydra as they are; refusing() puts them in one line
-    _leave_out_warnings()
-    with interruptible(), refusing():
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on unchanged; exit_on_config_error() prints one line
+    _filter_third_party_warnings()
+    with interruptible(), exit_on_config_error():
         _check_flags(sys.argv[1:])
         run()
-    sys.exit(1 if failed else 0)
+    sys.exit(0 if succeeded else 1)
 
 
-def _check_flags(words: list[str]) -> None:
-    """Python's parser takes the beginning of a flag for the flag."""
-    known = [flag for action in get_args_parser()._actions for flag in action.option_strings]
-    for word in words:
+def _check_flags(arguments: list[str]) -> None:
+    """Reject flags that are unknown, abbreviated or exclude each other.
+
+    argparse accepts abbreviated flags.
+    """
+    known = flag_names()
+    for word in arguments:
         flag, _, value = word.partition("=")
+        name = flag.lstrip("-")
         if flag.startswith("--") and flag not in known:
-            setting = f"; a setting has no dashes: {word.lstrip('-')}" if value else ""
-            raise Refusal(f"{flag}: there is no such flag{near(flag, known)}{setting}")
+            if value or name in find_groups(config_directories()):
+                override = f"{name}={value or 'OPTION'}"
+                raise ConfigError(flag, problem=f"unknown flag; overrides have no dashes: {override}")
+            raise ConfigError(flag, problem="unknown flag", suggestion=suggest(flag, known))
+        if flag.startswith("-") and flag[:2] not in {known_flag[:2] for known_flag in known}:
+            raise ConfigError(flag, problem="unknown flag")
+    flags = vars(parse_command_line())
+    modes = [f"--{name}" for name in ("run", "multirun", "cfg", "info", "shell_completion") if flags[name]]
+    if len(modes) > 1:
+        raise ConfigError(" ".join(modes).replace("_", "-"), problem="can't be combined")
 
 
-def _succeeds(config: DictConfig) -> bool:
-    """Runs one job; a failure is told and logged, and a sweep goes on behind it."""
+def _run_job(config: DictConfig) -> bool:
+    """Run one job and return whether it succeeded; a failure is logged, and a sweep continues."""
+    composed = ComposedConfig(config, cast(DictConfig, HydraConfig.get()))
+    task = task_of(composed)
+    if not task.needs_run_directory:
+        if is_rank_zero():
+            task.run([composed], None)
+        return True
     # Only now: torch takes seconds to import.
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    from cnn_experiments.config.command_line import command_of
-    from cnn_experiments.config.composed import Combination
-    from cnn_experiments.runs.directory import RunFolder, short
     from cnn_experiments.runtime.distributed import isolated_ddp_environment
 
     _log_warnings()
-    job = HydraConfig.get()
-    path = Path(job.runtime.output_dir)
-    folder = RunFolder(short(path))
-    run = Combination(config, cast(DictConfig, job))
-    with read_write(cast(DictConfig, job)):
-        job.run.dir = str(path)  # where Lightning's further processes write, those of a sweep's job too
+    hydra_config = HydraConfig.get()
+    path = Path(hydra_config.runtime.output_dir)
+    directory = RunDirectory(relative_path(path))
+    with read_write(cast(DictConfig, hydra_config)):
+        hydra_config.run.dir = str(path)  # the other ranks that Lightning starts write here too, also in a multirun job
+    argv = sys.argv
+    if hydra_config.mode == RunMode.MULTIRUN:
+        argv = run_argv(composed.overrides, hydra_config.overrides.hydra, path)
     try:
-        with isolated_ddp_environment(command_of(run, path) if job.mode == RunMode.MULTIRUN else sys.argv):
-            get_method(config.task._target_)(config, folder, run.options, run.overrides)
+        with isolated_ddp_environment(argv):
+            task.run([composed], directory)
     except (RunFailedError, MisconfigurationException) as error:
+        log.info("directory: %s", directory.path)
         log.error("failed: %s", error)
     except Interrupted as interruption:
-        log.warning("interrupted by %s; %s", interruption.signal, _how_it_goes_on(job, folder))
+        log.warning("interrupted by %s; %s", interruption.signal, _resume_hint(hydra_config, directory))
         raise
     except (Exception, SystemExit):
-        log.exception("failed; the log is %s", folder.path / "run.log")
+        log.exception("failed; see %s", directory.path / LOG_FILE)
     else:
         return True
     return False
 
 
-def _how_it_goes_on(job: HydraConf, folder: "RunFolder") -> str:
-    if folder.begun is None:
+def _resume_hint(hydra_config: HydraConf, directory: RunDirectory) -> str:
+    if directory.find_resume_checkpoint() is None:
         return "nothing was trained yet"
-    chosen = any(override.startswith("hydra.run.dir=") for override in job.overrides.hydra)
-    return f"to go on: {'the same command' if chosen else f'ckpt_path={folder.path}'}"
+    has_name = any(override.startswith("hydra.run.dir=") for override in hydra_config.overrides.hydra)
+    if has_name or hydra_config.mode == RunMode.MULTIRUN:
+        return "to resume, run the same command again"
+    return f"to resume, run the same command again with hydra.run.dir={directory.path}"
 
 
-def _leave_out_warnings() -> None:
-    """Those that no user can mend."""
-    # lightning 2.6.6 asks torch from 2.13 on in a way that torch calls deprecated
+def _filter_third_party_warnings() -> None:
+    """Hide warnings that no user can do anything about."""
+    # lightning 2.6.6 uses an API that torch 2.13 deprecates
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec", category=FutureWarning)
-    # Slurm is one way among others where it is installed
+    # Lightning warns wherever srun is installed
     warnings.filterwarnings("ignore", message="The `srun` command is available on your system but is not used")
 
 
 def _log_warnings() -> None:
-    """One line each."""
+    """Log each warning in one line."""
     logging.captureWarnings(capture=True)
     warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}"
 

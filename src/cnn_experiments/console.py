@@ -1,6 +1,7 @@
-"""What a run says on the terminal."""
+"""Output on the terminal."""
 
 import logging
+from pathlib import Path
 
 import rich
 from rich.console import Console
@@ -9,28 +10,28 @@ from rich.table import Table
 
 
 class ConsoleHandler(logging.Handler):
-    """Prints messages as they are, above the progress bar where there is one."""
+    """Prints messages unchanged, above a progress bar if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Unwrapped, so that every message stays one line in a pipe or a file."""
+        """Print a message in one line, not wrapped."""
         message = self.format(record)
         style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else None
         print_line(message, style)
 
 
 def print_line(line: str, style: str | None = None) -> None:
-    """As it is."""
+    """Print a line unchanged and not wrapped."""
     rich.get_console().print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def fits(table: Table) -> bool:
-    """Whether a terminal has room for all of it unfolded; a pipe or a file always has."""
+def fits_terminal(table: Table) -> bool:
+    """Return whether the terminal is wide enough for a table; a pipe or a file always is."""
     terminal = rich.get_console()
     return not terminal.is_terminal or _measure(table).maximum <= terminal.width
 
 
 def print_table(table: Table) -> None:
-    """Folds what may be folded to the terminal's width; what may not is wider, and whole."""
+    """Print a table, wrapped to the terminal's width as far as its columns allow."""
     terminal = rich.get_console()
     widest = _measure(table)
     width = max(widest.minimum, terminal.width) if terminal.is_terminal else widest.maximum
@@ -40,3 +41,8 @@ def print_table(table: Table) -> None:
 def _measure(table: Table) -> Measurement:
     terminal = rich.get_console()
     return terminal.measure(table, options=terminal.options.update(max_width=10_000))
+
+
+def relative_path(path: Path) -> Path:
+    """Return a path relative to the working directory if it is below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

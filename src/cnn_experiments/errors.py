@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-_FOREIGN_CODE = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<")
+_FOREIGN_CODE = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), "<")
+_INSTALLED_CODE = {"site-packages", "dist-packages"}  # also those of another environment that this one includes
 _NO_VALUE = object()
 
 
@@ -64,16 +65,6 @@ class ConfigError(ValueError):
         )
 
 
-class Refusal(ConfigError):  # noqa: N818
-    """Transitional: a ConfigError of which only the whole line is known."""
-
-    def __init__(self, line: str) -> None:
-        super().__init__(line, problem="")
-
-    def __str__(self) -> str:
-        return self.key
-
-
 class RunFailedError(RuntimeError):
     """A run that cannot continue, for a reason that one line explains; exit status 1."""
 
@@ -95,6 +86,6 @@ def describe_error(error: BaseException) -> str:
     own = [
         f" ({Path(frame.filename).name}:{frame.lineno})"
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(_FOREIGN_CODE)
+        if not frame.filename.startswith(_FOREIGN_CODE) and _INSTALLED_CODE.isdisjoint(Path(frame.filename).parts)
     ]
     return " ".join(f"{type(error).__name__}: {error}".split()) + "".join(own[-1:])

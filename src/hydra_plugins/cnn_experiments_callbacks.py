@@ -1,97 +1,109 @@
-"""What happens between the command of a run and the run: settings are checked, then a folder is claimed.
+"""What happens between composing the configuration of a run and the run: checks, and a directory of its own."""
 
-A task that leaves no folder has no runs: it is done here, and the program ends.
-
-Hydra calls this when the configuration is composed and before it writes anything.
-"""
-
-import sys
-from itertools import count
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from cnn_experiments.config.composed import Combination, do_at_once
-from cnn_experiments.config.hydra_errors import refusing
-from cnn_experiments.config.schema import OF_A_SWEEP
-from cnn_experiments.errors import Refusal
-from cnn_experiments.runs.directory import Standing, hold, is_free
-from cnn_experiments.runs.fingerprint import stored_identity
+from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.config.hydra_errors import exit_on_config_error
+from cnn_experiments.errors import ConfigError
+from cnn_experiments.runs.directory import is_unused, numbered_paths
+from cnn_experiments.runs.fingerprint import SWEEP_KEYS
+from cnn_experiments.runs.lock import acquire
+from cnn_experiments.runs.state import RunState, next_action
+from cnn_experiments.runs.status import Action
 from cnn_experiments.runtime.distributed import is_rank_zero
+from cnn_experiments.tasks import preflight, task_of
+
+_SWEEP_OVERRIDES = ("hydra.launcher.", "hydra/launcher=", "hydra.sweeper.", "hydra/sweeper=")
 
 
-class Gate(Callback):
-    """Lets a run through, or ends the program with one line and status 2. The sweeper does the same for a sweep."""
+class RunDirectoryCallback(Callback):
+    """Checks a run and gives it a directory before Hydra writes anything. The sweepers do the same for a sweep.
+
+    Bad input ends the program with one line and status 2.
+    """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Keeps out sweepers that check nothing and know of no run that is done."""
-        with refusing():
-            for part in ("sweeper", "launcher"):
-                if isinstance(chosen := config.hydra[part], str):
-                    raise Refusal(f"hydra.{part}={chosen}: an option is chosen with a slash, hydra/{part}={chosen}")
+        """Reject sweepers that check nothing and do not know which runs are completed."""
+        with exit_on_config_error():
+            for group in ("sweeper", "launcher"):
+                if isinstance(option := config.hydra[group], str):
+                    problem = "options are chosen with a slash"
+                    raise ConfigError(f"hydra.{group}", option, problem=problem, suggestion=f"hydra/{group}={option}")
             if not config.hydra.sweeper._target_.startswith("hydra_plugins.cnn_experiments_sweepers."):
-                raise Refusal(
-                    f"hydra/sweeper={config.hydra.runtime.choices['hydra/sweeper']}: must be one of grid, optuna"
-                )
+                choice = config.hydra.runtime.choices["hydra/sweeper"]
+                raise ConfigError("hydra/sweeper", choice, problem="must be one of grid, optuna")
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Checks a run and claims its folder: the first of several processes does, and the others follow."""
-        with refusing():
-            first = is_rank_zero()
-            run = Combination(config)
-            if first:
+        """Check a run and claim its directory. The first of several processes does, and the others follow."""
+        with exit_on_config_error():
+            run = ComposedConfig(config)
+            if is_rank_zero():
                 _check(run)
-            if not config.task.folder:
-                if first:
-                    do_at_once([run])
-                sys.exit(0)
-            if first:
-                _claim(config, run.identity)
+            if not task_of(run).needs_run_directory:
+                _use_no_directory(config)
+            elif is_rank_zero():
+                _claim_directory(config, run.run_id)
 
 
-def _check(run: Combination) -> None:
-    run.check()
-    for key in OF_A_SWEEP:
+def _check(run: ComposedConfig) -> None:
+    run.validate()
+    for key in SWEEP_KEYS:
         if key in run.typed:
-            raise Refusal(f"{key}={run.typed[key]}: is for a sweep, which needs -m")
+            raise ConfigError(key, run.typed[key], problem="only valid in a sweep, which needs -m")
     for override in run.hydra.overrides.hydra:
-        if override.startswith(("hydra.launcher.", "hydra/launcher=", "hydra.sweeper.", "hydra/sweeper=")):
-            raise Refusal(f"{override}: is for a sweep, which needs -m")
-    run.check_parts()
+        if override.startswith(_SWEEP_OVERRIDES):
+            raise ConfigError(override, problem="only valid in a sweep, which needs -m")
+    preflight(run)
 
 
-def _claim(config: DictConfig, identity: str) -> None:
-    """Makes the folder of a run; of two processes that want it, one gets it."""
-    HydraConfig.instance().set_config(config)  # the folder's name refers to it
+def _use_no_directory(config: DictConfig) -> None:
+    """Keep Hydra from making a directory and a log file."""
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.output_subdir = None
+        config.hydra.run.dir = "."
+        handlers = OmegaConf.select(config, "hydra.job_logging.handlers")
+        if handlers and handlers.pop("file", None):
+            config.hydra.job_logging.root.handlers.remove("file")
+
+
+def _claim_directory(config: DictConfig, run_id: str) -> None:
+    """Make the directory of a run; of two processes that want the same one, one gets it."""
+    HydraConfig.instance().set_config(config)  # the directory's name refers to it
     wanted = Path(config.hydra.run.dir)
     if any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra):
-        _claim_chosen(wanted, identity)
+        _claim_named_directory(wanted, run_id)
         return
-    for number in count(1):
-        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-            break
-        except FileExistsError:
-            continue
-    hold(folder)
+    directory = _make_unused_directory(wanted)
+    acquire(directory)
     with read_write(config.hydra):
-        config.hydra.run.dir = str(folder)
+        config.hydra.run.dir = str(directory)
 
 
-def _claim_chosen(folder: Path, identity: str) -> None:
-    """A new folder, or one in which this same run stopped."""
-    given = f"hydra.run.dir={folder}"
+def _make_unused_directory(wanted: Path) -> Path:
+    for path in numbered_paths(wanted):
+        with suppress(FileExistsError):
+            path.mkdir(parents=True)
+            return path
+    raise AssertionError("there is always another number")
+
+
+def _claim_named_directory(directory: Path, run_id: str) -> None:
+    """Lock a new directory, or one in which this same run stopped."""
+    key = "hydra.run.dir"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise Refusal(f"{given}: must be a folder; this is a file") from None
-    if not is_free(folder) and stored_identity(Standing.of(folder).results) != identity:
-        raise Refusal(f"{given}: must be a new folder; this one is there already")
-    if not hold(folder):
-        raise Refusal(f"{given}: must be a new folder; another process is at work in this one")
-    if Standing.of(folder).status == "completed":
-        raise Refusal(f"{given}: must be a new folder; this same run is complete in this one")
+        raise ConfigError(key, directory, problem="must be a directory; this is a file") from None
+    action = next_action(RunState.read(directory), run_id, retry_failed=True)
+    if action == Action.REJECT or (action == Action.START and not is_unused(directory)):
+        raise ConfigError(key, directory, problem="must be a new directory, or one in which this same run stopped")
+    if not acquire(directory):
+        raise ConfigError(key, directory, problem="locked by another process")
+    if next_action(RunState.read(directory), run_id, retry_failed=True) == Action.SKIP:
+        raise ConfigError(key, directory, problem="this run is already completed there")

@@ -1,4 +1,4 @@
-"""Costs equal those counted by hand."""
+"""Tests of costs, compared with costs counted by hand."""
 
 import pytest
 import torch

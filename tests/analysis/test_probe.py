@@ -1,4 +1,4 @@
-"""Probing finds out which images a network accepts, and leaves the network as it is."""
+"""Tests of probing which images a network accepts, which must not change the network."""
 
 import pytest
 import torch

@@ -1,11 +1,12 @@
-"""What settings may be."""
+"""Tests of validating the keys and values of settings."""
 
 from typing import Any
 
 import pytest
 
-from cnn_experiments.config.schema import RULES, check, flat, unknown_key
-from cnn_experiments.errors import Refusal
+from cnn_experiments.config.schema import RULES, unknown_key_error, validate
+from cnn_experiments.errors import ConfigError
+from cnn_experiments.runs.fingerprint import flatten
 
 DEFAULTS: dict[str, Any] = {
     "model": {
@@ -23,13 +24,19 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
 }
 
+VALID = DEFAULTS | {"model": DEFAULTS["model"] | {"must": 1}}
 
-GIVEN = DEFAULTS | {"model": DEFAULTS["model"] | {"must": 1}}
 
-
-def changed(key: str, value: Any) -> dict[str, Any]:
+def with_value(key: str, value: Any) -> dict[str, Any]:
     group, _, name = key.rpartition(".")
-    return GIVEN | ({group: GIVEN[group] | {name: value}} if group else {name: value})
+    return VALID | ({group: VALID[group] | {name: value}} if group else {name: value})
+
+
+def without(key: str) -> dict[str, Any]:
+    group, _, name = key.rpartition(".")
+    settings = {**VALID, group: dict(VALID[group])} if group else dict(VALID)
+    del (settings[group] if group else settings)[name]
+    return settings
 
 
 @pytest.mark.parametrize(
@@ -48,61 +55,115 @@ def changed(key: str, value: Any) -> dict[str, Any]:
         ("seed", 2**32 - 1),
     ],
 )
-def test_values_of_the_right_kind_pass(key: str, value: Any) -> None:
-    assert flat(changed(key, value))[key] == value
-    check(changed(key, value), DEFAULTS)
+def test_value_of_the_right_type_is_accepted(key: str, value: Any) -> None:
+    assert flatten(with_value(key, value))[key] == value
+    validate(with_value(key, value), DEFAULTS)
 
 
 @pytest.mark.parametrize(
     ("key", "value", "line"),
     [
-        ("model.width", 3.0, "model.width=3.0: must be a whole number"),
-        ("model.width", True, "model.width=true: must be a whole number"),
-        ("model.width", None, "model.width=null: must be a whole number"),
-        ("model.depths", 4, "model.depths=4: must be a list of whole numbers"),
-        ("model.depths", ["a"], "model.depths=['a']: must be a list of whole numbers"),
+        ("model.width", 3.0, "model.width=3.0: must be an integer"),
+        ("model.width", True, "model.width=true: must be an integer"),
+        ("model.width", None, "model.width=null: must be an integer"),
+        ("model.depths", 4, "model.depths=4: must be a list of integers"),
+        ("model.depths", ["a"], "model.depths=['a']: must be a list of integers"),
         ("model.must", "???", "model.must=???: must be given"),
-        ("model.name", 5, "model.name=5: must be text"),
+        ("model.name", 5, "model.name=5: must be a string"),
         ("model.dropout", "much", "model.dropout=much: must be a number"),
         ("model.norm", 1, "model.norm=1: must be true or false"),
-        ("optimizer.lr", -1, "optimizer.lr=-1: must be a number above 0"),
-        ("optimizer.lr", float("inf"), "optimizer.lr=inf: must be a number above 0"),
-        ("data.resize", 0, "data.resize=0: must be a whole number of 1 or more or null"),
-        ("data.classes", 11, "data.classes=11: must be 10, a fact of the chosen option and no setting"),
-        ("seed", 2**32, "seed=4294967296: must be a whole number from 0 to 4294967295"),
+        ("optimizer.lr", -1, "optimizer.lr=-1: must be a number > 0"),
+        ("optimizer.lr", float("inf"), "optimizer.lr=inf: must be a number > 0"),
+        ("data.resize", 0, "data.resize=0: must be an integer >= 1 or null"),
+        ("data.classes", 11, "data.classes=11: must be 10, which is fixed by the data set"),
+        ("seed", 2**32, "seed=4294967296: must be an integer from 0 to 4294967295"),
         (
             "model.widht",
             3,
-            "model.widht=3: there is no such setting; allowed in model: depths, dropout, extra, must, name, norm, width; "
-            "the nearest is model.width",
+            "model.widht=3: unknown key; keys of model: depths, dropout, extra, must, name, norm, width; "
+            "did you mean model.width?",
         ),
     ],
 )
-def test_others_are_refused(key: str, value: Any, line: str) -> None:
-    with pytest.raises(Refusal) as refused:
-        check(changed(key, value), DEFAULTS)
-    assert str(refused.value) == line
+def test_invalid_value_is_rejected(key: str, value: Any, line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        validate(with_value(key, value), DEFAULTS)
+    assert str(error.value) == line
 
 
-def test_a_setting_without_a_default_may_be_nested() -> None:
-    check(changed("model.must", 1) | {"model": DEFAULTS["model"] | {"must": 1, "extra": {"a": {"b": 1}}}}, DEFAULTS)
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("optimizer.lr", "~optimizer.lr: keys can't be deleted; the default is optimizer.lr=0.1"),
+        ("seed", "~seed: keys can't be deleted; the default is seed=0"),
+        ("data.resize", "~data.resize: keys can't be deleted; the default is data.resize=null"),
+        ("model", "~model: groups can't be deleted"),
+    ],
+)
+def test_deleted_key_is_rejected(key: str, line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        validate(without(key), DEFAULTS)
+    assert str(error.value) == line
 
 
-def test_a_setting_that_others_refer_to_is_named_first() -> None:
-    broken = changed("model.width", "x") | {"seed": -1}
-    with pytest.raises(Refusal, match=r"^seed=-1"):
-        check(broken, DEFAULTS)
+def test_setting_whose_default_is_null_may_be_nested() -> None:
+    nested = VALID | {"model": DEFAULTS["model"] | {"must": 1, "extra": {"a": {"b": 1}}}}
+    validate(nested, DEFAULTS)
+
+
+def test_setting_that_others_refer_to_is_named_first() -> None:
+    settings = with_value("model.width", "x") | {"seed": -1}
+    with pytest.raises(ConfigError, match=r"^seed=-1"):
+        validate(settings, DEFAULTS)
+
+
+KNOWN_KEYS = [
+    "model._target_",
+    "model.norm",
+    "model.pool",
+    "optimizer.lr",
+    "seed",
+    "hydra.run.dir",
+    "hydra.sweeper._target_",
+    "hydra/launcher",
+    "experiment",
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("model.pol", "model.pol=1: unknown key; keys of model: norm, pool; did you mean model.pool?"),
+        ("model.stem", "model.stem=1: unknown key; keys of model: norm, pool"),
+        ("model.foo.bar", "model.foo.bar=1: unknown key; keys of model: norm, pool"),
+        ("model.lr", "model.lr=1: unknown key; keys of model: norm, pool; did you mean optimizer.lr?"),
+        (
+            "norm",
+            "norm=1: unknown key; top-level keys: experiment, model, optimizer, seed; did you mean model.norm?",
+        ),
+        (
+            "hydra/launcer",
+            "hydra/launcer=1: unknown key; top-level keys: experiment, model, optimizer, seed; "
+            "did you mean hydra/launcher?",
+        ),
+        ("hydra.run.dri", "hydra.run.dri=1: unknown key; keys of hydra.run: dir; did you mean hydra.run.dir?"),
+        ("hydra.rum", "hydra.rum=1: unknown key; keys of hydra: run, sweeper; did you mean hydra.run?"),
+        ("hydra.sweeper.n_trials", "hydra.sweeper.n_trials=1: unknown key; hydra.sweeper has no keys"),
+    ],
+)
+def test_unknown_key_error_lists_the_keys_of_its_group_and_suggests_the_nearest(key: str, line: str) -> None:
+    assert str(unknown_key_error(key, 1, KNOWN_KEYS)) == line
 
 
 @pytest.mark.parametrize("known", [["a.b"], ["lr"]])
-def test_nothing_near_names_nothing(known: list[str]) -> None:
-    assert "nearest" not in str(unknown_key("zzz.qqq", 1, known))
+def test_nothing_is_suggested_if_no_key_is_near(known: list[str]) -> None:
+    assert unknown_key_error("zzz.qqq", 1, known).suggestion is None
 
 
 @pytest.mark.parametrize(
     "key", ["trainer.limit_train_batches", "trainer.limit_val_batches", "trainer.limit_test_batches"]
 )
-def test_limits_are_numbers_or_shares(key: str) -> None:
+def test_limits_are_numbers_of_batches_or_fractions(key: str) -> None:
     accepted = {value: RULES[key].accepts(value) for value in (1, 500, 0.5, 1.0, None, 0, 0.0, 1.5, -1, "all")}
     assert [value for value, accepts in accepted.items() if accepts] == [1, 500, 0.5, None]
     assert RULES[key].accepts(1.0)

@@ -1,4 +1,4 @@
-"""What all data modules have in common, tested on the digits."""
+"""Tests of the base class of all data modules, on the digits."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -9,11 +9,11 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from cnn_experiments.data.datamodule import EvaluationProtocol, ImageDataModule, stratified_permutation
-from tests.conftest import configured
+from tests.conftest import compose_settings
 
 
 def make_digits(*overrides: str) -> ImageDataModule:
-    data: ImageDataModule = instantiate(configured("data=digits", *overrides).data, _convert_="all")
+    data: ImageDataModule = instantiate(compose_settings("data=digits", *overrides)["data"], _convert_="all")
     return data
 
 
@@ -129,7 +129,7 @@ def test_normalized_training_images_have_mean_zero_and_standard_deviation_one() 
     ],
 )
 def test_invalid_values_raise_value_error(override: str, message: str) -> None:
-    with pytest.raises(InstantiationException, match="Error in call") as raised:
+    with pytest.raises(InstantiationException, match="Error in call") as error:
         make_digits(override)
-    assert isinstance(raised.value.__cause__, ValueError)
-    assert str(raised.value.__cause__) == message
+    assert isinstance(error.value.__cause__, ValueError)
+    assert str(error.value.__cause__) == message

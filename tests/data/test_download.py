@@ -1,4 +1,4 @@
-"""Downloads from servers on this machine."""
+"""Tests of downloads, from servers on this machine."""
 
 import functools
 import hashlib
@@ -57,7 +57,7 @@ def mirror(tmp_path: Path) -> Iterator[Server]:
 
 
 def files_below(root: Path) -> list[str]:
-    """All files below `root` but the lock."""
+    """Return the paths of all files below `root` but the lock."""
     paths = [path for path in root.rglob("*") if path.is_file() and path.suffix != ".lock"]
     return sorted(str(path.relative_to(root)) for path in paths)
 
@@ -97,7 +97,7 @@ def test_next_mirror_is_used_if_the_checksum_differs(
 def test_next_mirror_is_used_if_a_download_stalls(
     tmp_path: Path, mirror: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "_READ_SECONDS", 0.2)
+    monkeypatch.setattr(download, "_READ_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def respond_without_content() -> None:
@@ -177,11 +177,11 @@ def test_error_without_a_network_is_quick_and_helpful_and_no_file_remains(
     monkeypatch.setattr("urllib.request.urlopen", hang_in_name_resolution)
     root = tmp_path / "data"
     started = time.monotonic()
-    with pytest.raises(RunFailedError) as raised:
+    with pytest.raises(RunFailedError) as error:
         download_files(root, ["https://one.example/", "https://two.example/", "https://three.example/"])
     assert time.monotonic() - started < 10
     end_of_test.set()
-    message = str(raised.value)
+    message = str(error.value)
     assert "\n" not in message
     assert all(name in message for name in FILES)
     assert str(root / "SomeImages" / "raw") in message

@@ -1,4 +1,4 @@
-"""The archives of Fashion-MNIST: where they are, and what is in them."""
+"""Tests of the archives of Fashion-MNIST: their location and their content."""
 
 import gzip
 import hashlib
@@ -9,16 +9,16 @@ import torch
 from hydra.utils import instantiate
 
 from cnn_experiments.data import fashion_mnist
-from tests.conftest import configured
+from tests.conftest import compose_settings
 
 
-def test_mirrors_are_encrypted() -> None:
+def test_mirrors_use_https() -> None:
     assert len(fashion_mnist.MIRRORS) >= 2
     assert all(url.startswith("https://") and url.endswith("/") for url in fashion_mnist.MIRRORS)
 
 
-def test_real_images(fashion_mnist_root: Path) -> None:
-    data = instantiate(configured(f"data.root={fashion_mnist_root}").data, _convert_="all")
+def test_real_images_have_the_shape_statistics_and_labels_of_the_data_set(fashion_mnist_root: Path) -> None:
+    data = instantiate(compose_settings(f"data.root={fashion_mnist_root}")["data"], _convert_="all")
     data.prepare_data()
     images, labels = data.load(train=True)
     assert images.shape == (60_000, 1, 28, 28)
@@ -44,7 +44,7 @@ def test_archives_are_downloaded_where_they_are_read(tmp_path: Path, monkeypatch
             checksums[file] = hashlib.md5(archive).hexdigest()  # noqa: S324
     monkeypatch.setattr(fashion_mnist, "MD5", checksums)
     monkeypatch.setattr(fashion_mnist, "MIRRORS", [f"{mirror.as_uri()}/"])
-    data = instantiate(configured(f"data.root={tmp_path / 'data'}").data, _convert_="all")
+    data = instantiate(compose_settings(f"data.root={tmp_path / 'data'}")["data"], _convert_="all")
     data.prepare_data()
     images, labels = data.load(train=True)
     assert images.shape == (3, 1, 28, 28)
@@ -55,6 +55,6 @@ def test_archives_are_downloaded_where_they_are_read(tmp_path: Path, monkeypatch
 
 def test_root_directory_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CNN_EXPERIMENTS_DATA", raising=False)
-    assert configured().data.root == "data"
+    assert compose_settings()["data"]["root"] == "data"
     monkeypatch.setenv("CNN_EXPERIMENTS_DATA", "elsewhere")
-    assert configured().data.root == "elsewhere"
+    assert compose_settings()["data"]["root"] == "elsewhere"

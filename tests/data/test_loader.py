@@ -1,4 +1,4 @@
-"""The order of images, their partition into batches and processes, and resuming."""
+"""Tests of the order of images, of their partition into batches and processes, and of resuming an epoch."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from cnn_experiments.data.loader import EpochSampler, InMemoryLoader
 def make_loader(
     num_images: int, batch_size: int, seed: int | None = 0, rank: int = 0, world_size: int = 1
 ) -> InMemoryLoader:
-    """A loader whose images are their own numbers, and whose labels are the negative numbers."""
+    """Return a loader whose images are their own numbers, and whose labels are the negative numbers."""
     numbers = torch.arange(num_images)
     return InMemoryLoader(numbers, -numbers, batch_size, seed=seed, rank=rank, world_size=world_size)
 

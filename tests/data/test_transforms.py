@@ -1,4 +1,4 @@
-"""Augmentation, resizing, conversion and normalization of batches."""
+"""Tests of augmentation, resizing, conversion and normalization of batches."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.transforms import Compose, Normalize, Resize, ToTensor
 
 from cnn_experiments.data import FashionMNIST, transforms
-from tests.conftest import configured
+from tests.conftest import compose_settings
 
 
 @pytest.fixture(scope="module")
@@ -90,13 +90,13 @@ def test_normalization_takes_one_number_for_all_channels_or_one_for_each() -> No
 
 @pytest.mark.parametrize("size", [96, 224])
 def test_resized_batch_equals_pil(size: int, fashion_mnist_root: Path) -> None:
-    config = configured(f"data.root={fashion_mnist_root}", f"data.resize={size}").data
+    config = compose_settings(f"data.root={fashion_mnist_root}", f"data.resize={size}")["data"]
     settings = {key: value for key, value in config.items() if key != "_target_"}
     data = FashionMNIST(**settings)
-    stored, labels = data.load(train=False)
-    stored, labels = stored[:200], labels[:200]
-    inputs, _ = data.on_after_batch_transfer((stored, labels), 0)
+    images, labels = data.load(train=False)
+    images, labels = images[:200], labels[:200]
+    inputs, _ = data.on_after_batch_transfer((images, labels), 0)
     resize_with_pil = Compose([Resize(size), ToTensor()])
-    expected = torch.stack([resize_with_pil(Image.fromarray(image.numpy())) for image in stored[:, 0]])
+    expected = torch.stack([resize_with_pil(Image.fromarray(image.numpy())) for image in images[:, 0]])
     assert inputs.shape == (200, 1, size, size)
     assert (inputs - expected).abs().max() <= 1 / 255 + 1e-6

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from omegaconf import DictConfig
 from torch import nn
 
 from cnn_experiments.training.build import build_model
-from tests.conftest import configured
+from tests.conftest import compose_settings
 
 ARCHITECTURES: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "architectures.json").read_text())
 
@@ -33,7 +32,7 @@ class Facts:
     training_size: int = 32
     """Pixels a side of the smallest image that it can be expected to learn from."""
     training_overrides: str = ""
-    """What makes it cheaper to train, where another network covers the same layers at full width."""
+    """Overrides that make training cheaper, where another network covers the same layers at full width."""
 
 
 class Network(nn.Module):
@@ -44,18 +43,18 @@ class Network(nn.Module):
 
 
 @cache
-def compose_model(overrides: str) -> DictConfig:
-    """Return the configuration with these overrides, composed once per test session."""
-    return configured(*overrides.split())
+def compose_model(overrides: str) -> dict[str, Any]:
+    """Return the settings with these overrides, composed once per test session."""
+    return compose_settings(*overrides.split())
 
 
 def build(overrides: str, channels: int = 1, classes: int = 10, device: str = "cpu") -> Network:
     """Return a new network, with the same weights at every call."""
-    config = compose_model(overrides)
-    config.model.in_channels, config.model.num_classes = channels, classes
+    settings = compose_model(overrides)
+    settings = settings | {"model": settings["model"] | {"in_channels": channels, "num_classes": classes}}
     torch.manual_seed(0)
     with torch.device(device):
-        return cast(Network, build_model(config))
+        return cast(Network, build_model(settings))
 
 
 @cache
@@ -64,8 +63,8 @@ def meta_network(overrides: str) -> Network:
     return build(overrides, device="meta").eval()
 
 
-def ids(facts: Facts) -> str:
-    """Return a network's overrides as the id of a test."""
+def network_id(facts: Facts) -> str:
+    """Return the overrides of a network as the id of a test."""
     return facts.overrides.replace("model=", "").replace("model.", "").replace(" ", "-")
 
 

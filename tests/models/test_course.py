@@ -1,4 +1,4 @@
-"""The networks compute exactly what the course's do, which are written out here layer by layer as in its chapter."""
+"""Tests that the networks equal those of the course, which are written here layer by layer as in its chapter."""
 
 from collections.abc import Callable
 
@@ -202,7 +202,7 @@ def test_dropout_layers_have_the_configured_probability() -> None:
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_v2_block_follows_equations_of_paper(stride: int) -> None:
-    """He et al., 2016, figure 4e and equation 5; a shortcut with a convolution starts after the activation."""
+    """Compare with figure 4e and equation 5 of He et al., 2016; a projection shortcut starts after the activation."""
     stage, index = (2, 0) if stride == 2 else (1, 1)
     block = build("model=resnet18 model.version=v2").features[3 + stage][index]
     norm1, norm2 = block.activation[0], block.residual[1]

@@ -1,24 +1,23 @@
-"""Initial weights have the statistics of their papers."""
+"""Tests that initial weights have the statistics of their papers."""
 
 import math
 from collections.abc import Callable
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torch import nn
 
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.models import scratch
 from cnn_experiments.models.init import kaiming, xavier
-from cnn_experiments.training.build import build_model, check_parts
-from tests.conftest import configured
+from cnn_experiments.training.build import build_model
+from tests.conftest import compose_settings
 
 
 def layers_with_fans(*overrides: str) -> list[tuple[nn.Module, int, int]]:
     """Return the convolutions and linear layers of a network with their fan_in and fan_out."""
     torch.manual_seed(0)
-    network = build_model(configured(*overrides))
+    network = build_model(compose_settings(*overrides))
     layers = []
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -63,7 +62,7 @@ def test_default_is_initialization_of_torch() -> None:
 
 
 def test_batch_norm_is_not_initialized_again() -> None:
-    network = build_model(configured("model=lenet_bn", "init=kaiming"))
+    network = build_model(compose_settings("model=lenet_bn", "init=kaiming"))
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     assert len(norms) == 4
     assert all(norm.weight.eq(1).all() and norm.bias.eq(0).all() for norm in norms)
@@ -94,12 +93,11 @@ class LazyNetwork(nn.Sequential):
 
 @pytest.mark.parametrize("init", ["default", "xavier"])
 def test_lazy_layers_are_rejected(init: str) -> None:
-    config = configured(f"init={init}")
-    OmegaConf.set_struct(config, value=False)
-    config.model = {"_target_": f"{__name__}.LazyNetwork", "in_channels": 1, "num_classes": 10}
+    settings = compose_settings(f"init={init}")
+    settings["model"] = {"_target_": f"{__name__}.LazyNetwork", "in_channels": 1, "num_classes": 10}
     with pytest.raises(ConfigError) as error:
-        check_parts(config)
+        build_model(settings)
     assert str(error.value) == (
         f"model._target_={__name__}.LazyNetwork: must not have lazy layers (1.weight, 1.bias), "
-        "whose weights are not there to be initialised"
+        "whose weights do not exist yet and can't be initialized"
     )

@@ -1,4 +1,4 @@
-"""Every network has the facts of the papers and of the course."""
+"""Tests that every network has the properties stated in the papers and in the course."""
 
 from pathlib import Path
 
@@ -9,26 +9,26 @@ from torch.nn.functional import cross_entropy
 
 from cnn_experiments.analysis.cost import count_multiply_adds, count_parameters
 from cnn_experiments.analysis.probe import ImageSpec, smallest_size
-from cnn_experiments.config.hydra_errors import CONF
+from cnn_experiments.config.sources import CONF
 from cnn_experiments.data import transforms
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.models.scratch import BatchNorm
 from cnn_experiments.training.build import build_data
-from tests.conftest import configured
-from tests.models.networks import ARCHITECTURES, NETWORKS, Facts, Network, build, ids, meta_network
+from tests.conftest import compose_settings
+from tests.models.networks import ARCHITECTURES, NETWORKS, Facts, Network, build, meta_network, network_id
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, BatchNorm)
 
 
-@pytest.fixture(scope="module", params=NETWORKS, ids=ids)
+@pytest.fixture(scope="module", params=NETWORKS, ids=network_id)
 def facts(request: pytest.FixtureRequest) -> Facts:
-    """Every network in turn."""
+    """Return the facts of each network in turn."""
     return request.param
 
 
 @pytest.fixture(scope="module")
 def network(facts: Facts) -> Network:
-    """A network with three channels and eleven classes, built once for all tests, which may train it."""
+    """Return the network with three channels and eleven classes, built once for all tests, which may train it."""
     return build(f"{facts.overrides} {facts.training_overrides}", channels=3, classes=11)
 
 
@@ -56,7 +56,7 @@ def test_first_line_of_config_file_states_number_of_parameters(path: Path) -> No
     assert f"{num_parameters:,}" in path.read_text().partition("\n")[0]
 
 
-@pytest.mark.parametrize("facts", [facts for facts in NETWORKS if facts.reference], ids=ids)
+@pytest.mark.parametrize("facts", [facts for facts in NETWORKS if facts.reference], ids=network_id)
 def test_shapes_equal_reference_architecture(facts: Facts) -> None:
     network = meta_network(facts.overrides)
     expected = ARCHITECTURES[str(facts.reference)]
@@ -66,7 +66,7 @@ def test_shapes_equal_reference_architecture(facts: Facts) -> None:
     assert [shape for shape in expected["stage_output_shapes"] if shape not in shapes] == []
 
 
-@pytest.mark.parametrize("facts", [facts for facts in NETWORKS if facts.stage_shapes], ids=ids)
+@pytest.mark.parametrize("facts", [facts for facts in NETWORKS if facts.stage_shapes], ids=network_id)
 def test_shapes_equal_paper(facts: Facts) -> None:
     for size, expected in facts.stage_shapes.items():
         shapes = iter(output_shapes(meta_network(facts.overrides), torch.zeros(1, 1, size, size, device="meta")))
@@ -88,7 +88,7 @@ def with_head_for(network: Network, size: int) -> nn.Module:
 )
 def test_multiply_adds_equal_published_table(facts: Facts, size: int) -> None:
     network: nn.Module = meta_network(facts.overrides)
-    if size == 96:  # published for heads made for 96 pixels, with fewer parameters than the table's own column says
+    if size == 96:  # published for heads that fit 96 pixels, with fewer parameters than the table's own column states
         network = with_head_for(meta_network(facts.overrides), size)
     printed = facts.mega_multiply_adds[size]
     decimals = len(printed.partition(".")[2])
@@ -162,8 +162,8 @@ def test_ceil_mode_does_not_change_logits_at_sizes_of_course(overrides: str, siz
 
 @pytest.fixture(scope="module")
 def fashion_mnist_batch(fashion_mnist_root: Path) -> tuple[Tensor, Tensor]:
-    """The first 8 training images and their labels."""
-    images, labels = build_data(configured(f"data.root={fashion_mnist_root}")).load(train=True)
+    """Return the first 8 training images and their labels."""
+    images, labels = build_data(compose_settings(f"data.root={fashion_mnist_root}")).load(train=True)
     return images[:8], labels[:8]
 
 

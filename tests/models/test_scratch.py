@@ -1,4 +1,4 @@
-"""The operations from scratch have the values and gradients of their definitions and of torch's."""
+"""Tests that the operations from scratch have the values and gradients of their definitions and of torch's."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +18,7 @@ KERNEL_1X1 = KERNEL[:, :, :1, :1]
 
 Operation = Callable[..., Tensor]
 
-# The operation, its naive version, torch's, and the tensors that they take.
+# Operation, naive version, torch's version, and the tensors that they take.
 OPERATIONS: dict[str, tuple[Operation, Operation, Operation, tuple[Tensor, ...]]] = {
     "corr2d": (
         scratch.corr2d,
@@ -120,7 +120,7 @@ def test_conv2d_equals_torch(bias: bool) -> None:
 
 
 def test_conv2d_learns_edge_detector() -> None:
-    """As in the course: a white image with a dark band, and the edges of the band."""
+    """Learn the example of the course: a white image with a dark band, and the edges of the band."""
     image = torch.ones(6, 8)
     image[:, 2:6] = 0
     edges = scratch.corr2d(image, torch.tensor([[1.0, -1.0]]))
@@ -208,7 +208,7 @@ def test_batch_norm_rejects_one_value_per_channel(norm: nn.Module) -> None:
 
 @pytest.mark.parametrize("buffer_dtype", [torch.float32, torch.bfloat16])
 def test_batch_norm_of_half_precision_computes_statistics_in_float32(buffer_dtype: torch.dtype) -> None:
-    """Half precision loses everything if the mean is far from zero: images with mean 100 and standard deviation 3."""
+    """Use images with mean 100 and standard deviation 3, whose statistics half precision cannot represent."""
     norm, torch_norm, batch = batch_norms((64, 5, 4, 4), torch.float32)
     images = (batch + 98).bfloat16()
     results = [layer.to(buffer_dtype)(images) for layer in (norm, torch_norm)]

@@ -1,4 +1,4 @@
-"""Networks that torchvision has too return the same logits with its weights.
+"""Tests that networks return the same logits as those of torchvision with the same weights.
 
 AlexNet is left out, because torchvision's has other widths. GoogLeNet's differences are removed before the comparison.
 """

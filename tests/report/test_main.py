@@ -1,16 +1,15 @@
-"""The command `python -m cnn_experiments.report`, in its own process."""
+"""Tests of the command `python -m cnn_experiments.report`, in its own process."""
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
+from tests.commands import run
 from tests.stored_runs import MakeRun
 
 
 def run_report(cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "cnn_experiments.report", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return run(cwd, *arguments, module="cnn_experiments.report")
 
 
 def test_comparison_with_published_results_is_printed_and_written(make_run: MakeRun, tmp_path: Path) -> None:
@@ -21,9 +20,9 @@ def test_comparison_with_published_results_is_printed_and_written(make_run: Make
         make_run(f"sgd{seed}", "book/sgd/lenet_bn", seed, accuracy, curves=curve)
         make_run(f"lenet{seed}", "book/sgd/lenet", seed, accuracy, curves=curve)
     (make_run("damaged", "book/sgd/lenet", 7) / "results.json").write_text("{")
-    done = run_report(tmp_path, "--published", "runs", "--markdown", "ledger.md")
-    assert (done.returncode, done.stderr) == (0, "")
-    output = done.stdout
+    completed = run_report(tmp_path, "--published", "runs", "--markdown", "ledger.md")
+    assert (completed.returncode, completed.stderr) == (0, "")
+    output = completed.stdout
     assert "on cpu (AMD EPYC)" in output
     assert re.search(r"│ book/adam/lenet_bn_scratch +│ .855 \(N2\), .859 \(P\), band \[.692, .897\] +│ .760 ", output)
     assert re.search(
@@ -36,31 +35,29 @@ def test_comparison_with_published_results_is_printed_and_written(make_run: Make
     assert re.search(r"damaged: runs/damaged/results.json: JSONDecodeError: Expecting property name", output)
     assert output.splitlines()[-2:] == ["recipes with reported results but without runs: 37", "written: ledger.md"]
 
-    written = (tmp_path / "ledger.md").read_text()
+    page = (tmp_path / "ledger.md").read_text()
     assert (
         "| `python -m cnn_experiments -m experiment=book/sgd/lenet seed=0,1,2` | .806 [.774, .824] of 182, best .828 | .760 [.750, .770] of 3, sd .0100 | outside, below |"
-        in written
+        in page
     )
-    assert "| 2026-11-22; torch 2.15.0, lightning 2.6.6; commit 0123456 |" in written
+    assert "| 2026-11-22; torch 2.15.0, lightning 2.6.6; commit 0123456 |" in page
     assert (
         "| `python -m cnn_experiments experiment=book/sgd/nin` | .845 [.100, .878] of 102, best .885 | not measured |"
-        in written
+        in page
     )
-    pictures = re.findall(r"^!\[.*\]\((.*)\)$", written, re.MULTILINE)
-    assert pictures == ["ledger/bn-lenet.png", "ledger/lenet.png"]
-    assert all((tmp_path / picture).read_bytes().startswith(b"\x89PNG") for picture in pictures)
+    images = re.findall(r"^!\[.*\]\((.*)\)$", page, re.MULTILINE)
+    assert images == ["ledger/bn-lenet.png", "ledger/lenet.png"]
+    assert all((tmp_path / image).read_bytes().startswith(b"\x89PNG") for image in images)
 
 
 def test_bad_input_ends_with_one_line_and_status_2(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("run", "book/sgd/lenet")
     no_runs = run_report(tmp_path, "--published", "outputs")
     assert (no_runs.returncode, no_runs.stdout) == (2, "")
-    assert no_runs.stderr == (
-        "outputs: must be a run's folder or one with runs below it; there is no results.json yet\n"
-    )
-    no_folder = run_report(tmp_path, "--published", "runs", "--markdown", "docs/ledger.md")
-    assert (no_folder.returncode, no_folder.stdout) == (2, "")
-    assert no_folder.stderr == (
+    assert no_runs.stderr == ("outputs: must be a run's directory or contain some; no results.json found\n")
+    no_directory = run_report(tmp_path, "--published", "runs", "--markdown", "docs/ledger.md")
+    assert (no_directory.returncode, no_directory.stdout) == (2, "")
+    assert no_directory.stderr == (
         "--markdown=docs/ledger.md: must be a file name that ends in .md, in an existing directory\n"
     )
     assert not (tmp_path / "docs").exists()
@@ -90,9 +87,9 @@ def test_leaderboard_is_written_to_the_one_directory_or_to_that_of_the_flag(make
         make_run(name, None)
     assert run_report(tmp_path, "runs/a").returncode == 0
     assert sorted(path.name for path in (tmp_path / "runs" / "a").glob("leaderboard.*")) == files
-    several = run_report(tmp_path, "runs/a", "runs/b")
-    assert several.returncode == 0
-    assert several.stdout.splitlines()[-1] == (
+    two_directories = run_report(tmp_path, "runs/a", "runs/b")
+    assert two_directories.returncode == 0
+    assert two_directories.stdout.splitlines()[-1] == (
         "not written: several directories are given; choose one with --to=DIRECTORY"
     )
     assert not list((tmp_path / "runs" / "b").glob("leaderboard.*"))

@@ -1,9 +1,9 @@
-"""Statistics, compared with values that were computed by hand."""
+"""Tests of statistics, compared with values computed by hand."""
 
 import pytest
 
 from cnn_experiments.report.statistics import Sample, paired_difference
-from cnn_experiments.runs.directory import rounded as round_to_float32
+from cnn_experiments.runs.fingerprint import round_to_float32
 
 
 def test_mean_std_and_confidence_interval() -> None:

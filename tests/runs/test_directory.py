@@ -1,124 +1,142 @@
-"""The files that tell how a run stands."""
+"""Tests of locking, resuming and restarting a run directory without losing a user's files."""
 
-import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cnn_experiments.errors import RunFailedError
-from cnn_experiments.runs.directory import RunFolder, Standing, checkpoint_of, hold, is_free, release, rounded
+from cnn_experiments.runs.directory import RunDirectory, is_unused, resolve_checkpoint
+from cnn_experiments.runs.fingerprint import run_id
+from cnn_experiments.runs.results import RunResults
+from cnn_experiments.runs.state import RunState
+from cnn_experiments.runs.status import Action, Status
+
+SETTINGS: dict[str, Any] = {"seed": 0}
+RUN_ID = run_id(SETTINGS)
 
 
-def test_facts_add_up_and_replace_each_other(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    folder.record(status="running", error=None)
-    folder.record(status="completed", metrics={"test/loss": float("inf"), "test/acc": 0.7669000029563904})
-    assert json.loads((tmp_path / "results.json").read_text()) == {
-        "status": "completed",
-        "error": None,
-        "metrics": {"test/loss": None, "test/acc": 0.7669},
-    }
+def begin(directory: RunDirectory, **values: Any) -> None:
+    directory.begin(RunResults.initial({"model": "lenet", "data": "digits"}, [], SETTINGS, previous=directory.results))
+    directory.update(**values)
 
 
-def test_results_stay_whole_where_writing_fails(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    folder.record(status="running")
-    with pytest.raises(TypeError, match="not JSON serializable"):
-        folder.record(status=object())
-    assert json.loads((tmp_path / "results.json").read_text()) == {"status": "running"}
+def test_updates_replace_keys_and_are_written(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    begin(directory, epochs=1)
+    directory.update(status=Status.COMPLETED, metrics={"test/acc": 0.5})
+    stored = RunResults.load(tmp_path)
+    assert (stored.status, stored.epochs, stored.metrics) == (Status.COMPLETED, 1, {"test/acc": 0.5})
 
 
-def test_best_checkpoint_comes_along_with_the_resumed_one(tmp_path: Path) -> None:
-    old, new = tmp_path / "old", tmp_path / "new"
-    for path in (old, new):
-        path.mkdir()
-        with RunFolder(path).claimed("same"):
-            pass
-    resumed = RunFolder(old)
-    resumed.best.write_bytes(b"best")
-    RunFolder(new).adopt_best(checkpoint_of(old))
-    assert RunFolder(new).best.read_bytes() == b"best"
-    resumed.best.write_bytes(b"changed")
-    assert RunFolder(new).best.read_bytes() == b"best"
+def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    directory = RunDirectory(tmp_path)
+    with directory.locked_for(RUN_ID):
+        begin(directory, epochs=1)
+        directory.write_config("seed: 0")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_stands_for_its_last_checkpoint(tmp_path: Path) -> None:
-    assert checkpoint_of(tmp_path) == tmp_path / "checkpoints" / "last.ckpt"
-    assert checkpoint_of(tmp_path / "some.ckpt") == tmp_path / "some.ckpt"
+def test_best_checkpoint_is_copied_with_the_resumed_one(tmp_path: Path) -> None:
+    old, new = RunDirectory(tmp_path / "old"), RunDirectory(tmp_path / "new")
+    for directory in (old, new):
+        directory.path.mkdir()
+        with directory.locked_for(RUN_ID) as action:
+            assert action == Action.START
+    old.best.write_bytes(b"best")
+    new.copy_best_checkpoint(resolve_checkpoint(old.path))
+    assert new.best.read_bytes() == b"best"
+    old.best.write_bytes(b"changed")
+    assert new.best.read_bytes() == b"best"
 
 
-@pytest.mark.parametrize(
-    ("value", "shorter"), [(0.1 + 2**-30, 0.1), (123456.789, 123456.8), (1e-12, 1e-12), (0.0, 0.0)]
-)
-def test_rounded(value: float, shorter: float) -> None:
-    assert rounded(value) == shorter
+def test_run_directory_resolves_to_its_last_checkpoint(tmp_path: Path) -> None:
+    assert resolve_checkpoint(tmp_path) == tmp_path / "checkpoints" / "last.ckpt"
+    assert resolve_checkpoint(tmp_path / "some.ckpt") == tmp_path / "some.ckpt"
 
 
-HOLD = """
+ACQUIRE = """
 import sys
 from pathlib import Path
-from cnn_experiments.runs.directory import hold
-print(hold(Path(sys.argv[1])), flush=True)
+from cnn_experiments.runs.lock import acquire
+print(acquire(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """
 
 
-def test_a_folder_is_held_by_one_process_until_it_ends(tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text('{"status": "running"}')
+def test_run_in_a_directory_locked_by_another_process_is_running_and_cannot_be_started(tmp_path: Path) -> None:
+    begin(RunDirectory(tmp_path))
     other = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", ACQUIRE, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert other.stdout is not None
     assert other.stdout.readline() == "True\n"
-    assert Standing.of(tmp_path).status == "running"
-    assert not hold(tmp_path)
-    with pytest.raises(RunFailedError, match="another process is at work"), RunFolder(tmp_path).claimed("same"):
+    assert RunState.read(tmp_path).status == Status.RUNNING
+    message = re.escape(f"{tmp_path}: locked by another process")
+    with pytest.raises(RunFailedError, match=message), RunDirectory(tmp_path).locked_for(RUN_ID):
         pass
     other.kill()
     other.communicate()
-    assert Standing.of(tmp_path).status == "interrupted"
-    assert hold(tmp_path)
-    release(tmp_path)
+    assert RunState.read(tmp_path).status == Status.INTERRUPTED
+    with RunDirectory(tmp_path).locked_for(RUN_ID) as action:
+        assert action == Action.RESUME
+
+
+def test_directory_of_another_run_is_rejected(tmp_path: Path) -> None:
+    begin(RunDirectory(tmp_path), status=Status.INTERRUPTED)
+    with pytest.raises(RunFailedError, match="belongs to a run with other settings"):
+        RunDirectory(tmp_path).locked_for("another id").__enter__()
+    with RunDirectory(tmp_path).locked_for(RUN_ID) as action:  # the lock was released
+        assert action == Action.RESUME
 
 
 @pytest.mark.parametrize(
-    ("written", "status", "by_signal"),
+    ("end", "action", "epochs"),
     [
-        (None, "new", False),
-        ('{"status": "compl', "damaged", False),
-        ("[]", "damaged", False),
-        ('{"status": "completed"}', "completed", False),
-        ('{"status": "running"}', "interrupted", True),
-        ('{"status": "failed", "error": "SIGKILL"}', "failed", True),
-        ('{"status": "failed", "error": "ValueError: SIGKILL"}', "failed", False),
+        ({"signal": "SIGKILL"}, Action.RESUME, 3),
+        ({"error": "ZeroDivisionError: division by zero"}, Action.RESTART, None),
     ],
 )
-def test_how_a_run_stands(tmp_path: Path, written: str | None, status: str, by_signal: bool) -> None:
-    if written is not None:
-        (tmp_path / "results.json").write_text(written)
-    standing = Standing.of(tmp_path)
-    assert (standing.status, standing.ended_by_signal) == (status, by_signal)
-
-
-@pytest.mark.parametrize(("error", "kept"), [("SIGKILL", True), ("ZeroDivisionError: division by zero", False)])
-def test_what_was_killed_goes_on_and_what_raised_starts_over(tmp_path: Path, error: str, kept: bool) -> None:
-    folder = RunFolder(tmp_path)
-    with folder.claimed("same"):
-        folder.last.write_bytes(b"last")
-        folder.record(status="failed", identity="same", error=error, epochs=3)
+def test_killed_run_is_resumed_and_failed_run_is_restarted(
+    tmp_path: Path, end: dict[str, str], action: Action, epochs: int | None
+) -> None:
+    directory = RunDirectory(tmp_path)
+    with directory.locked_for(RUN_ID):
+        begin(directory, status=Status.FAILED, epochs=3, **end)
+        directory.last.write_bytes(b"last")
     (tmp_path / "run.log").write_text("why")
     (tmp_path / "events.out.tfevents.1").touch()
-    again = RunFolder(tmp_path)
-    with again.claimed("same"):
-        assert (again.begun is not None, again.facts.get("epochs")) == ((True, 3) if kept else (False, None))
-    assert (tmp_path / "events.out.tfevents.1").exists() == kept
+    next_directory = RunDirectory(tmp_path)
+    with next_directory.locked_for(RUN_ID) as next_action:
+        assert next_action == action
+        assert next_directory.find_resume_checkpoint() == (next_directory.last if action == Action.RESUME else None)
+        assert (next_directory.results.epochs if next_directory.results else None) == epochs
+    assert (tmp_path / "events.out.tfevents.1").exists() == (action == Action.RESUME)
     assert (tmp_path / "run.log").read_text() == "why"
 
 
-def test_a_folder_of_something_else_is_not_free(tmp_path: Path) -> None:
+def test_files_of_the_user_are_kept_when_a_failed_run_is_restarted(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    with directory.locked_for(RUN_ID):
+        begin(directory, status=Status.FAILED, error="ZeroDivisionError")
+        directory.last.write_bytes(b"last")
+    notes = [tmp_path / "notes.md", tmp_path / "plots" / "a.png", tmp_path / "checkpoints" / "mine.pt"]
+    for file in notes:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("mine")
+    with RunDirectory(tmp_path).locked_for(RUN_ID) as action:
+        assert action == Action.RESTART
+    assert [file.read_text() for file in notes] == ["mine"] * 3
+    assert not directory.last.exists()
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_directory_with_files_of_the_user_is_not_unused(tmp_path: Path) -> None:
     (tmp_path / "run.log").touch()
-    assert is_free(tmp_path)
+    assert is_unused(tmp_path)
     (tmp_path / "thesis.tex").touch()
-    assert not is_free(tmp_path)
+    assert not is_unused(tmp_path)

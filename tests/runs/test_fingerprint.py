@@ -1,8 +1,10 @@
-"""Which runs are the same."""
+"""Tests of hashes of settings."""
 
 from typing import Any
 
-from cnn_experiments.runs.fingerprint import configuration, identity, stored_identity
+import pytest
+
+from cnn_experiments.runs.fingerprint import config_hash, flatten, run_id, upgrade_settings
 
 SETTINGS: dict[str, Any] = {
     "seed": 0,
@@ -12,23 +14,23 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def test_identity_depends_on_what_changes_the_result() -> None:
+def test_run_id_depends_on_settings_that_change_the_result() -> None:
     same = {
         "trainer": {"precision": "32-true", "accelerator": "cpu"},
         "data": {"batch_size": 256, "root": "/elsewhere"},
         "ckpt_path": "outputs/run",
         "seed": 0.0,
     }
-    assert identity(SETTINGS) == identity(same)
+    assert run_id(SETTINGS) == run_id(same)
     others = [
         {"seed": 1},
         {"data": {"root": "data", "batch_size": 64}},
         {"trainer": SETTINGS["trainer"] | {"precision": "bf16-mixed"}},
     ]
-    assert len({identity(SETTINGS | other) for other in others} | {identity(SETTINGS)}) == 4
+    assert len({run_id(SETTINGS | other) for other in others} | {run_id(SETTINGS)}) == 4
 
 
-def test_runs_that_may_be_averaged_have_the_same_configuration() -> None:
+def test_config_hash_is_equal_for_runs_that_may_be_averaged() -> None:
     settings = SETTINGS | {"data": {"batch_size": 256, "seed": 0}, "compile": False, "memory_format": "contiguous"}
     same = settings | {
         "seed": 7,
@@ -36,47 +38,55 @@ def test_runs_that_may_be_averaged_have_the_same_configuration() -> None:
         "compile": True,
         "memory_format": "channels_last",
     }
-    assert configuration(settings) == configuration(same)
-    assert identity(settings) != identity(same)
+    assert config_hash(settings) == config_hash(same)
+    assert run_id(settings) != run_id(same)
     other = settings | {"data": {"batch_size": 64, "seed": 0}}
-    assert configuration(settings) != configuration(other)
+    assert config_hash(settings) != config_hash(other)
 
 
-def test_one_batch_is_not_all_of_them() -> None:
-    def limited(value: float) -> dict[str, Any]:
+def test_limit_of_one_batch_is_not_a_limit_of_all_batches() -> None:
+    def with_limit(value: float) -> dict[str, Any]:
         return SETTINGS | {"trainer": {"limit_train_batches": value, "max_epochs": value}}
 
-    assert identity(limited(1)) != identity(limited(1.0))
-    assert identity(limited(20)) == identity(limited(20.0))
+    assert run_id(with_limit(1)) != run_id(with_limit(1.0))
+    assert run_id(with_limit(20)) == run_id(with_limit(20.0))
 
 
-def test_identity_survives_a_move_of_the_code() -> None:
-    before = SETTINGS | {
-        "init": {"_target_": "cnn_experiments.models.init.default"},
-        "task": {"_target_": "cnn_experiments.tasks.train.train", "folder": True},
-    }
+def test_run_id_is_unchanged_when_code_of_the_package_moves() -> None:
+    old_target = "cnn_experiments.a_module_of_old.default"
+    before = SETTINGS | {"init": {"_target_": old_target}}
     after = SETTINGS | {"init": {"_target_": "cnn_experiments.models.init.default"}, "task": "train"}
-    assert identity(before) == identity(after)
-    own = SETTINGS | {"init": {"_target_": "mine.init.default"}}
-    assert identity(own) != identity(after)
+    assert run_id(before) == run_id(after)
+    user_settings = SETTINGS | {"init": {"_target_": "mine.init.default"}}
+    assert run_id(user_settings) != run_id(after)
 
 
-def test_number_of_devices_is_part_of_the_identity() -> None:
-    def on(devices: Any) -> str:
-        return identity(SETTINGS | {"trainer": {"devices": devices}})
+def test_number_of_devices_changes_the_run_id() -> None:
+    def with_devices(devices: Any) -> str:
+        return run_id(SETTINGS | {"trainer": {"devices": devices}})
 
-    assert on(1) != on(8)
-    assert on([0, 2]) == on(2)
+    assert with_devices(1) != with_devices(8)
+    assert with_devices([0, 2]) == with_devices(2)
 
 
-def test_run_of_version_0_1_keeps_its_identity() -> None:
-    flat = {"seed": 0, "init._target_": "cnn_experiments.models.init.default", "trainer.devices": "auto"}
-    now = {"seed": 0, "init": {"_target_": "cnn_experiments.models.init.default"}, "trainer": {"devices": 1}}
-    results = {
-        "identity": "0123456789abcdef",
-        "settings": flat | {"task._target_": "cnn_experiments.tasks.train.train"},
+@pytest.mark.parametrize(("processes", "devices"), [(None, 1), (1, 1), (2, 2)])
+def test_settings_of_version_0_1_are_upgraded(processes: int | None, devices: int) -> None:
+    stored = {
+        "seed": 0,
+        "init._target_": "cnn_experiments." + "initialization.default",
+        "trainer.devices": "auto",
+        "task._target_": "cnn_experiments.tasks.train.train",
+        "task.folder": True,
+        "on_impossible": "refuse",
     }
-    assert stored_identity(results) == identity(now)
-    assert stored_identity(results | {"processes": 2}) == identity(now | {"trainer": {"devices": 2}})
-    assert stored_identity({"identity": "0123456789abcdef"}) == "0123456789abcdef"
-    assert stored_identity({}) is None
+    current = {
+        "seed": 0,
+        "init": {"_target_": "cnn_experiments.models.init.default"},
+        "trainer": {"devices": devices},
+        "task": "train",
+    }
+    assert run_id(upgrade_settings(stored, processes)) == run_id(current)
+
+
+def test_flatten_gives_dotted_keys() -> None:
+    assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {"a.b": 1, "a.c.d": [2], "e": None}

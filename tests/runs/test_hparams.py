@@ -1,4 +1,4 @@
-"""HParams as TensorBoard's own plugin answers them."""
+"""Tests of the HParams tab, as TensorBoard's own plugin reads it."""
 
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,22 @@ from tensorboard.context import RequestContext
 from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.backend_context import Context
-from tensorboard.plugins.hparams.get_experiment import Handler as Experiment
-from tensorboard.plugins.hparams.list_session_groups import Handler as Rows
+from tensorboard.plugins.hparams.get_experiment import Handler as ExperimentHandler
+from tensorboard.plugins.hparams.list_session_groups import Handler as SessionGroupsHandler
 from torch.utils.tensorboard import SummaryWriter
 
 from cnn_experiments.runs import hparams
+from cnn_experiments.runs.status import Status
 
 
-def shown(logdir: Path) -> tuple[dict[str, str], dict[str, tuple[dict[str, Any], str, dict[str, float]]]]:
-    """The columns with their types, and each row with its settings, status and metrics."""
+def read_hparams(logdir: Path) -> tuple[dict[str, str], dict[str, tuple[dict[str, Any], str, dict[str, float]]]]:
+    """Return the columns with their types, and each row with its settings, status and metrics."""
     multiplexer = EventMultiplexer()
     multiplexer.AddRunsFromDirectory(str(logdir))
     multiplexer.Reload()
     provider = MultiplexerDataProvider(multiplexer, str(logdir))
     context = Context(base_plugin.TBContext(data_provider=provider, logdir=str(logdir)))
-    told = Experiment(RequestContext(), context, "", api_pb2.GetExperimentRequest()).run()
+    experiment = ExperimentHandler(RequestContext(), context, "", api_pb2.GetExperimentRequest()).run()
     request = api_pb2.ListSessionGroupsRequest(
         slice_size=100,
         allowed_statuses=[
@@ -34,9 +35,9 @@ def shown(logdir: Path) -> tuple[dict[str, str], dict[str, tuple[dict[str, Any],
             api_pb2.STATUS_RUNNING,
         ],
     )
-    rows = Rows(RequestContext(), context, "", request).run().session_groups
+    rows = SessionGroupsHandler(RequestContext(), context, "", request).run().session_groups
     return (
-        {info.name: api_pb2.DataType.Name(info.type).removeprefix("DATA_TYPE_") for info in told.hparam_infos},
+        {info.name: api_pb2.DataType.Name(info.type).removeprefix("DATA_TYPE_") for info in experiment.hparam_infos},
         {
             row.name: (
                 {
@@ -51,24 +52,24 @@ def shown(logdir: Path) -> tuple[dict[str, str], dict[str, tuple[dict[str, Any],
     )
 
 
-def run(folder: Path, settings: dict[str, Any], status: str | None, best: float | None = None) -> None:
-    folder.mkdir(exist_ok=True)
-    hparams.begin(folder, settings)
+def write_run(directory: Path, settings: dict[str, Any], status: str | None, best: float | None = None) -> None:
+    directory.mkdir(exist_ok=True)
+    hparams.write_session_start(directory, settings)
     if best is not None:
-        with SummaryWriter(str(folder)) as writer:
-            writer.add_scalar(hparams.BEST, best / 2, 1)
-            writer.add_scalar(hparams.BEST, best, 2)
+        with SummaryWriter(str(directory)) as writer:
+            writer.add_scalar(hparams.BEST_VAL_ACC, best / 2, 1)
+            writer.add_scalar(hparams.BEST_VAL_ACC, best, 2)
     if status:
-        hparams.end(folder, status)
+        hparams.write_session_end(directory, Status(status))
 
 
-def test_every_run_has_one_row_whatever_became_of_it(tmp_path: Path) -> None:
-    run(tmp_path / "a", {"model": "lenet", "lr": 0.1, "seed": 0}, "completed", best=0.875)
-    run(tmp_path / "b", {"model": "lenet", "lr": 0.2, "seed": 1}, "failed")
-    run(tmp_path / "c", {"model": "nin", "lr": 0.2, "seed": 2}, "interrupted")
-    run(tmp_path / "d", {"model": "nin", "lr": 0.2, "seed": 3}, None)
-    hparams.columns(tmp_path, {"model": ["lenet", "nin"], "lr": [0.1, 0.2]})
-    columns, rows = shown(tmp_path)
+def test_every_run_has_one_row_with_its_status(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", {"model": "lenet", "lr": 0.1, "seed": 0}, "completed", best=0.875)
+    write_run(tmp_path / "b", {"model": "lenet", "lr": 0.2, "seed": 1}, "failed")
+    write_run(tmp_path / "c", {"model": "nin", "lr": 0.2, "seed": 2}, "interrupted")
+    write_run(tmp_path / "d", {"model": "nin", "lr": 0.2, "seed": 3}, None)
+    hparams.write_experiment(tmp_path, {"model": ["lenet", "nin"], "lr": [0.1, 0.2]})
+    columns, rows = read_hparams(tmp_path)
     assert columns == {"model": "STRING", "lr": "FLOAT64"}
     assert {name: status for name, (_, status, _) in rows.items()} == {
         "a": "SUCCESS",
@@ -80,10 +81,10 @@ def test_every_run_has_one_row_whatever_became_of_it(tmp_path: Path) -> None:
     assert rows["b"][2] == {}
 
 
-def test_a_run_that_goes_on_ends_as_it_ended_last(tmp_path: Path) -> None:
-    run(tmp_path / "a", {"model": "lenet"}, "interrupted")
-    run(tmp_path / "a", {"model": "lenet"}, "completed")
-    _, rows = shown(tmp_path)
+def test_resumed_run_has_its_last_status(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", {"model": "lenet"}, "interrupted")
+    write_run(tmp_path / "a", {"model": "lenet"}, "completed")
+    _, rows = read_hparams(tmp_path)
     assert [status for _, status, _ in rows.values()] == ["SUCCESS"]
 
 
@@ -97,16 +98,16 @@ def test_a_run_that_goes_on_ends_as_it_ended_last(tmp_path: Path) -> None:
         ([True, 0.5], "STRING"),
     ],
 )
-def test_a_column_takes_all_its_values(tmp_path: Path, values: list[Any], kind: str) -> None:
+def test_column_has_a_type_that_fits_all_values(tmp_path: Path, values: list[Any], kind: str) -> None:
     for number, value in enumerate(values):
-        run(tmp_path / str(number), {"x": value}, "completed")
-    hparams.columns(tmp_path, {"x": values})
-    columns, rows = shown(tmp_path)
+        write_run(tmp_path / str(number), {"x": value}, "completed")
+    hparams.write_experiment(tmp_path, {"x": values})
+    columns, rows = read_hparams(tmp_path)
     assert columns == {"x": kind}
     assert len(rows) == len(values)
 
 
-def test_what_is_null_or_a_list_can_be_read(tmp_path: Path) -> None:
-    run(tmp_path / "a", {"x": None, "depths": [2, 2], "model._target_": "a.B", "flip": True}, "completed")
-    _, rows = shown(tmp_path)
+def test_null_and_lists_are_readable(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", {"x": None, "depths": [2, 2], "model._target_": "a.B", "flip": True}, "completed")
+    _, rows = read_hparams(tmp_path)
     assert rows["a"][0] == {"x": "null", "depths": "[2, 2]", "flip": True}

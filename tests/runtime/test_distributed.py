@@ -1,4 +1,4 @@
-"""Ranks, and what a run on several devices leaves behind in its process."""
+"""Tests of ranks, and of restoring the process after a run on several devices."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is recorded about a run's environment."""
+"""Tests of recording a run's environment."""
 
 import importlib.metadata
 import subprocess

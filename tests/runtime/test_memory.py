@@ -1,4 +1,4 @@
-"""Peak memory and the tuning of glibc's allocator."""
+"""Tests of peak memory and of tuning glibc's allocator."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGUSR2: raised, deferred, and forced after the grace period."""
+"""Tests of handling Ctrl-C, SIGTERM and SIGUSR2: raising, deferring, and exiting after the grace period."""
 
 import os
 import signal
@@ -83,7 +83,7 @@ def test_deferred_signal_is_raised_after_the_block() -> None:
 
 def test_signal_is_not_lost_at_any_line_that_ends_the_deferral() -> None:
     def run(line_of_signal: int) -> bool:
-        """Defer signals, send one before the given line of the module's code that ends this; return if it was sent."""
+        """Send a signal before the given line of the code that ends the deferral, and return whether it was sent."""
         lines_left = line_of_signal
 
         def send_signal(frame: FrameType, event: str, _: object) -> Any:
@@ -105,10 +105,10 @@ def test_signal_is_not_lost_at_any_line_that_ends_the_deferral() -> None:
     with interruptible():
         for line in count(1):
             try:
-                sent = run(line)
+                was_sent = run(line)
             except Interrupted:
                 continue
-            assert not sent
+            assert not was_sent
             break
         assert line > 4
 
@@ -133,21 +133,21 @@ with interruptible(grace_period=0.3):
     defer_signals()
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(1)
-    print("the step is done", flush=True)
+    print("the step is completed", flush=True)
     try:
         raise_interrupted(stop_deferring())
     finally:
         time.sleep(60)
 """
     completed = run_program(program)
-    assert (completed.returncode, completed.stdout) == (143, "the step is done\n")
+    assert (completed.returncode, completed.stdout) == (143, "the step is completed\n")
 
 
 def test_grace_period_can_start_when_a_signal_arrives() -> None:
     program = """
 import os, signal, time
 from cnn_experiments.runtime.signals import defer_signals, interruptible
-with interruptible(grace_period=0.3):
+with interruptible(grace_period=1):
     defer_signals(start_grace_period_on_signal=True)
     os.kill(os.getpid(), signal.SIGTERM)
     print("deferred", flush=True)

@@ -1,4 +1,4 @@
-"""Searches as a user types them."""
+"""Tests of searches from the command line."""
 
 import json
 import re
@@ -12,147 +12,143 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from tests.conftest import epochs_of, results_of
-from tests.sweep.test_sweep import SMOKE, start, until
+from tests.conftest import read_epochs, read_results
+from tests.sweep.test_sweep import SMOKE, start, wait_until
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 SEARCH = ("-m", "hydra/sweeper=optuna", *SMOKE, "optimizer.lr=tag(log,interval(1e-4,0.1))", "sweep=mine")
 
 
-def trials_in(folder: Path) -> list[FrozenTrial]:
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}")
+def load_trials(directory: Path) -> list[FrozenTrial]:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{directory / 'study.db'}")
     return optuna.load_study(study_name="search", storage=storage).trials
 
 
-def test_a_search_goes_on_to_its_total_and_ends_in_a_command(command: Command, tmp_path: Path) -> None:
-    folder = tmp_path / "outputs" / "mine"
+def test_search_continues_to_its_number_of_trials_and_prints_the_best_command(command: Command, tmp_path: Path) -> None:
+    directory = tmp_path / "outputs" / "mine"
     first = command(*SEARCH, "hydra.sweeper.n_trials=2")
     assert (first.returncode, first.stderr) == (0, "")
     assert "2 of 2 trials: 2 completed" in first.stdout
-    more = command(*SEARCH, "hydra.sweeper.n_trials=3")
-    assert more.returncode == 0
-    assert "3 of 3 trials: 3 completed" in more.stdout
-    trials = trials_in(folder)
+    second = command(*SEARCH, "hydra.sweeper.n_trials=3")
+    assert second.returncode == 0
+    assert "3 of 3 trials: 3 completed" in second.stdout
+    trials = load_trials(directory)
     assert [trial.number for trial in trials] == [0, 1, 2]
-    runs = {results_of(path.parent)["settings"]["optimizer.lr"]: path.parent for path in folder.glob("*/results.json")}
+    runs = {
+        read_results(path.parent)["settings"]["optimizer.lr"]: path.parent for path in directory.glob("*/results.json")
+    }
     for trial in trials:
         run = runs.pop(float(f"{trial.params['optimizer.lr']:.4g}"))
-        assert trial.value == results_of(run)["metrics"]["val/acc"]
-        assert [*trial.intermediate_values.values()] == [float(row["val/acc"]) for row in epochs_of(run)]
+        assert trial.value == read_results(run)["metrics"]["val/acc"]
+        assert [*trial.intermediate_values.values()] == [float(row["val/acc"]) for row in read_epochs(run)]
     assert runs == {}
-    assert {"leaderboard.html", "leaderboard.md", "leaderboard.csv"} <= {path.name for path in folder.iterdir()}
+    assert {"leaderboard.html", "leaderboard.md", "leaderboard.csv"} <= {path.name for path in directory.iterdir()}
 
-    again = command(*SEARCH, "hydra.sweeper.n_trials=3")
-    assert again.returncode == 0
-    assert "lenet on digits" not in again.stdout
+    third = command(*SEARCH, "hydra.sweeper.n_trials=3")
+    assert third.returncode == 0
+    assert "lenet on digits" not in third.stdout
     best = max(trials, key=lambda trial: trial.value or 0.0)
-    assert f"best: trial {best.number}, val/acc {best.value:.4f}" in again.stdout
-    (line,) = re.findall(r"^python -m cnn_experiments (?!-m)(.*)$", again.stdout, re.MULTILINE)
+    assert f"best: trial {best.number}, val/acc {best.value:.4f}" in third.stdout
+    (line,) = re.findall(r"^python -m cnn_experiments (?!-m)(.*)$", third.stdout, re.MULTILINE)
     assert f"optimizer.lr={best.params['optimizer.lr']:.4g}" in shlex.split(line)
     repeated = command(*shlex.split(line), "hydra.run.dir=repeated")
     assert repeated.returncode == 0
-    (found,) = (run for run in folder.glob("*/") if f"lr{best.params['optimizer.lr']:.4g}-" in run.name)
-    assert results_of(tmp_path / "repeated")["metrics"] == results_of(found)["metrics"]
+    (best_run,) = (run for run in directory.glob("*/") if f"lr{best.params['optimizer.lr']:.4g}-" in run.name)
+    assert read_results(tmp_path / "repeated")["metrics"] == read_results(best_run)["metrics"]
 
-    for other, said in {
-        "label_smoothing=0.1": "label_smoothing=0.1: must be left out as in the search in outputs/mine; sweep=NAME begins another\n",
-        "optimizer=adam,sgd": "optimizer=adam,sgd: must be left out as in the search in outputs/mine; sweep=NAME begins another\n",
-    }.items():
-        refused = command(*SEARCH, other)
-        assert (refused.returncode, refused.stderr) == (2, said)
-    assert len(trials_in(folder)) == 3
+    for override in ("label_smoothing=0.1", "optimizer=adam,sgd"):
+        rejected = command(*SEARCH, override)
+        message = f"{override}: must be left out, as in the search in outputs/mine; sweep=NAME starts a new one\n"
+        assert (rejected.returncode, rejected.stderr) == (2, message)
+    assert len(load_trials(directory)) == 3
 
 
-def test_a_search_stops_at_a_signal_and_goes_on_with_the_trial(tmp_path: Path, command: Command) -> None:
+def test_interrupted_search_continues_with_its_trial(tmp_path: Path, command: Command) -> None:
     arguments = (*SEARCH, "hydra.sweeper.n_trials=2", "trainer.max_epochs=400", "trainer.limit_train_batches=5")
-    folder = tmp_path / "outputs" / "mine"
+    directory = tmp_path / "outputs" / "mine"
     process = start(tmp_path, *arguments)
-    until(lambda: any(results_of(path.parent)["epochs"] for path in folder.glob("*/results.json")))
+    wait_until(lambda: any(read_results(path.parent)["epochs"] for path in directory.glob("*/results.json")))
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "1 of 2 trials: 1 interrupted\nto do the rest: the same command again" in said
-    assert "outputs/mine: 0 trials, 2 wanted" in said
-    assert [trial.state for trial in trials_in(folder)] == [TrialState.RUNNING]
-    (run,) = folder.glob("*/results.json")
+    assert "1 of 2 trials: 1 interrupted\nto continue, run the same command again" in output
+    assert "outputs/mine: 0 trials, 2 wanted" in output
+    assert [trial.state for trial in load_trials(directory)] == [TrialState.RUNNING]
+    (run,) = directory.glob("*/results.json")
     assert json.loads(run.read_text())["status"] == "interrupted"
-    two = [start(tmp_path, *arguments) for _ in range(2)]
-    until(lambda: any(process.poll() is not None for process in two))
-    assert sorted(process.poll() or 0 for process in two) == [0, 2]  # one at a time
-    for process in two:
+    processes = [start(tmp_path, *arguments) for _ in range(2)]
+    wait_until(lambda: any(process.poll() is not None for process in processes))
+    assert sorted(process.poll() or 0 for process in processes) == [0, 2]  # one at a time
+    for process in processes:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-    assert [trial.number for trial in trials_in(folder)] == [0]
-    assert (
-        results_of(run.parent)["epochs"] == len(epochs_of(run.parent)) == len(trials_in(folder)[0].intermediate_values)
-    )
+        process.communicate(timeout=120)
+    (trial,) = load_trials(directory)
+    assert trial.number == 0
+    assert read_results(run.parent)["epochs"] == len(read_epochs(run.parent)) == len(trial.intermediate_values)
 
 
-def test_pruned_trials_are_stopped_in_their_runs(command: Command, tmp_path: Path) -> None:
-    searched = ("model=lenet_bn", "optimizer.lr=interval(1e-7,2e-3)", "sweep=mine", "hydra.sweeper.n_trials=8")
-    length = ("trainer.max_epochs=40", "trainer.limit_train_batches=4", "data.batch_size=32")
+def test_runs_of_pruned_trials_are_stopped(command: Command, tmp_path: Path) -> None:
+    search_space = ("model=lenet_bn", "optimizer.lr=interval(1e-7,2e-3)", "sweep=mine", "hydra.sweeper.n_trials=8")
+    training_length = ("trainer.max_epochs=40", "trainer.limit_train_batches=4", "data.batch_size=32")
     jobs = ("hydra.launcher.jobs=2",)
-    done = command("-m", "hydra/sweeper=optuna", *SMOKE, *searched, *length, *jobs, OMP_NUM_THREADS="1")
-    assert (done.returncode, done.stderr) == (0, "")
-    folder = tmp_path / "outputs" / "mine"
-    trials = trials_in(folder)
+    result = command("-m", "hydra/sweeper=optuna", *SMOKE, *search_space, *training_length, *jobs, OMP_NUM_THREADS="1")
+    assert (result.returncode, result.stderr) == (0, "")
+    directory = tmp_path / "outputs" / "mine"
+    trials = load_trials(directory)
     assert len(trials) == 8
-    stopped = [trial for trial in trials if trial.state == TrialState.PRUNED]
-    assert stopped
-    for trial in stopped:
-        (run,) = folder.glob(f"lenet_bn-lr{trial.params['optimizer.lr']:.4g}-*/")
-        results, epoch = results_of(run), max(trial.intermediate_values)
-        assert (results["status"], results["error"]) == ("interrupted", f"pruned after epoch {epoch}")
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    assert pruned
+    for trial in pruned:
+        (run,) = directory.glob(f"lenet_bn-lr{trial.params['optimizer.lr']:.4g}-*/")
+        results, epoch = read_results(run), max(trial.intermediate_values)
+        assert (results["status"], results["pruned_after_epoch"], results["error"]) == ("interrupted", epoch, None)
         assert epoch <= results["epochs"] < 40
-        assert f"trial {trial.number}: pruned after epoch {epoch}" in done.stdout
+        assert f"trial {trial.number}: pruned after epoch {epoch}" in result.stdout
 
 
-def test_trials_that_diverge_are_failed_and_without_any_other_so_is_the_search(
-    command: Command, tmp_path: Path
-) -> None:
+def test_search_fails_if_no_trial_is_completed(command: Command, tmp_path: Path) -> None:
     arguments = ("-m", "hydra/sweeper=optuna", *SMOKE, "optimizer=sgd", "optimizer.lr=1e37,1e38", "sweep=mine")
-    done = command(*arguments, "hydra.sweeper.n_trials=2", "trainer.max_epochs=5")
-    assert done.returncode == 1
-    assert "2 of 2 trials: 2 failed\nno trial is complete" in done.stdout
-    assert "not finite" in done.stdout
-    assert {trial.state for trial in trials_in(tmp_path / "outputs" / "mine")} == {TrialState.FAIL}
+    result = command(*arguments, "hydra.sweeper.n_trials=2", "trainer.max_epochs=5")
+    assert result.returncode == 1
+    assert "2 of 2 trials: 2 failed\nno trial is completed" in result.stdout
+    assert "NaN or infinite" in result.stdout
+    assert {trial.state for trial in load_trials(tmp_path / "outputs" / "mine")} == {TrialState.FAIL}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "hydra/sweeper=optuna: needs a setting to search, such as 'optimizer.lr=tag(log,interval(1e-4,1))'"),
         (("seed=0,1",), "seed=0,1: must be one value in a search; more seeds are for the best settings"),
-        (("optimizer.lr=1,2", "data.val_size=0"), "data.val_size=0: must be 1 or more in a search, which goes by val/acc"),
+        (("optimizer.lr=1,2", "data.val_size=0"), "data.val_size=0: must be >= 1 in a search, which maximizes val/acc"),
         (("optimizer.lr=1,2", "task=inspect"), "task=inspect: must be train in a search"),
-        (("optimizer.lr=1,2", "retry_failed=true"), "retry_failed=true: must be false in a search, which counts the trials that failed"),
+        (("optimizer.lr=1,2", "retry_failed=true"), "retry_failed=true: must be false in a search, which counts failed trials"),
         (("optimizer.lr=1,2", "hydra/launcher=joblib"), "hydra/launcher=joblib: must be local for a search"),
-        (("optimizer.lr=1,2", "hydra.sweeper.pruner=medan"), "hydra.sweeper.pruner=medan: must be one of median, hyperband, none; the nearest is median"),
-        (("optimizer.lr=interval(0.0,1.0)",), "optimizer.lr=0: must be a number above 0 (in data=digits trainer.accelerator=cpu trainer=smoke optimizer.lr=0)"),
-        (("data.batch_size=interval(16,64)",), "data.batch_size=45.66: must be a whole number of 1 or more (in data=digits trainer.accelerator=cpu trainer=smoke data.batch_size=45.66); of whole numbers it is int(interval(...))"),
-        (("seed=range(5,2)",), "seed=range(5,2): must have a number in it"),
-        (("optimizer.lr=1,2", "hydra.launcher=joblib"), "hydra.launcher=joblib: an option is chosen with a slash, hydra/launcher=joblib"),
-        (("model=lenet,alexnet",), "data.resize=28: this network takes images of 67 pixels or more, these have 28; the nearest is data.resize=67 (in data=digits trainer.accelerator=cpu trainer=smoke model=alexnet); on_impossible=drop counts such trials as failed"),
-        (("optimzer.lr=1,2",), "optimzer.lr"),
+        (("optimizer.lr=1,2", "hydra.sweeper.pruner=medan"), "hydra.sweeper.pruner=medan: must be one of median, hyperband, none; did you mean median?"),
+        (("optimizer.lr=interval(0.0,1.0)",), "optimizer.lr=0: must be a number > 0 (in data=digits trainer.accelerator=cpu trainer=smoke optimizer.lr=0)"),
+        (("data.batch_size=interval(16,64)",), "data.batch_size=45.66: must be an integer >= 1 (in data=digits trainer.accelerator=cpu trainer=smoke data.batch_size=45.66); for integers, write int(interval(...))"),
+        (("seed=range(5,2)",), "seed=range(5,2): must contain a number"),
+        (("optimizer.lr=1,2", "hydra.launcher=joblib"), "hydra.launcher=joblib: options are chosen with a slash; did you mean hydra/launcher=joblib?"),
+        (("model=lenet,alexnet",), "data.resize=28: this network needs images of at least 67 pixels, these have 28; did you mean data.resize=67? (in data=digits trainer.accelerator=cpu trainer=smoke model=alexnet); on_invalid=skip counts such trials as failed"),
+        (("optimzer.lr=1,2",), "optimzer.lr=1: unknown key; "),
     ],
     ids=str,
 )  # fmt: skip
-def test_bad_searches_are_refused_in_one_line(
-    command: Command, tmp_path: Path, arguments: tuple[str, ...], said: str
+def test_invalid_search_is_rejected_in_one_line(
+    command: Command, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    refused = command("-m", "hydra/sweeper=optuna", *SMOKE, *arguments)
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith(said)
-    assert refused.stderr.count("\n") == 1
+    rejected = command("-m", "hydra/sweeper=optuna", *SMOKE, *arguments)
+    assert (rejected.returncode, rejected.stdout) == (2, "")
+    assert rejected.stderr.startswith(message)
+    assert rejected.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "training", "densenet"])
-def test_ready_made_searches_can_be_begun(command: Command, tmp_path: Path, name: str) -> None:
-    tried = command("-m", f"hydra/sweeper=optuna/{name}", "data=digits", "dry_run=true")
-    trials = 40 if name == "training" else 20
-    assert (tried.returncode, tried.stderr) == (0, "")
-    assert tried.stdout == f"outputs/search-{name}-data: no trial yet, {trials} to do\n"
+@pytest.mark.parametrize(("name", "num_trials"), [("learning_rate", 20), ("training", 40), ("densenet", 20)])
+def test_predefined_search_can_be_started(command: Command, tmp_path: Path, name: str, num_trials: int) -> None:
+    result = command("-m", f"hydra/sweeper=optuna/{name}", "data=digits", "dry_run=true")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"outputs/search-{name}-data: no trials yet, {num_trials} to do\n"
     assert list(tmp_path.iterdir()) == []

@@ -1,20 +1,20 @@
-"""What several values mean to a search."""
+"""Tests of converting sweep overrides to the parameters of a search."""
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from cnn_experiments.errors import Refusal
-from cnn_experiments.search.space import Parameter, parameter
+from cnn_experiments.errors import ConfigError
+from cnn_experiments.search.space import Parameter, to_parameter
 
 
-def parsed(line: str) -> Parameter:
+def parse_parameter(line: str) -> Parameter:
     (override,) = OverridesParser.create().parse_overrides([line])
-    return parameter(override)
+    return to_parameter(override)
 
 
 @pytest.mark.parametrize(
-    ("line", "distribution", "samples"),
+    ("line", "distribution", "probe_values"),
     [
         ("optimizer=adam,sgd", CategoricalDistribution(["adam", "sgd"]), ["adam", "sgd"]),
         ("model.depths=[2,2],[4,4,4]", CategoricalDistribution(["[2,2]", "[4,4,4]"]), ["[2,2]", "[4,4,4]"]),
@@ -30,43 +30,50 @@ def parsed(line: str) -> Parameter:
         ("p=range(0.0,0.5,0.2)", CategoricalDistribution(["0.0", "0.2", "0.4"]), ["0.0", "0.2", "0.4"]),
     ],
 )
-def test_ranges(line: str, distribution: BaseDistribution, samples: list[object]) -> None:
-    made = parsed(line)
-    assert made.distribution == distribution
-    assert made.samples == samples
-    assert made.key == line.partition("=")[0]
+def test_override_becomes_a_distribution(line: str, distribution: BaseDistribution, probe_values: list[object]) -> None:
+    parameter = parse_parameter(line)
+    assert parameter.distribution == distribution
+    assert parameter.probe_values == probe_values
+    assert parameter.key == line.partition("=")[0]
+    assert parameter.is_float == isinstance(distribution, FloatDistribution)
 
 
-def test_values_are_numbers_where_they_are_numbers() -> None:
-    assert parsed("lr=1e-3,1e-2").values == [1e-3, 1e-2]
-    assert parsed("lr=tag(log,interval(1e-5,0.1))").values[0] == 1e-5
-    assert parsed("flip=true,false").values == [True, False]
-    assert parsed("p=range(0.0,0.5,0.2)").values == [0.0, 0.2, 0.4]
-    assert parsed("model=lenet,nin").values == ["lenet", "nin"]
-    assert parsed("depths=[2,2],[4]").values == ["[2, 2]", "[4]"]
-
-
-def test_values_are_typed_with_four_digits() -> None:
-    assert parsed("optimizer.lr=interval(0,1)").typed(0.012345678) == "optimizer.lr=0.01235"
-    assert parsed("optimizer.lr=tag(log,interval(1e-6,0.1))").typed(1.23456e-6) == "optimizer.lr=1.235e-06"
-    assert parsed("optimizer.lr=interval(0.00012345,0.99999)").typed(0.00012345) == "optimizer.lr=0.00012345"
-    assert parsed("optimizer.lr=interval(0.00012345,0.99999)").typed(0.99999) == "optimizer.lr=0.99999"
-    assert parsed("data.batch_size=range(16,65,16)").typed(48) == "data.batch_size=48"
-    assert parsed("+model=lenet,nin").typed("nin") == "+model=nin"
+def test_numbers_are_listed_as_numbers() -> None:
+    assert parse_parameter("lr=1e-3,1e-2").values == [1e-3, 1e-2]
+    assert parse_parameter("lr=tag(log,interval(1e-5,0.1))").values[0] == 1e-5
+    assert parse_parameter("flip=true,false").values == [True, False]
+    assert parse_parameter("p=range(0.0,0.5,0.2)").values == [0.0, 0.2, 0.4]
+    assert parse_parameter("model=lenet,nin").values == ["lenet", "nin"]
+    assert parse_parameter("depths=[2,2],[4]").values == ["[2, 2]", "[4]"]
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "value", "override"),
     [
-        ("lr=tag(lgo,interval(1,2))", "lr=tag(lgo,interval(1,2)): tag lgo: must be log, of an interval"),
-        ("n=tag(log,range(1,100))", "n=tag(log,range(1,100)): tag log: must be log, of an interval"),
-        ("lr=tag(log,choice(1,2))", "lr=tag(log,choice(1,2)): tag log: must be log, of an interval"),
-        ("n=range(5,2)", "n=range(5,2): must have a number in it"),
-        ("lr=tag(log,interval(0.0,1.0))", r"lr=tag(log,interval(0.0,1.0)): `low > 0` must hold for `log=True`"),
+        ("optimizer.lr=interval(0,1)", 0.012345678, "optimizer.lr=0.01235"),
+        ("optimizer.lr=tag(log,interval(1e-6,0.1))", 1.23456e-6, "optimizer.lr=1.235e-06"),
+        ("optimizer.lr=interval(0.00012345,0.99999)", 0.00012345, "optimizer.lr=0.00012345"),
+        ("optimizer.lr=interval(0.00012345,0.99999)", 0.99999, "optimizer.lr=0.99999"),
+        ("data.batch_size=range(16,65,16)", 48, "data.batch_size=48"),
+        ("+model=lenet,nin", "nin", "+model=nin"),
+    ],
+)
+def test_sampled_float_is_rounded_to_four_digits_within_its_interval(line: str, value: object, override: str) -> None:
+    assert parse_parameter(line).to_override(value) == override
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("lr=tag(lgo,interval(1,2))", "lr=tag(lgo,interval(1,2)): tag lgo: must be log, and only of an interval"),
+        ("n=tag(log,range(1,100))", "n=tag(log,range(1,100)): tag log: must be log, and only of an interval"),
+        ("lr=tag(log,choice(1,2))", "lr=tag(log,choice(1,2)): tag log: must be log, and only of an interval"),
+        ("n=range(5,2)", "n=range(5,2): must contain a number"),
+        ("lr=tag(log,interval(0.0,1.0))", "lr=tag(log,interval(0.0,1.0)): `low > 0` must hold for `log=True`"),
         ("lr=interval(2.0,1.0)", "lr=interval(2.0,1.0): "),
     ],
 )
-def test_what_is_no_range_is_refused(line: str, said: str) -> None:
-    with pytest.raises(Refusal) as refused:
-        parsed(line)
-    assert str(refused.value).startswith(said)
+def test_override_without_a_range_is_rejected(line: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_parameter(line)
+    assert str(error.value).startswith(message)

@@ -1,7 +1,7 @@
-"""Trials as runs, with training made up: what a run reaches depends on its learning rate alone."""
+"""Tests of trials with runs that are not trained: the accuracy of a run depends on its learning rate alone."""
 
-import json
 import statistics
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,249 +11,305 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from cnn_experiments.config.composed import Combination
-from cnn_experiments.errors import Refusal
-from cnn_experiments.runs.directory import Standing
-from cnn_experiments.search.space import parameter
-from cnn_experiments.search.trials import Trials, pruner_of, sampler_of
-from cnn_experiments.sweep.plan import Places
-from cnn_experiments.sweep.run import Run
-from tests.conftest import results_of
+from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.errors import ConfigError
+from cnn_experiments.runs.fingerprint import run_id
+from cnn_experiments.runs.results import RunResults
+from cnn_experiments.runs.state import RunState
+from cnn_experiments.runs.status import Status
+from cnn_experiments.search.space import to_parameter
+from cnn_experiments.search.trials import ActiveTrials, TrialObserver, TrialRuns, make_pruner, make_sampler
+from cnn_experiments.sweep.plan import PlannedRun, RunDirectories, find_runs_by_id
+from tests.conftest import read_results
 
-EPOCHS = 4
+NUM_EPOCHS = 4
+NOT_RECORDED = {"error": "the run recorded no end"}
+"""The error that an executor reports, which must not replace the error that the run itself recorded."""
 
 
-class Drawn:
-    """Stands for a combination."""
+class StubConfig:
+    """A configuration of which only the learning rate matters."""
 
     def __init__(self, overrides: list[str]) -> None:
         self.overrides = overrides
         self.typed = dict(override.split("=") for override in overrides)
-        self.options = {"model": "lenet"}
-        self.identity = f"{self.typed['optimizer.lr']:0>16}"
-        self.settings = {"trainer": {"max_epochs": EPOCHS}}
+        self.choices = {"model": "lenet", "data": "digits"}
+        learning_rate = float(self.typed["optimizer.lr"])
+        self.settings = {
+            "seed": 0,
+            "retry_failed": False,
+            "optimizer": {"lr": learning_rate},
+            "trainer": {"max_epochs": NUM_EPOCHS},
+        }
+        self.run_id = run_id(self.settings)
 
-    def check_parts(self) -> None:
-        if float(self.typed["optimizer.lr"]) > 0.9:
-            raise Refusal("optimizer.lr: can't work")
+
+@dataclass
+class StubSearch:
+    """The scheduler that yields the runs of a search, and the observer that follows them."""
+
+    scheduler: TrialRuns
+    observer: TrialObserver
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> None:
+def reject_high_learning_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    def preflight(config: ComposedConfig) -> None:
+        if float(config.typed["optimizer.lr"]) > 0.9:
+            raise ConfigError("optimizer.lr", problem="can't work")
+
+    monkeypatch.setattr("cnn_experiments.search.trials.preflight", preflight)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
-    return opened(tmp_path)
+    return open_study(tmp_path)
 
 
-def opened(folder: Path, pruner: str = "median") -> Study:
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}")
+def open_study(directory: Path, pruner: str = "median") -> Study:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{directory / 'study.db'}")
     return optuna.create_study(
         storage=storage,
         study_name="search",
         direction="maximize",
-        pruner=pruner_of(pruner, EPOCHS),
+        pruner=make_pruner(pruner, NUM_EPOCHS),
         load_if_exists=True,
     )
 
 
-def trials_of(
+def make_search(
     study: Study,
-    folder: Path,
-    wanted: int,
+    directory: Path,
+    num_trials: int,
     sampler: str = "tpe",
-    on_error: str = "continue",
+    stop_on_error: bool = False,
     values: str = "interval(0.0,1.0)",
-) -> Trials:
+) -> StubSearch:
     (override,) = OverridesParser.create().parse_overrides([f"optimizer.lr={values}"])
-    return Trials(
-        study,
-        [parameter(override)],
-        combination=lambda overrides: cast(Combination, Drawn(overrides)),
-        places=Places(folder, ["optimizer.lr"]),
-        wanted=wanted,
-        sampler=lambda number: sampler_of(sampler, 0, number, at_once=1),
-        on_error=on_error,
+    known, _ = find_runs_by_id(directory)
+    active = ActiveTrials(study, stop_on_error)
+    scheduler = TrialRuns(
+        active,
+        [to_parameter(override)],
+        compose=lambda overrides: cast(ComposedConfig, StubConfig(overrides)),
+        directories=RunDirectories(directory, ["optimizer.lr"], known),
+        num_trials=num_trials,
+        sampler=lambda number: make_sampler(sampler, 0, number, max_parallel=1),
     )
+    return StubSearch(scheduler, TrialObserver(active, stop_on_error, on_launch=lambda: None))
 
 
-def write(run: Run, epochs: int, **facts: Any) -> None:
-    """What training leaves behind."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    accuracy = 1 - float(run.combination.typed["optimizer.lr"])
-    curve = [accuracy * epoch / EPOCHS for epoch in range(1, epochs + 1)]
-    (run.folder / "metrics.csv").write_text("\n".join(["val/acc", *map(str, curve), ""]))
-    results = {"identity": run.combination.identity, "metrics": {"val/acc": curve[-1]} if curve else {}} | facts
-    (run.folder / "results.json").write_text(json.dumps(results))
+def accuracy_of(run: PlannedRun) -> float:
+    """Return the accuracy that the run reaches in its last epoch."""
+    return 1 - float(run.config.typed["optimizer.lr"])
 
 
-def train(trials: Trials, stop_behind: int = 10**6) -> bool:
-    """Plays the launcher; False where a signal came in the middle of a run."""
-    for number, run in enumerate(trials):
-        trials.started(run)
-        for epoch in range(1, EPOCHS + 1):
-            write(run, epoch, status="interrupted", error="SIGTERM")
-            if list(trials.unwanted()):
+def write_run(run: PlannedRun, num_epochs: int, **values: Any) -> None:
+    """Write the files that training leaves after some epochs."""
+    run.directory.mkdir(parents=True, exist_ok=True)
+    curve = [accuracy_of(run) * epoch / NUM_EPOCHS for epoch in range(1, num_epochs + 1)]
+    (run.directory / "metrics.csv").write_text("\n".join(["val/acc", *map(str, curve), ""]))
+    results = RunResults.initial(run.config.choices, run.config.overrides, run.config.settings)
+    replace(results, **{"metrics": {"val/acc": curve[-1]}} | values).save(run.directory)
+
+
+def execute(search: StubSearch, interrupt_after: int = 10**6) -> bool:
+    """Act as an executor; return False if the search was interrupted in the middle of a run."""
+    for number, run in enumerate(search.scheduler):
+        search.observer.on_start(run)
+        for epoch in range(1, NUM_EPOCHS + 1):
+            write_run(run, epoch, status=Status.INTERRUPTED, signal="SIGTERM")
+            if list(search.observer.runs_to_stop()):
                 break
-            if number >= stop_behind and epoch == 2:
-                trials.ended(run, "interrupted", "SIGTERM")
+            if number >= interrupt_after and epoch == 2:
+                search.observer.on_end(run, Status.INTERRUPTED, signal="SIGTERM")
                 return False
         else:
-            write(run, EPOCHS, status="completed")
-        if not trials.ended(run, "failed", "unheard of"):
+            write_run(run, NUM_EPOCHS, status=Status.COMPLETED)
+        if not search.observer.on_end(run, Status.FAILED, **NOT_RECORDED):
             break
     return True
 
 
-def told(study: Study) -> list[tuple[TrialState, dict[str, Any], float | None, dict[int, float]]]:
-    return [(each.state, each.params, each.value, each.intermediate_values) for each in study.trials]
+def outcomes(study: Study) -> list[tuple[TrialState, dict[str, Any], float | None, dict[int, float]]]:
+    return [(trial.state, trial.params, trial.value, trial.intermediate_values) for trial in study.trials]
 
 
-def test_trials_below_the_median_are_pruned_at_the_first_epoch_that_shows_it(study: Study, tmp_path: Path) -> None:
-    train(trials_of(study, tmp_path, 12))
+def test_trials_below_the_median_are_pruned_at_the_first_epoch_below_it(study: Study, tmp_path: Path) -> None:
+    execute(make_search(study, tmp_path, 12))
     trials = [trial for trial in study.trials if trial.state != TrialState.FAIL]
     assert {trial.state for trial in trials} == {TrialState.PRUNED, TrialState.COMPLETE}
-    for place, trial in enumerate(trials):
-        first = [each.intermediate_values[1] for each in trials[:place] if each.state == TrialState.COMPLETE]
-        # The median pruner lets five trials go first.
-        pruned = len(first) >= 5 and trial.intermediate_values[1] < statistics.median(first)
-        assert (trial.state == TrialState.PRUNED) == pruned
-        assert len(trial.intermediate_values) == (1 if pruned else EPOCHS)
+    for index, trial in enumerate(trials):
+        earlier = [other.intermediate_values[1] for other in trials[:index] if other.state == TrialState.COMPLETE]
+        # The median pruner prunes no trial before five are complete.
+        is_pruned = len(earlier) >= 5 and trial.intermediate_values[1] < statistics.median(earlier)
+        assert (trial.state == TrialState.PRUNED) == is_pruned
+        assert len(trial.intermediate_values) == (1 if is_pruned else NUM_EPOCHS)
 
 
-def test_a_pruned_run_says_so(study: Study, tmp_path: Path) -> None:
-    train(trials_of(study, tmp_path, 12))
+def test_pruned_run_records_the_epoch(study: Study, tmp_path: Path) -> None:
+    execute(make_search(study, tmp_path, 12))
     pruned = next(trial for trial in study.trials if trial.state == TrialState.PRUNED)
-    (folder,) = tmp_path.glob(f"lenet-lr{pruned.params['optimizer.lr']:.4g}-*")
-    assert (results_of(folder)["status"], results_of(folder)["error"]) == ("interrupted", "pruned after epoch 1")
+    (directory,) = tmp_path.glob(f"lenet-lr{pruned.params['optimizer.lr']:.4g}-*")
+    results = read_results(directory)
+    assert (results["status"], results["pruned_after_epoch"], results["error"]) == ("interrupted", 1, None)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 @pytest.mark.parametrize("pruner", ["median", "hyperband", "none"])
-def test_an_interrupted_search_ends_as_an_undisturbed_one(tmp_path: Path, sampler: str, pruner: str) -> None:
-    undisturbed = opened(tmp_path, pruner)
-    train(trials_of(undisturbed, tmp_path / "one", 15, sampler))
-    other = tmp_path / "other"
-    other.mkdir()
-    interrupted = opened(other, pruner)
-    assert not train(trials_of(interrupted, other / "runs", 15, sampler), stop_behind=7)
+def test_interrupted_search_has_the_same_trials_as_an_uninterrupted_one(
+    tmp_path: Path, sampler: str, pruner: str
+) -> None:
+    uninterrupted = open_study(tmp_path, pruner)
+    execute(make_search(uninterrupted, tmp_path / "uninterrupted", 15, sampler))
+    directory = tmp_path / "interrupted"
+    directory.mkdir()
+    interrupted = open_study(directory, pruner)
+    assert not execute(make_search(interrupted, directory / "runs", 15, sampler), interrupt_after=7)
     assert TrialState.RUNNING in {trial.state for trial in interrupted.trials}
-    again = opened(other, pruner)
-    assert train(trials_of(again, other / "runs", 15, sampler))
-    assert told(again) == told(undisturbed)
-    assert len({trial.params["optimizer.lr"] for trial in again.trials}) == 15
+    resumed = open_study(directory, pruner)
+    assert execute(make_search(resumed, directory / "runs", 15, sampler))
+    assert outcomes(resumed) == outcomes(uninterrupted)
+    assert len({trial.params["optimizer.lr"] for trial in resumed.trials}) == 15
 
 
-def test_the_total_is_what_counts(study: Study, tmp_path: Path) -> None:
-    train(trials_of(study, tmp_path, 3))
-    train(trials_of(study, tmp_path, 5))
-    assert list(trials_of(study, tmp_path, 4)) == []
+def test_number_of_trials_includes_those_of_earlier_commands(study: Study, tmp_path: Path) -> None:
+    execute(make_search(study, tmp_path, 3))
+    execute(make_search(study, tmp_path, 5))
+    assert list(make_search(study, tmp_path, 4).scheduler) == []
     assert [trial.number for trial in study.trials] == [0, 1, 2, 3, 4]
 
 
-def test_failures_are_counted_and_not_fatal(study: Study, tmp_path: Path) -> None:
-    trials = trials_of(study, tmp_path, 2)
-    for run in trials:
-        trials.started(run)
-        write(run, 1, status="failed", error="the loss is not finite")
-        assert trials.ended(run, "failed", "unheard of")
+def test_failed_trial_is_counted_and_ends_the_search_only_with_stop_on_error(study: Study, tmp_path: Path) -> None:
+    search = make_search(study, tmp_path, 2)
+    for run in search.scheduler:
+        search.observer.on_start(run)
+        write_run(run, 1, status=Status.FAILED, error="the loss is not finite")
+        assert search.observer.on_end(run, Status.FAILED, **NOT_RECORDED)
     assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 2
     assert "the loss is not finite" in {trial.user_attrs["reason"] for trial in study.trials}
-    stopping = trials_of(study, tmp_path, 4, on_error="stop")
-    run = next(iter(stopping))
-    stopping.started(run)
-    write(run, 1, status="failed", error="the loss is not finite")
-    assert not stopping.ended(run, "failed", "unheard of")
+    stopping = make_search(study, tmp_path, 4, stop_on_error=True)
+    run = next(iter(stopping.scheduler))
+    stopping.observer.on_start(run)
+    write_run(run, 1, status=Status.FAILED, error="the loss is not finite")
+    assert not stopping.observer.on_end(run, Status.FAILED, **NOT_RECORDED)
 
 
-def test_what_cannot_work_is_a_failed_trial(study: Study, tmp_path: Path) -> None:
-    train(trials_of(study, tmp_path, 30, sampler="random"))
+def test_invalid_combination_is_a_failed_trial(study: Study, tmp_path: Path) -> None:
+    execute(make_search(study, tmp_path, 30, sampler="random"))
     failed = [trial for trial in study.trials if trial.state == TrialState.FAIL]
     assert failed
     assert all(trial.params["optimizer.lr"] > 0.9 for trial in failed)
     assert {trial.user_attrs["reason"] for trial in failed} == {"optimizer.lr: can't work"}
 
 
-def test_a_run_that_is_there_is_not_repeated(study: Study, tmp_path: Path) -> None:
-    run = next(iter(trials_of(study, tmp_path, 1)))
-    write(run, EPOCHS, status="completed")
-    assert list(trials_of(study, tmp_path, 1)) == []
+def test_completed_run_is_not_repeated(study: Study, tmp_path: Path) -> None:
+    run = next(iter(make_search(study, tmp_path, 1).scheduler))
+    write_run(run, NUM_EPOCHS, status=Status.COMPLETED)
+    assert list(make_search(study, tmp_path, 1).scheduler) == []
     (trial,) = study.trials
-    assert trial.value == pytest.approx(1 - float(run.combination.typed["optimizer.lr"]))
+    assert trial.value == pytest.approx(accuracy_of(run))
     assert list(trial.intermediate_values) == [1, 2, 3, 4]
-    assert Standing.of(run.folder).status == "completed"
+    assert RunState.read(run.directory).status == "completed"
 
 
-def test_a_search_that_was_killed_behind_a_report_asks_again(tmp_path: Path) -> None:
-    study = opened(tmp_path)
-    train(trials_of(study, tmp_path, 6))
-    ended = len(study.trials)
+def test_pruning_is_decided_again_if_the_search_was_killed_after_a_report(tmp_path: Path) -> None:
+    study = open_study(tmp_path)
+    execute(make_search(study, tmp_path, 6))
+    num_ended = len(study.trials)
     assert sum(trial.state == TrialState.COMPLETE for trial in study.trials) >= 5
-    run = next(iter(trials_of(study, tmp_path, ended + 1, values="interval(0.85,0.89)")))  # far below the median
-    write(run, 1, status="interrupted", error="SIGTERM")
-    optuna.trial.Trial(study, study.trials[-1]._trial_id).report(0.01, 1)  # and no more
-    assert list(trials_of(opened(tmp_path), tmp_path, ended + 1, values="interval(0.85,0.89)")) == []
+    far_below_the_median = "interval(0.85,0.89)"
+    run = next(iter(make_search(study, tmp_path, num_ended + 1, values=far_below_the_median).scheduler))
+    write_run(run, 1, status=Status.INTERRUPTED, signal="SIGTERM")
+    optuna.trial.Trial(study, study.trials[-1]._trial_id).report(0.01, 1)  # and should_prune() was not called
+    resumed = make_search(open_study(tmp_path), tmp_path, num_ended + 1, values=far_below_the_median)
+    assert list(resumed.scheduler) == []
     assert study.trials[-1].state == TrialState.PRUNED
 
 
-def test_a_failure_is_none_of_the_accuracy(study: Study, tmp_path: Path) -> None:
-    train(trials_of(study, tmp_path, 6))
-    ended = len(study.trials)
-    trials = trials_of(study, tmp_path, ended + 1, values="interval(0.85,0.89)")
-    run = next(iter(trials))
-    write(run, 1, status="failed", error="the loss is not finite")
-    assert list(trials.unwanted()) == [run]
-    trials.ended(run, "failed", "unheard of")
+def test_failed_run_is_not_reported_as_pruned(study: Study, tmp_path: Path) -> None:
+    execute(make_search(study, tmp_path, 6))
+    num_ended = len(study.trials)
+    search = make_search(study, tmp_path, num_ended + 1, values="interval(0.85,0.89)")
+    run = next(iter(search.scheduler))
+    write_run(run, 1, status=Status.FAILED, error="the loss is not finite")
+    assert list(search.observer.runs_to_stop()) == [run]
+    search.observer.on_end(run, Status.FAILED, **NOT_RECORDED)
     assert study.trials[-1].state == TrialState.FAIL
     assert study.trials[-1].user_attrs["reason"] == "the loss is not finite"
 
 
-def test_a_refused_trial_stops_a_search_that_stops_at_failures(study: Study, tmp_path: Path) -> None:
-    assert list(trials_of(study, tmp_path, 5, on_error="stop", values="interval(0.95,0.99)")) == []
+def test_invalid_trial_stops_a_search_that_stops_at_failures(study: Study, tmp_path: Path) -> None:
+    search = make_search(study, tmp_path, 5, stop_on_error=True, values="interval(0.95,0.99)")
+    assert list(search.scheduler) == []
     assert [trial.state for trial in study.trials] == [TrialState.FAIL]
 
 
-def test_files_that_cannot_be_read_stop_no_search(study: Study, tmp_path: Path) -> None:
-    trials = trials_of(study, tmp_path, 1)
-    run = next(iter(trials))
-    write(run, 1, status="completed", metrics=None)
-    (run.folder / "metrics.csv").write_text("val/acc\nx\n")
-    assert list(trials.unwanted()) == []
-    assert trials.ended(run, "failed", "unheard of")
+@pytest.mark.parametrize("metrics", [{}, {"val/acc": None}])
+def test_unreadable_metrics_do_not_stop_a_search(study: Study, tmp_path: Path, metrics: dict[str, None]) -> None:
+    search = make_search(study, tmp_path, 1)
+    run = next(iter(search.scheduler))
+    write_run(run, 1, status=Status.COMPLETED, metrics=metrics)
+    (run.directory / "metrics.csv").write_text("val/acc\nx\n")
+    assert list(search.observer.runs_to_stop()) == []
+    assert search.observer.on_end(run, Status.FAILED, **NOT_RECORDED)
     assert study.trials[0].user_attrs["reason"] == "val/acc was not measured"
 
 
-def test_trials_put_in_line_from_outside_come_first(study: Study, tmp_path: Path) -> None:
+def test_damaged_results_do_not_stop_a_search(study: Study, tmp_path: Path) -> None:
+    search = make_search(study, tmp_path, 1)
+    run = next(iter(search.scheduler))
+    write_run(run, 1, status=Status.COMPLETED)
+    (run.directory / "results.json").write_text('{"status": "completed", "metrics": null}')
+    assert list(search.observer.runs_to_stop()) == []
+    assert search.observer.on_end(run, Status.FAILED, **NOT_RECORDED)
+    assert study.trials[0].user_attrs["reason"] == "the run recorded no end"
+    assert read_results(run.directory)["status"] == "failed"
+
+
+def test_enqueued_trials_come_first(study: Study, tmp_path: Path) -> None:
     study.enqueue_trial({"optimizer.lr": 0.25})
-    train(trials_of(study, tmp_path, 2))
+    execute(make_search(study, tmp_path, 2))
     assert [trial.params["optimizer.lr"] == 0.25 for trial in study.trials] == [True, False]
 
 
-def test_a_trial_that_was_drawn_and_no_more_is_failed(study: Study, tmp_path: Path) -> None:
+def test_trial_without_overrides_is_failed(study: Study, tmp_path: Path) -> None:
     study.ask()
-    assert list(trials_of(study, tmp_path, 1)) == []
-    assert study.trials[0].user_attrs["reason"] == "the search was killed before it began"
+    assert list(make_search(study, tmp_path, 1).scheduler) == []
+    assert study.trials[0].user_attrs["reason"] == "the search was killed before it started"
 
 
-def test_a_run_that_is_drawn_again_meanwhile_counts_for_both(study: Study, tmp_path: Path) -> None:
-    trials = trials_of(study, tmp_path, 2, values="choice(0.5)")
-    (run,) = trials
-    trials.started(run)
-    write(run, EPOCHS, status="completed")
-    assert trials.ended(run, "failed", "unheard of")
+def test_trials_with_the_same_settings_share_a_run(study: Study, tmp_path: Path) -> None:
+    search = make_search(study, tmp_path, 2, values="choice(0.5)")
+    (run,) = search.scheduler
+    search.observer.on_start(run)
+    write_run(run, NUM_EPOCHS, status=Status.COMPLETED)
+    assert search.observer.on_end(run, Status.FAILED, **NOT_RECORDED)
     assert [(trial.state, trial.value) for trial in study.trials] == [(TrialState.COMPLETE, 0.5)] * 2
     assert [list(trial.intermediate_values) for trial in study.trials] == [[1, 2, 3, 4]] * 2
 
 
-def test_a_twin_is_given_up_with_its_run(study: Study, tmp_path: Path) -> None:
-    train(trials_of(study, tmp_path, 6))
-    ended = len(study.trials)
-    trials = trials_of(study, tmp_path, ended + 2, values="interval(0.85,0.85)")
-    (run,) = trials
-    trials.started(run)
-    write(run, 1, status="interrupted", error="SIGTERM")
-    assert list(trials.unwanted()) == [run]
-    assert trials.ended(run, "interrupted", "SIGTERM")
-    assert [trial.state for trial in study.trials[ended:]] == [TrialState.PRUNED] * 2
+def test_trials_that_share_a_run_are_pruned_together(study: Study, tmp_path: Path) -> None:
+    execute(make_search(study, tmp_path, 6))
+    num_ended = len(study.trials)
+    search = make_search(study, tmp_path, num_ended + 2, values="interval(0.85,0.85)")
+    (run,) = search.scheduler
+    search.observer.on_start(run)
+    write_run(run, 1, status=Status.INTERRUPTED, signal="SIGTERM")
+    assert list(search.observer.runs_to_stop()) == [run]
+    assert search.observer.on_end(run, Status.INTERRUPTED, signal="SIGTERM")
+    assert [trial.state for trial in study.trials[num_ended:]] == [TrialState.PRUNED] * 2
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.INTERRUPTED])
+def test_trial_of_a_run_in_another_process_gets_the_state_of_that_run(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], status: Status
+) -> None:
+    search = make_search(study, tmp_path, 1, values="choice(0.5)")
+    (run,) = search.scheduler
+    write_run(run, NUM_EPOCHS, status=status)
+    search.observer.on_skip(run)
+    assert f"trial 0: {run.directory.name} {status} by another process; skipped\n" in capsys.readouterr().out
+    expected = {Status.COMPLETED: TrialState.COMPLETE, Status.INTERRUPTED: TrialState.RUNNING}[status]
+    assert study.trials[0].state == expected

@@ -1,15 +1,15 @@
-"""Names of folders."""
+"""Tests of the names of sweeps and runs."""
 
 import re
 
 import pytest
 
-from cnn_experiments.sweep.naming import run_name, sweep_name, word
+from cnn_experiments.sweep.naming import run_name, sweep_name, value_name
 
-IDENTITY = "3fa29c01b2d44e5f"
+RUN_ID = "3fa29c01b2d44e5f"
 
 
-def test_a_sweep_is_named_after_its_keys_in_any_order() -> None:
+def test_sweep_is_named_after_its_keys_in_any_order() -> None:
     assert sweep_name(["optimizer", "data.batch_size", "model"]) == "model-batch_size-optimizer"
     assert sweep_name(["model", "optimizer", "data.batch_size"]) == "model-batch_size-optimizer"
     assert sweep_name([]) == "sweep"
@@ -25,20 +25,26 @@ def test_a_sweep_is_named_after_its_keys_in_any_order() -> None:
         (["lenet", "ckpt_path'a b=c,d'"], "lenet-ckpt_path_a_b_c_d-3fa29c01"),
     ],
 )
-def test_a_run_is_named_after_what_varies(words: list[str], name: str) -> None:
-    assert run_name(words, IDENTITY) == name
+def test_run_is_named_after_its_varying_values(words: list[str], name: str) -> None:
+    assert run_name(words, RUN_ID) == name
     assert re.fullmatch(r"[\w.+-]+", name)
 
 
-def test_long_names_are_cut_and_stay_apart() -> None:
-    one, other = (run_name(["lenet", "x" * 100, end], IDENTITY) for end in ("a", "b"))
-    assert len(one) == len(other) == 80 + len("-3fa29c01")
-    assert one != other
+def test_long_names_are_shortened_and_stay_different() -> None:
+    first, second = (run_name(["lenet", "x" * 100, end], RUN_ID) for end in ("a", "b"))
+    assert len(first) == len(second) == 80 + len("-3fa29c01")
+    assert first != second
     assert len(sweep_name("abcdefghij" * 2 + str(number) for number in range(20))) == 80
 
 
-def test_options_stand_for_themselves_and_values_behind_their_key() -> None:
-    groups = {"optimizer": "adam"}
-    assert word("optimizer", "adam", groups) == "adam"
-    assert word("optimizer.lr", "0.1", groups) == "lr0.1"
-    assert word("seed", "0", groups) == "seed0"
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [
+        ("optimizer", "adam", "adam"),
+        ("optimizer.lr", "0.1", "lr0.1"),
+        ("seed", "0", "seed0"),
+        ("compile", "True", "compiletrue"),
+    ],
+)
+def test_option_is_named_by_itself_and_value_after_its_key(key: str, value: str, name: str) -> None:
+    assert value_name(key, value, {"optimizer": "adam"}) == name

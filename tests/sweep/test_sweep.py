@@ -1,11 +1,9 @@
-"""Sweeps as a user types them, in processes of their own."""
+"""Tests of sweeps from the command line."""
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import epochs_of, results_of, runs_in
+from tests.commands import Process, spawn
+from tests.conftest import read_epochs, read_results, runs_in
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -28,303 +27,326 @@ from pathlib import Path
 
 from torch import nn
 
-ENDS = {
-    "well": lambda: None,
+FAULTS = {
+    "none": lambda: None,
     "raise": lambda: 1 / 0,
     "exit": lambda: sys.exit(0),
-    "gone": lambda: os._exit(7),
+    "os_exit": lambda: os._exit(7),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "memory": lambda: bytearray(1 << 60),
-    "mended": lambda: Path("mended").stat(),
+    "missing_file": lambda: Path("file").stat(),
 }
 
 
-class Ending(nn.Module):
-    """A linear network that ends its process in the second epoch, in the way that is asked for."""
+class FaultyNet(nn.Module):
+    """A linear network that ends its process in the second epoch."""
 
-    def __init__(self, in_channels, num_classes, how):
+    def __init__(self, in_channels, num_classes, fault):
         super().__init__()
         self.features = nn.Flatten()
         self.head = nn.Linear(784 * in_channels, num_classes)
-        self.how, self.steps = how, 0
+        self.fault, self.steps = fault, 0
 
     def forward(self, x):
         self.steps += self.training and len(x) > 2
         if self.steps == 30:
-            ENDS[self.how]()
+            FAULTS[self.fault]()
         return self.head(self.features(x))
 '''
 OPTION = """
-_target_: ending.Ending
+_target_: faulty.FaultyNet
 in_channels: ${data.channels}
 num_classes: ${data.classes}
-how: well
+fault: none
 """
-ENDING = ("--config-dir", "conf", "-m", *BASICS, "model=ending", "trainer.max_epochs=2", "sweep=endings")
+FAULTY = ("--config-dir", "conf", "-m", *BASICS, "model=faulty", "trainer.max_epochs=2", "sweep=faults")
 
 
 @pytest.fixture
-def ending(tmp_path: Path) -> None:
-    """A network of the user's own."""
-    (tmp_path / "ending.py").write_text(MODULE)
+def faulty_model(tmp_path: Path) -> None:
+    """Write a network of the user and its option."""
+    (tmp_path / "faulty.py").write_text(MODULE)
     (tmp_path / "conf" / "model").mkdir(parents=True)
-    (tmp_path / "conf" / "model" / "ending.yaml").write_text(OPTION)
+    (tmp_path / "conf" / "model" / "faulty.yaml").write_text(OPTION)
 
 
-def standing(sweep: Path) -> dict[str, str]:
-    """Status of each run by its name without the hash."""
-    return {path.parent.name[:-9]: results_of(path.parent)["status"] for path in sorted(sweep.glob("*/results.json"))}
+def read_statuses(sweep: Path) -> dict[str, str]:
+    """Return the status of each run by its name without the hash."""
+    return {path.parent.name[:-9]: read_results(path.parent)["status"] for path in sorted(sweep.glob("*/results.json"))}
 
 
-def written(sweep: Path) -> dict[Path, int]:
-    """When results were last written."""
+def modification_times(sweep: Path) -> dict[Path, int]:
+    """Return the modification time of each results.json in nanoseconds."""
     return {path: path.stat().st_mtime_ns for path in sweep.glob("*/results.json")}
 
 
-def comparable(run: Path) -> dict[str, Any]:
-    """What is the same in a run that was interrupted and in one that was not."""
-    results = results_of(run)
-    kept = {
-        key: results[key] for key in ("status", "identity", "metrics", "epochs", "tested_epoch", "overrides", "seed")
-    }
-    speed = ("train/images_per_second",)
-    return kept | {"epochs": [{k: v for k, v in row.items() if k not in speed} for row in epochs_of(run)]}
+def reproducible_results(run: Path) -> dict[str, Any]:
+    """Return the results and curves of a run that an interruption must not change."""
+    results = read_results(run)
+    keys = ("status", "identity", "metrics", "epochs", "tested_epoch", "overrides", "seed")
+    speed = "train/images_per_second"
+    curves = [{key: value for key, value in row.items() if key != speed} for row in read_epochs(run)]
+    return {key: results[key] for key in keys} | {"epochs": curves}
 
 
-def start(cwd: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """The command, which goes on in the background."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "cnn_experiments", *arguments],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},  # several at once would wait for each other's threads
-    )
+def start(cwd: Path, *arguments: str) -> Process:
+    """Start a command in the background, with one thread: the threads of several commands would wait for each other."""
+    return spawn(cwd, *arguments, OMP_NUM_THREADS="1")
 
 
-def until(found: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Waits for something to be there."""
+def wait_until(condition: Callable[[], Any], seconds: float = 120.0) -> None:
+    """Wait until a condition is true."""
     deadline = time.monotonic() + seconds
-    while not (it := found()):
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    return it
 
 
-def epochs_in(sweep: Path) -> int:
-    """How many all runs have behind them."""
-    return sum(results_of(path.parent)["epochs"] for path in sweep.glob("*/results.json"))
+def count_epochs(sweep: Path) -> int:
+    """Return the number of epochs that all runs have trained."""
+    return sum(read_results(path.parent)["epochs"] for path in sweep.glob("*/results.json"))
 
 
-@pytest.mark.usefixtures("ending")
-def test_a_sweep_survives_whatever_ends_its_runs(command: Command, tmp_path: Path) -> None:
-    first = command(*ENDING, "model.how=raise,exit,gone,kill,memory,mended,well", "hydra.launcher.jobs=2")
-    sweep = tmp_path / "outputs" / "endings"
+@pytest.mark.usefixtures("faulty_model")
+def test_sweep_continues_after_a_run_failed_in_any_way(command: Command, tmp_path: Path) -> None:
+    first = command(*FAULTY, "model.fault=raise,exit,os_exit,kill,memory,missing_file,none", "hydra.launcher.jobs=2")
+    sweep = tmp_path / "outputs" / "faults"
     assert (first.returncode, first.stderr) == (1, "")
-    assert standing(sweep) == {"ending-howwell": "completed"} | {
-        f"ending-how{how}": "failed" for how in ("raise", "exit", "gone", "kill", "memory", "mended")
+    assert read_statuses(sweep) == {"faulty-faultnone": "completed"} | {
+        f"faulty-fault{fault}": "failed" for fault in ("raise", "exit", "os_exit", "kill", "memory", "missing_file")
     }
     reasons = {
         "raise": "ZeroDivisionError: division by zero",
         "exit": "SystemExit: 0",
-        "gone": "its process ended with status 7",
+        "os_exit": "process exited with status 7",
         "kill": "killed by SIGKILL (out of memory?)",
         "memory": "MemoryError:",
-        "mended": "FileNotFoundError: [Errno 2] No such file or directory: 'mended'",
+        "missing_file": "FileNotFoundError: [Errno 2] No such file or directory: 'file'",
     }
-    for how, reason in reasons.items():
-        row = re.search(rf"│ ending-how{how}-\w+ +│ failed +│ .* │ (.*?) +│$", first.stdout, re.MULTILINE)
+    for fault, reason in reasons.items():
+        row = re.search(rf"│ faulty-fault{fault}-\w+ +│ failed +│ .* │ (.*?) +│$", first.stdout, re.MULTILINE)
         assert row is not None
         assert row[1] == reason
     assert "7 runs: 6 failed, 1 completed" in first.stdout
-    log = next(sweep.glob("ending-howraise-*/run.log")).read_text()
+    log = next(sweep.glob("faulty-faultraise-*/run.log")).read_text()
     assert "Traceback" in log
     assert "ZeroDivisionError: division by zero" in log
 
-    (tmp_path / "mended").touch()
-    before = written(sweep)
-    assert command(*ENDING, "model.how=raise,mended,well").returncode == 1
-    assert written(sweep) == before
-    again = command(*ENDING, "model.how=mended,well", "retry_failed=true")
-    assert again.returncode == 0, again.stdout
-    mended = next(sweep.glob("ending-howmended-*"))
-    assert [row["epoch"] for row in epochs_of(mended)] == ["1", "2"]
-    assert "FileNotFoundError" in (mended / "run.log").read_text()
+    (tmp_path / "file").touch()
+    before = modification_times(sweep)
+    assert command(*FAULTY, "model.fault=raise,missing_file,none").returncode == 1
+    assert modification_times(sweep) == before
+    retry = command(*FAULTY, "model.fault=missing_file,none", "retry_failed=true")
+    assert retry.returncode == 0, retry.stdout
+    repeated = next(sweep.glob("faulty-faultmissing_file-*"))
+    assert [row["epoch"] for row in read_epochs(repeated)] == ["1", "2"]
+    assert "FileNotFoundError" in (repeated / "run.log").read_text()
     assert len(runs_in(sweep)) == 7
 
 
-@pytest.mark.usefixtures("ending")
-def test_a_sweep_can_end_at_the_first_failure(command: Command, tmp_path: Path) -> None:
-    done = command(*ENDING, "model.how=raise,well", "on_error=stop")
-    assert done.returncode == 1
-    assert standing(tmp_path / "outputs" / "endings") == {"ending-howraise": "failed"}
-    assert "2 runs: 1 failed, 1 not run" in done.stdout
+@pytest.mark.usefixtures("faulty_model")
+def test_sweep_stops_at_the_first_failure_with_on_error_stop(command: Command, tmp_path: Path) -> None:
+    result = command(*FAULTY, "model.fault=raise,none", "on_error=stop")
+    assert result.returncode == 1
+    assert read_statuses(tmp_path / "outputs" / "faults") == {"faulty-faultraise": "failed"}
+    assert "2 runs: 1 failed, 1 not run" in result.stdout
 
 
-def test_a_sweep_does_what_is_missing_and_nothing_twice(command: Command, tmp_path: Path) -> None:
-    done = command("-m", *SMOKE, "model=lenet,lenet_bn", "optimizer=adam", "seed=0,0")
-    assert (done.returncode, done.stderr) == (0, "")
+def test_sweep_executes_only_runs_that_are_missing(command: Command, tmp_path: Path) -> None:
+    first = command("-m", *SMOKE, "model=lenet,lenet_bn", "optimizer=adam", "seed=0,0")
+    assert (first.returncode, first.stderr) == (0, "")
     sweep = tmp_path / "outputs" / "model-data-optimizer-seed"
-    assert standing(sweep) == {"lenet-seed0": "completed", "lenet_bn-seed0": "completed"}
-    before = written(sweep)
+    assert read_statuses(sweep) == {"lenet-seed0": "completed", "lenet_bn-seed0": "completed"}
+    before = modification_times(sweep)
 
-    planned = command("-m", *SMOKE, "model=lenet,lenet_bn", "optimizer=adam,sgd", "seed=0", "dry_run=true")
-    assert (planned.returncode, planned.stderr) == (0, "")
-    rows = re.findall(r"│ (\S+)-\w{8} +│ (\w+(?: \w+)?) +│ +(.*?) │", planned.stdout)
+    plan = command("-m", *SMOKE, "model=lenet,lenet_bn", "optimizer=adam,sgd", "seed=0", "dry_run=true")
+    assert (plan.returncode, plan.stderr) == (0, "")
+    rows = re.findall(r"│ (\S+)-\w{8} +│ (\w+(?: \w+)?) +│ +(.*?) │", plan.stdout)
     assert [row[:2] for row in rows] == [
         ("lenet-seed0", "completed"),
         ("lenet-sgd", "not run"),
         ("lenet_bn-seed0", "completed"),
         ("lenet_bn-sgd", "not run"),
     ]
-    assert re.search(r"^4 runs, 2 to do: about \d+ s$", planned.stdout, re.MULTILINE)
-    assert written(sweep) == before
+    assert re.search(r"^4 runs, 2 to do: about \d+ s$", plan.stdout, re.MULTILINE)
+    assert modification_times(sweep) == before
 
-    more = command("-m", *SMOKE, "optimizer=adam,sgd", "model=lenet,lenet_bn", "seed=0")
-    assert (more.returncode, more.stderr) == (0, "")
-    assert {path: written(sweep)[path] for path in before} == before
-    assert len(written(sweep)) == 4
-    assert more.stdout.count(" completed val/acc") == 2
+    second = command("-m", *SMOKE, "optimizer=adam,sgd", "model=lenet,lenet_bn", "seed=0")
+    assert (second.returncode, second.stderr) == (0, "")
+    assert {path: modification_times(sweep)[path] for path in before} == before
+    assert len(modification_times(sweep)) == 4
+    assert second.stdout.count(" completed val/acc") == 2
 
-    same = command("-m", *SMOKE, "optimizer=adam,sgd", "model=lenet,lenet_bn", "seed=0")
-    assert (same.returncode, same.stderr) == (0, "")
-    assert "4 runs: 4 completed" in same.stdout
-    assert len(written(sweep)) == 4
+    third = command("-m", *SMOKE, "optimizer=adam,sgd", "model=lenet,lenet_bn", "seed=0")
+    assert (third.returncode, third.stderr) == (0, "")
+    assert "4 runs: 4 completed" in third.stdout
+    assert len(modification_times(sweep)) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
 
 
-def test_impossible_combinations_are_left_out_where_that_is_asked_for(command: Command, tmp_path: Path) -> None:
+def test_invalid_combinations_are_skipped_with_on_invalid_skip(command: Command, tmp_path: Path) -> None:
     sweep = ("-m", *SMOKE, "model=lenet,alexnet", "data.resize=28,fast", "sweep=mine")
-    refused = command(*sweep)
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr == (
-        "data.resize=fast: must be a whole number of 1 or more or null "
-        f"(in {' '.join(SMOKE)} model=lenet data.resize=fast); 1 more can't work; on_impossible=drop leaves that out\n"
+    rejected = command(*sweep)
+    assert (rejected.returncode, rejected.stdout) == (2, "")
+    assert rejected.stderr == (
+        f"data.resize=fast: must be an integer >= 1 or null (in {' '.join(SMOKE)} model=lenet data.resize=fast); "
+        "1 more combination is invalid; on_invalid=skip skips invalid combinations\n"
     )
     assert list(tmp_path.iterdir()) == []
-    done = command(*sweep, "on_impossible=drop")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert standing(tmp_path / "outputs" / "mine") == {"lenet-resize28": "completed"}
-    left_out = [line for line in done.stdout.splitlines() if line.startswith("left out: ")]
-    assert len(left_out) == 3
-    assert "takes images of 67 pixels or more, these have 28" in left_out[2]
+    result = command(*sweep, "on_invalid=skip")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert read_statuses(tmp_path / "outputs" / "mine") == {"lenet-resize28": "completed"}
+    skipped = [line for line in result.stdout.splitlines() if line.startswith("skipped: ")]
+    assert len(skipped) == 3
+    assert "needs images of at least 67 pixels, these have 28" in skipped[2]
+
+
+def test_unknown_key_of_one_combination_is_reported_in_one_line_and_can_be_skipped(
+    command: Command, tmp_path: Path
+) -> None:
+    sweep = ("-m", *SMOKE, "model=resnet18,lenet", "model.norm=batch")
+    message = (
+        "model.norm=batch: unknown key; keys of model: bottleneck, depths, in_channels, num_classes, stem, version "
+        f"(in {' '.join(SMOKE)} model=resnet18 model.norm=batch)"
+    )
+    rejected = command(*sweep)
+    assert (rejected.returncode, rejected.stdout) == (2, "")
+    assert rejected.stderr == f"{message}; on_invalid=skip skips invalid combinations\n"
+    plan = command(*sweep, "on_invalid=skip", "dry_run=true")
+    assert (plan.returncode, plan.stderr) == (0, "")
+    assert re.findall(r"│ (\S+)-\w{8} +│ not run │", plan.stdout) == ["lenet"]
+    assert f"\nskipped: {message}\n1 run, 1 to do: " in plan.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_runs_of_other_sweeps_are_not_reported(command: Command, tmp_path: Path) -> None:
+    damaged = tmp_path / "outputs" / "other" / "lenet-seed0-01234567"
+    damaged.mkdir(parents=True)
+    (damaged / "results.json").write_text('{"status": "comp')
+    plan = command("-m", *SMOKE, "seed=0", "dry_run=true")
+    assert (plan.returncode, plan.stderr) == (0, "")
+    assert plan.stdout.startswith("outputs/data-seed ")
+    assert "damaged" not in plan.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["dry_run=true"], "dry_run=true: is for a sweep, which needs -m"),
-        (["sweep=mine"], "sweep=mine: is for a sweep, which needs -m"),
-        (["hydra.launcher.jobs=2"], r"hydra\.launcher\.jobs=2: is for a sweep, which needs -m"),
-        (["-m", "model=lenet,null"], "model=lenet,null: must name an option of that group"),
+        (["dry_run=true"], "dry_run=true: only valid in a sweep, which needs -m"),
+        (["sweep=mine"], "sweep=mine: only valid in a sweep, which needs -m"),
+        (["hydra.launcher.jobs=2"], r"hydra\.launcher\.jobs=2: only valid in a sweep, which needs -m"),
+        (["-m", "model=lenet,null"], r"model=null: unknown option; allowed: alexnet, .* \(in model=null\); .*"),
+        (["-m", "experiment=null,best_sgd"], r"experiment=null: unknown option; .* \(in experiment=null\); .*"),
+        (["-m", "model=glob(len*)", "sed=3"], r"sed=3: unknown key; .*; did you mean seed\?"),
         (
             ["-m", "hydra/launcher=slurm", "hydra.launcher.timeout_min=1h"],
-            r"hydra\.launcher\.timeout_min=1h: must be a whole number of 1 or more",
+            r"hydra\.launcher\.timeout_min=1h: must be an integer >= 1",
         ),
-        (["-m", "seed=${nope}"], r"Interpolation key 'nope' not found .*\(in seed=.*nope.*\)"),
+        (["-m", "seed=${nope}"], r"data\.seed: Interpolation key 'nope' not found \(in seed=.*nope.*\)"),
         (
             ["-m", "hydra/launcher=joblib", "on_error=stop"],
             "on_error=stop: must be continue with hydra/launcher=joblib; local and slurm can stop",
         ),
-        (["-m", "on_error=stop,continue"], "on_error=stop,continue: must be one value, for the sweep as a whole"),
-        (["-m", "seed=0,1", "hydra.launcher.jobs=0"], "hydra.launcher.jobs=0: must be a whole number of 1 or more"),
+        (["-m", "on_error=stop,continue"], "on_error=stop,continue: must be one value for the whole sweep"),
+        (["-m", "seed=0,1", "hydra.launcher.jobs=0"], "hydra.launcher.jobs=0: must be an integer >= 1"),
         (
             ["-m", "seed=0", "on_error=stp"],
-            r"on_error=stp: must be one of continue, stop; the nearest is stop",
+            r"on_error=stp: must be one of continue, stop; did you mean stop\?",
         ),
-        (["-m", "seed=0", "sweep=a/b"], r"sweep=a/b: must be null or letters, digits, .*"),
+        (["-m", "seed=0", "sweep=a/b"], r"sweep=a/b: must be null or at most 80 letters, digits, .*"),
         (["-m", "seed=0", "hydra/launcher=slurm"], "hydra/launcher=slurm: .*"),
     ],
 )
-def test_settings_of_a_sweep_are_checked(
+def test_invalid_sweep_settings_are_rejected_in_one_line(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], line: str
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))  # no Slurm there
-    refused = command(*arguments)
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert re.fullmatch(line + "\n", refused.stderr), refused.stderr
+    rejected = command(*arguments)
+    assert (rejected.returncode, rejected.stdout) == (2, "")
+    assert re.fullmatch(line + "\n", rejected.stderr), rejected.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("number", "status", "jobs"), [(signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 2)])
-def test_an_interrupted_sweep_goes_on_exactly(
-    command: Command, tmp_path: Path, number: signal.Signals, status: int, jobs: int
+@pytest.mark.parametrize(("signum", "status", "jobs"), [(signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 2)])
+def test_interrupted_sweep_resumes_exactly(
+    command: Command, tmp_path: Path, signum: signal.Signals, status: int, jobs: int
 ) -> None:
     sweep = ("-m", *BASICS, "model=lenet_bn", "data.augment=crop_flip", "trainer.max_epochs=4", "seed=0,1,2")
-    at_once = f"hydra.launcher.jobs={jobs}"
-    process = start(tmp_path, *sweep, at_once, "sweep=interrupted")
+    jobs_override = f"hydra.launcher.jobs={jobs}"
+    process = start(tmp_path, *sweep, jobs_override, "sweep=interrupted")
     interrupted = tmp_path / "outputs" / "interrupted"
-    until(lambda: epochs_in(interrupted) >= 5)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
+    wait_until(lambda: count_epochs(interrupted) >= 5)
+    process.send_signal(signum)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == status
-    statuses = list(standing(interrupted).values())
+    statuses = list(read_statuses(interrupted).values())
     assert statuses.count("interrupted") >= 1
     assert "running" not in statuses
-    assert f"by {number.name}" in output
+    assert f"by {signum.name}" in output
     for path in interrupted.glob("*/results.json"):
-        if results_of(path.parent)["status"] == "interrupted":
-            assert results_of(path.parent)["error"] == number.name
+        if read_results(path.parent)["status"] == "interrupted":
+            assert read_results(path.parent)["signal"] == signum.name
+            assert read_results(path.parent)["error"] is None
 
-    done = command(*sweep, at_once, "sweep=interrupted", OMP_NUM_THREADS="1")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert command(*sweep, at_once, "sweep=undisturbed", OMP_NUM_THREADS="1").returncode == 0
-    for run in runs_in(tmp_path / "outputs" / "undisturbed"):
-        assert comparable(interrupted / run.name) == comparable(run)
+    result = command(*sweep, jobs_override, "sweep=interrupted", OMP_NUM_THREADS="1")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert command(*sweep, jobs_override, "sweep=uninterrupted", OMP_NUM_THREADS="1").returncode == 0
+    for run in runs_in(tmp_path / "outputs" / "uninterrupted"):
+        assert reproducible_results(interrupted / run.name) == reproducible_results(run)
     assert len(runs_in(interrupted)) == 3
 
 
-def test_runs_end_with_their_sweep_where_it_is_killed(command: Command, tmp_path: Path) -> None:
+def test_runs_stop_when_their_sweep_is_killed(command: Command, tmp_path: Path) -> None:
     sweep = ("-m", *BASICS, "model=lenet_bn", "trainer.max_epochs=12", "seed=0", "sweep=mine")
     process = start(tmp_path, *sweep)
-    folder = tmp_path / "outputs" / "mine"
-    until(lambda: epochs_in(folder) >= 2)
+    directory = tmp_path / "outputs" / "mine"
+    wait_until(lambda: count_epochs(directory) >= 2)
     process.kill()
     process.communicate()
-    until(lambda: list(standing(folder).values()) == ["interrupted"])
+    wait_until(lambda: list(read_statuses(directory).values()) == ["interrupted"])
     assert command(*sweep).returncode == 0
-    (run,) = runs_in(folder)
-    assert [row["epoch"] for row in epochs_of(run)] == [str(epoch) for epoch in range(1, 13)]
+    (run,) = runs_in(directory)
+    assert [row["epoch"] for row in read_epochs(run)] == [str(epoch) for epoch in range(1, 13)]
 
 
-def test_two_sweeps_at_once_do_no_run_twice(tmp_path: Path) -> None:
+def test_two_sweeps_at_once_execute_each_run_once(tmp_path: Path) -> None:
     sweep = ("-m", *BASICS, "trainer.max_epochs=10", "seed=0,1", "sweep=mine")
-    both = [start(tmp_path, *sweep) for _ in range(2)]
-    outputs = [process.communicate(timeout=120)[0] for process in both]
-    assert standing(tmp_path / "outputs" / "mine") == {"lenet-seed0": "completed", "lenet-seed1": "completed"}
+    processes = [start(tmp_path, *sweep) for _ in range(2)]
+    outputs = [process.communicate(timeout=240)[0] for process in processes]
+    assert read_statuses(tmp_path / "outputs" / "mine") == {"lenet-seed0": "completed", "lenet-seed1": "completed"}
     logs = [path.read_text() for path in (tmp_path / "outputs" / "mine").glob("*/run.log")]
     assert [log.count("epoch 10/10") for log in logs] == [1, 1]
     assert any("2 runs: 2 completed" in output for output in outputs)
 
 
-def test_a_damaged_run_is_named_and_done_elsewhere(command: Command, tmp_path: Path) -> None:
+def test_damaged_run_is_reported_and_repeated_in_another_directory(command: Command, tmp_path: Path) -> None:
     sweep = ("-m", *SMOKE, "seed=0", "sweep=mine")
     assert command(*sweep).returncode == 0
     (run,) = runs_in(tmp_path / "outputs" / "mine")
     (run / "results.json").write_text('{"status": "comp')
-    done = command(*sweep)
-    assert done.returncode == 0
-    assert f"outputs/mine/{run.name}/results.json is damaged; that run is not counted" in done.stdout
-    assert results_of(run.with_name(f"{run.name}-2"))["status"] == "completed"
+    result = command(*sweep)
+    assert result.returncode == 0
+    assert f"outputs/mine/{run.name}/results.json is damaged; that run is not counted" in result.stdout
+    assert read_results(run.with_name(f"{run.name}-2"))["status"] == "completed"
     assert (run / "results.json").read_text() == '{"status": "comp'
 
 
-def test_a_runs_command_can_be_typed_again(command: Command, tmp_path: Path) -> None:
+def test_run_can_be_repeated_with_its_recorded_overrides(command: Command, tmp_path: Path) -> None:
     assert command("-m", *SMOKE, "seed=3", "sweep=mine").returncode == 0
     (run,) = runs_in(tmp_path / "outputs" / "mine")
-    results = results_of(run)
+    results = read_results(run)
     assert results["overrides"] == [*SMOKE, "seed=3"]
-    refused = command(*results["overrides"], f"hydra.run.dir={run.relative_to(tmp_path)}")
-    assert refused.returncode == 2
-    assert refused.stderr.endswith(": must be a new folder; this same run is complete in this one\n")
+    rejected = command(*results["overrides"], f"hydra.run.dir={run.relative_to(tmp_path)}")
+    assert rejected.returncode == 2
+    assert rejected.stderr.endswith(": this run is already completed there\n")
     (run / "results.json").write_text(json.dumps(results | {"status": "running"}))
     assert command(*results["overrides"], f"hydra.run.dir={run.relative_to(tmp_path)}").returncode == 0
-    assert results_of(run)["status"] == "completed"
+    assert read_results(run)["status"] == "completed"
 
 
-def test_jobs_print_into_their_folders_where_several_run(command: Command, tmp_path: Path) -> None:
-    done = command("-m", *SMOKE, "seed=0,1", "sweep=mine", "hydra.launcher.jobs=2", OMP_NUM_THREADS="2")
-    assert done.returncode == 0
-    assert "tested epoch" not in done.stdout
+def test_output_of_parallel_runs_is_written_to_their_own_files(cold_command: Command, tmp_path: Path) -> None:
+    result = cold_command("-m", *SMOKE, "seed=0,1", "sweep=mine", "hydra.launcher.jobs=2", OMP_NUM_THREADS="2")
+    assert result.returncode == 0
+    assert "tested epoch" not in result.stdout
     for run in runs_in(tmp_path / "outputs" / "mine"):
         assert "tested epoch 1 of 1" in (run / "console.log").read_text()

@@ -1,24 +1,29 @@
-"""The tables, as text."""
+"""Tests of the tables that task=inspect prints."""
 
 import re
+from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
+from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.tasks.inspect import inspect
-from tests.conftest import configured
 
 
-def rows(printed: str) -> list[list[str]]:
-    """The cells of every line of the tables but their headings."""
-    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if line.startswith("│")]
+def table_rows(output: str) -> list[list[str]]:
+    """Return the cells of every line of the tables except their headings."""
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines() if line.startswith("│")]
 
 
-def test_the_stages_of_vgg11_are_the_courses(capsys: pytest.CaptureFixture[str]) -> None:
-    inspect([("vgg11", configured("model=vgg11", "data.resize=224"))])
-    printed = capsys.readouterr().out
-    assert "vgg11, one image of 1x224x224" in printed
-    stages = {row[0]: row[1:] for row in rows(printed)}
+def inspect_overrides(*commands: str) -> None:
+    """Inspect the network of each command, all together."""
+    inspect([ComposedConfig.from_overrides(*command.split()) for command in commands], None)
+
+
+def test_stages_of_vgg11_are_those_of_the_course(capsys: pytest.CaptureFixture[str]) -> None:
+    inspect_overrides("model=vgg11 data.resize=224")
+    output = capsys.readouterr().out
+    assert "vgg11, one image of 1x224x224" in output
+    stages = {row[0]: row[1:] for row in table_rows(output)}
     assert [stages[f"features.{i}"][1] for i in range(5)] == [
         "64x112x112", "128x56x56", "256x28x28", "512x14x14", "512x7x7"
     ]  # fmt: skip
@@ -27,39 +32,45 @@ def test_the_stages_of_vgg11_are_the_courses(capsys: pytest.CaptureFixture[str])
     ]  # fmt: skip
     assert stages["head.3"] == ["ReLU", "4096", "0", "-", "0", "-"]
     assert stages["total"] == ["", "", "128,806,154", "", "7,547,232,256", ""]
-    assert "parameters  491 MiB\n" in printed
-    assert "smallest    data.resize=1\n" in printed
+    assert "parameters  491 MiB\n" in output
+    assert "smallest    data.resize=1\n" in output
 
 
-def test_memory_is_that_of_the_configured_batch(capsys: pytest.CaptureFixture[str]) -> None:
-    found = []
-    for batch in (100, 200):
-        inspect([("lenet", configured("model=lenet", f"data.batch_size={batch}"))])
-        line = re.search(rf"activations (\S+) MiB kept for the backward pass, batch {batch}\n", capsys.readouterr().out)
-        assert line is not None
-        found.append(float(line[1]))
-    assert found[1] == pytest.approx(2 * found[0], rel=0.01)
+def test_activation_memory_is_that_of_the_configured_batch(capsys: pytest.CaptureFixture[str]) -> None:
+    memory = []
+    for batch_size in (100, 200):
+        inspect_overrides(f"model=lenet data.batch_size={batch_size}")
+        line = rf"activations (\S+) MiB kept for the backward pass, batch {batch_size}\n"
+        match = re.search(line, capsys.readouterr().out)
+        assert match is not None
+        memory.append(float(match[1]))
+    assert memory[1] == pytest.approx(2 * memory[0], rel=0.01)
 
 
-def test_a_network_that_needs_values_in_training_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    config = configured()
-    OmegaConf.set_struct(config, value=False)
-    config.model = {
-        "_target_": "tests.training.test_build.LooksInTraining",
-        "in_channels": 1,
-        "num_classes": 10,
-    }
-    inspect([("mine", config)])
-    assert rows(capsys.readouterr().out)[-1][3] == f"{784 * 10 + 10:,}"
+def test_network_that_needs_values_in_training_is_inspected(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "own.yaml").write_text(
+        "_target_: tests.training.user_networks.NeedsValuesInTraining\nin_channels: 1\nnum_classes: 10\n"
+    )
+    inspect_overrides(f"model=own hydra.searchpath=[file://{tmp_path}]")
+    assert table_rows(capsys.readouterr().out)[-1][3] == f"{784 * 10 + 10:,}"
 
 
-def test_several_networks_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
-    jobs = {"model=lenet": "28", "model=nin": "67", "model=alexnet": "96"}
-    inspect([(name, configured(name, f"data.resize={size}", "data.batch_size=8")) for name, size in jobs.items()])
-    printed = rows(capsys.readouterr().out)
-    assert [row[:4] for row in printed] == [
-        ["model=lenet", "1x28x28", "44,426", "281,640"],
-        ["model=nin", "1x67x67", "1,992,166", "53,940,520"],
-        ["model=alexnet", "1x96x96", "46,764,746", "159,639,936"],
+def test_networks_are_compared_in_one_table(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = {"lenet": "28", "nin": "67", "alexnet": "96"}
+    inspect_overrides(*(f"model={model} data.resize={size} data.batch_size=8" for model, size in sizes.items()))
+    rows = table_rows(capsys.readouterr().out)
+    assert [row[:4] for row in rows] == [
+        ["lenet data.resize=28", "1x28x28", "44,426", "281,640"],
+        ["nin data.resize=67", "1x67x67", "1,992,166", "53,940,520"],
+        ["alexnet data.resize=96", "1x96x96", "46,764,746", "159,639,936"],
     ]
-    assert [row[6:] for row in printed] == [["8", "16"], ["8", "67"], ["8", "67"]]
+    assert [row[6:] for row in rows] == [["8", "16"], ["8", "67"], ["8", "67"]]
+
+
+def test_name_of_a_network_leaves_out_what_all_share(capsys: pytest.CaptureFixture[str]) -> None:
+    inspect_overrides("model=lenet model.norm=none seed=1", "model=lenet model.norm=batch seed=1")
+    assert [row[0] for row in table_rows(capsys.readouterr().out)] == [
+        "lenet model.norm=none",
+        "lenet model.norm=batch",
+    ]

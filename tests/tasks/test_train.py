@@ -1,8 +1,12 @@
-"""Whole runs on the digits, in this process."""
+"""Tests of complete runs on the digits, in this process."""
 
+import logging
 import os
+import re
 import signal
+import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
@@ -14,14 +18,24 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.errors import RunFailedError
-from cnn_experiments.runs.directory import RunFolder, write_results
+from cnn_experiments.runs import metrics as declarations
+from cnn_experiments.runs.directory import RunDirectory
+from cnn_experiments.runs.fingerprint import round_to_float32
+from cnn_experiments.runs.metrics import SPLITS, MetricSpec
+from cnn_experiments.runs.results import RunResults
+from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted, interruptible
 from cnn_experiments.tasks.train import train as run_train
-from cnn_experiments.training.callbacks import BestAndLast, Recorder
-from tests.conftest import configured, epochs_of, results_of
+from cnn_experiments.training import metrics as training_metrics
+from cnn_experiments.training.build import build_classifier, build_data
+from cnn_experiments.training.callbacks import BestAndLastCheckpoint, History
+from tests.conftest import compose_settings, read_epochs, read_results, train_in
 
 Train = Callable[..., Path]
+
+STARTED = datetime.now(UTC).replace(microsecond=0)
 
 QUICK = (
     "optimizer.lr=0.01",
@@ -33,41 +47,71 @@ AUGMENTED = (*QUICK, "data.augment=crop_flip")
 BOOK = ("data.val_size=0", "data.test_every_epoch=true")
 
 
-def checkpoint(path: Path) -> dict[str, Any]:
-    """Loads as anybody may: tensors and plain values alone."""
-    loaded: dict[str, Any] = torch.load(path, weights_only=True)
-    return loaded
+def unlearn_after_first_epoch(_: History, trainer: pl.Trainer, module: Any, *__: Any) -> None:
+    """Zero the last layer at the end of every epoch but the first, so that the first is the best one."""
+    if trainer.current_epoch > 0 and trainer.is_last_batch:
+        for parameter in module.model.head[-1].parameters():
+            parameter.data.zero_()
+
+
+@pytest.fixture(scope="module")
+def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of a completed run, which no test may change."""
+    return train_in(tmp_path_factory.mktemp("quick") / "run", *QUICK)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of a completed run with random transforms, which no test may change."""
+    return train_in(tmp_path_factory.mktemp("uninterrupted") / "run", *AUGMENTED)
+
+
+@pytest.fixture(scope="module")
+def run_with_best_epoch_first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of a completed run of four epochs, which no test may change."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(History, "on_train_batch_end", unlearn_after_first_epoch)
+        return train_in(tmp_path_factory.mktemp("best_first") / "run", *QUICK, "trainer.max_epochs=4")
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Load a checkpoint, which must contain tensors and plain values only."""
+    checkpoint: dict[str, Any] = torch.load(path, weights_only=True)
+    return checkpoint
 
 
 def assert_same_weights(one: Path, other: Path) -> None:
-    first, second = checkpoint(one)["state_dict"], checkpoint(other)["state_dict"]
+    first, second = load_checkpoint(one)["state_dict"], load_checkpoint(other)["state_dict"]
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def figures(folder: Path) -> list[dict[str, str]]:
-    """metrics.csv without the speed."""
-    return [{key: value for key, value in row.items() if "second" not in key} for row in epochs_of(folder)]
+def assert_same_checkpoints(one: Path, other: Path) -> None:
+    for name in ("best.ckpt", "last.ckpt"):
+        assert_same_weights(one / "checkpoints" / name, other / "checkpoints" / name)
 
 
-def events(folder: Path) -> EventAccumulator:
-    return EventAccumulator(str(folder)).Reload()
+def reproducible_rows(directory: Path) -> list[dict[str, str]]:
+    """Return the rows of metrics.csv without the speed."""
+    return [{key: value for key, value in row.items() if "second" not in key} for row in read_epochs(directory)]
 
 
-def erratic_run(train: Train, figure: str, *overrides: str) -> Path:
-    """One whose last epoch is not its best; which seeds make one depends on the machine's rounding."""
-    for seed in range(8):
-        folder = train(f"seed{seed}", *QUICK, "trainer.max_epochs=8", "optimizer.lr=0.05", f"seed={seed}", *overrides)
-        accuracies = [float(row[figure]) for row in epochs_of(folder)]
-        if accuracies.index(max(accuracies)) != len(accuracies) - 1:
-            return folder
-    pytest.fail("the last epoch is always the best: these runs can't tell the two apart")
+def read_events(directory: Path) -> EventAccumulator:
+    return EventAccumulator(str(directory)).Reload()
 
 
-def test_folder_of_a_run(train: Train) -> None:
-    before = datetime.now(UTC).replace(microsecond=0)
-    folder = train("run", *QUICK)
-    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if "events" not in path.name} == {
+def send_signal_at_step(step: int) -> Callable[..., None]:
+    """Return a hook that sends SIGTERM to this process after the given optimizer step."""
+
+    def on_train_batch_end(_: History, trainer: pl.Trainer, *__: Any) -> None:
+        if trainer.global_step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return on_train_batch_end
+
+
+def test_files_of_a_run(quick_run: Path) -> None:
+    assert {str(path.relative_to(quick_run)) for path in quick_run.rglob("*") if "events" not in path.name} == {
         "checkpoints",
         ".lock",
         "checkpoints/best.ckpt",
@@ -76,12 +120,15 @@ def test_folder_of_a_run(train: Train) -> None:
         "metrics.csv",
         "results.json",
     }
-    results = results_of(folder)
+
+
+def test_results_of_a_run(quick_run: Path) -> None:
+    results = read_results(quick_run)
     assert results["status"] == "completed"
     assert results["protocol"] == "holdout"
-    assert (results["model"], results["data"], results["seed"]) == ("lenet", "digits", 0)
-    assert results["overrides"] == list(QUICK)
-    assert before <= datetime.fromisoformat(results["started"]) <= datetime.now(UTC)
+    assert (results["model"], results["data"], results["seed"]) == ("lenet_bn", "digits", 0)
+    assert results["overrides"] == ["data=digits", "trainer=cpu", *QUICK]
+    assert STARTED <= datetime.fromisoformat(results["started"]) <= datetime.now(UTC)
     assert results["epochs"] == 3
     assert (results["parameters"], results["multiply_adds"]) == (44_878, 281_640)
     assert results["precision"] == "32-true"
@@ -94,7 +141,7 @@ def test_folder_of_a_run(train: Train) -> None:
     assert results["images_per_second"]["train"] > 0 < results["images_per_second"]["test"]
     assert 50e6 < results["peak_memory_bytes"] < 24e9
     metrics = results["metrics"]
-    assert {
+    assert set(metrics) == {
         "test/acc",
         "test/f1",
         "test/loss",
@@ -103,343 +150,425 @@ def test_folder_of_a_run(train: Train) -> None:
         "val/loss",
         "train/acc",
         "train/loss",
-    } < set(metrics)
+        *(f"test/acc/{digit}" for digit in range(10)),
+    }
     assert sum(metrics[f"test/acc/{digit}"] > 0 for digit in range(10)) >= 5
     assert round(metrics["test/acc"] * 360, 3).is_integer()
-    rows = epochs_of(folder)
+
+
+def test_metrics_csv_has_a_row_for_each_epoch(quick_run: Path) -> None:
+    rows = read_epochs(quick_run)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert [row["step"] for row in rows] == ["20", "40", "60"]
 
 
-def test_the_best_epoch_is_the_one_that_is_kept_and_tested(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    tested = []
-    original = pl.Trainer.test
+def test_keys_in_checkpoints_do_not_depend_on_class_names(quick_run: Path) -> None:
+    checkpoint = load_checkpoint(quick_run / "checkpoints" / "last.ckpt")
+    assert {name: sorted(state) for name, state in checkpoint["callbacks"].items()} == {
+        "RandomState": ["cuda", "numpy", "python", "torch"],
+        "Throughput": ["train"],
+        "Recorder": ["epochs", "settings"],
+        "BestAndLast": ["best_score"],
+    }
+    assert {name: sorted(state) for name, state in checkpoint["train_metrics"].items()} == {
+        "acc": ["fn", "fp", "tn", "tp"],
+        "loss": ["images", "total"],
+    }
 
-    def spy(trainer: pl.Trainer, *arguments: Any, **settings: Any) -> Any:
-        tested.append(Path(settings["ckpt_path"]))
-        return original(trainer, *arguments, **settings)
 
-    monkeypatch.setattr(pl.Trainer, "test", spy)
-    folder = erratic_run(train, "val/acc")
-    rows = epochs_of(folder)
+def test_metric_that_is_declared_once_is_reported_everywhere(
+    train: Train, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    top10 = MetricSpec(
+        name="top10",
+        target="torchmetrics.classification.MulticlassAccuracy",
+        arguments={"average": "micro", "top_k": 10},
+        splits=SPLITS,
+        higher_is_better=True,
+        in_leaderboard=False,
+        curve=False,
+        label="top-10 accuracy",
+    )
+    for module in (declarations, training_metrics):
+        monkeypatch.setattr(module, "METRICS", (*declarations.METRICS, top10))
+    with caplog.at_level(logging.INFO):
+        run_directory = train("run", *QUICK, "trainer.max_epochs=1", "trainer.limit_train_batches=2")
+    metrics = read_results(run_directory)["metrics"]
+    assert (metrics["train/top10"], metrics["val/top10"], metrics["test/top10"]) == (1.0, 1.0, 1.0)
+    (row,) = read_epochs(run_directory)
+    assert (row["train/top10"], row["val/top10"]) == ("1.0", "1.0")
+    assert {"train/top10", "val/top10", "test/top10"} <= set(read_events(run_directory).Tags()["scalars"])
+    (line,) = (record.message for record in caplog.records if record.message.startswith("epoch "))
+    keys = ["train/loss", "train/acc", "train/top10", "val/loss", "val/acc", "val/f1", "val/top10"]
+    assert re.findall(r"(\w+/\w+) [\d.]+ ", line) == keys
+
+
+def test_best_epoch_is_kept_and_tested(run_with_best_epoch_first: Path) -> None:
+    rows = read_epochs(run_with_best_epoch_first)
     accuracies = [float(row["val/acc"]) for row in rows]
-    best = accuracies.index(max(accuracies))
-    assert tested[-1:] == [folder / "checkpoints" / "best.ckpt"]
-    results = results_of(folder)
-    assert results["tested_epoch"] == best + 1
-    assert results["metrics"]["val/acc"] == accuracies[best]
-    assert results["metrics"]["train/loss"] == float(rows[best]["train/loss"])
-    assert checkpoint(folder / "checkpoints" / "best.ckpt")["global_step"] == (best + 1) * 20
-    assert checkpoint(folder / "checkpoints" / "last.ckpt")["global_step"] == len(rows) * 20
+    assert accuracies[0] > max(accuracies[1:])
+    results = read_results(run_with_best_epoch_first)
+    assert (results["epochs"], results["tested_epoch"]) == (4, 1)
+    assert results["metrics"]["val/acc"] == accuracies[0]
+    assert results["metrics"]["train/loss"] == float(rows[0]["train/loss"])
+    checkpoints = run_with_best_epoch_first / "checkpoints"
+    assert load_checkpoint(checkpoints / "best.ckpt")["global_step"] == 20
+    assert load_checkpoint(checkpoints / "last.ckpt")["global_step"] == 80
 
 
-def test_with_nothing_held_out_the_last_epoch_is_tested(train: Train) -> None:
-    folder = train("run", *QUICK, "data.val_size=0")
-    results = results_of(folder)
+@pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint need to be provided")
+def test_test_metrics_are_those_of_the_best_checkpoint(run_with_best_epoch_first: Path) -> None:
+    settings = compose_settings("data=digits", "trainer=cpu", *QUICK)
+    data = build_data(settings)
+    classifier = build_classifier(settings, data)
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    best = run_with_best_epoch_first / "checkpoints" / "best.ckpt"
+    (metrics,) = trainer.test(classifier, data, ckpt_path=best, weights_only=True, verbose=False)
+    results = read_results(run_with_best_epoch_first)["metrics"]
+    assert {key: value for key, value in results.items() if key.startswith("test/")} == {
+        key: round_to_float32(value) for key, value in metrics.items() if key.startswith("test/")
+    }
+    assert len(metrics) == 13
+
+
+def test_seconds_of_a_resumed_run_include_the_run_that_it_continues(train: Train, tmp_path: Path) -> None:
+    first = train("first", *QUICK, "trainer.max_epochs=1")
+    results = RunResults.load(first)
+    replace(results, seconds=results.seconds | {"fit": 1000.0}).save(first)
+    resumed = train("resumed", *QUICK, "trainer.max_epochs=2", f"ckpt_path={first}")
+    assert read_results(resumed)["epochs"] == 2
+    assert 1000 < read_results(resumed)["seconds"]["fit"] < 1100
+
+
+def test_test_split_is_evaluated_once(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    test = pl.Trainer.test
+
+    def record_call(trainer: pl.Trainer, *arguments: Any, **settings: Any) -> Any:
+        calls.append(settings)
+        return test(trainer, *arguments, **settings)
+
+    monkeypatch.setattr(pl.Trainer, "test", record_call)
+    run_directory = train("run", *QUICK, "trainer.max_epochs=2")
+    assert len(calls) == 1
+    assert not any(key.startswith("test/") for row in read_epochs(run_directory) for key in row)
+
+
+def test_training_speed_is_the_median_of_all_epochs_but_the_first(run_with_best_epoch_first: Path) -> None:
+    speeds = [float(row["train/images_per_second"]) for row in read_epochs(run_with_best_epoch_first)]
+    expected = statistics.median(speeds[1:])
+    # metrics.csv has values that went through a float32
+    assert read_results(run_with_best_epoch_first)["images_per_second"]["train"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_last_epoch_is_tested_if_there_is_no_validation_split(train: Train) -> None:
+    run_directory = train("run", *QUICK, "data.val_size=0")
+    results = read_results(run_directory)
     assert results["protocol"] == "last_epoch"
     assert results["tested_epoch"] == 3
-    assert not any(name.startswith("val/") for name in results["metrics"])
-    assert_same_weights(folder / "checkpoints" / "best.ckpt", folder / "checkpoints" / "last.ckpt")
+    assert not any(key.startswith("val/") for key in results["metrics"])
+    assert_same_weights(run_directory / "checkpoints" / "best.ckpt", run_directory / "checkpoints" / "last.ckpt")
 
 
-def test_the_books_protocol_tests_every_epoch_and_reports_the_last(train: Train) -> None:
-    folder = erratic_run(train, "test/acc", *BOOK)
-    rows = epochs_of(folder)
-    results = results_of(folder)
+def test_book_protocol_tests_every_epoch_and_reports_the_last(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(History, "on_train_batch_end", unlearn_after_first_epoch)
+    run_directory = train("run", *QUICK, *BOOK)
+    rows = read_epochs(run_directory)
+    results = read_results(run_directory)
     assert results["protocol"] == "book"
-    assert results["tested_epoch"] == len(rows) == 8
+    assert results["tested_epoch"] == len(rows) == 3
     accuracies = [float(row["test/acc"]) for row in rows]
+    assert accuracies[0] > accuracies[-1]
     assert all(round(accuracy * 360, 3).is_integer() for accuracy in accuracies)
-    for name in ("test/acc", "test/loss", "test/f1"):
-        assert results["metrics"][name] == float(rows[-1][name])
-    assert not any(name.startswith("val/") for name in results["metrics"] | rows[-1])
-    assert_same_weights(folder / "checkpoints" / "best.ckpt", folder / "checkpoints" / "last.ckpt")
-    shown = events(folder)
-    start = HParamsPluginData.FromString(shown.SummaryMetadata("_hparams_/session_start_info").plugin_data.content)
+    for key in ("test/acc", "test/loss", "test/f1"):
+        assert results["metrics"][key] == float(rows[-1][key])
+    assert not any(key.startswith("val/") for key in results["metrics"] | rows[-1])
+    assert_same_weights(run_directory / "checkpoints" / "best.ckpt", run_directory / "checkpoints" / "last.ckpt")
+    events = read_events(run_directory)
+    start = HParamsPluginData.FromString(events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content)
     assert start.session_start_info.hparams["protocol"].string_value == "book"
-    curve = [event.value for event in shown.Scalars("test/acc")]
-    assert curve == pytest.approx([*accuracies, accuracies[-1]])  # and once more at the end
+    curve = [event.value for event in events.Scalars("test/acc")]
+    assert curve == pytest.approx([*accuracies, accuracies[-1]])  # the last one is that of the final test
 
 
-def test_looking_at_the_test_set_changes_no_step(train: Train) -> None:
-    every = train("every", *AUGMENTED, *BOOK)
-    once = train("once", *AUGMENTED, "data.val_size=0")
-    assert_same_weights(every / "checkpoints" / "last.ckpt", once / "checkpoints" / "last.ckpt")
-    assert results_of(every)["metrics"] == results_of(once)["metrics"]
+def test_evaluating_the_test_split_does_not_change_the_training(train: Train) -> None:
+    every_epoch = train("every_epoch", *AUGMENTED, *BOOK)
+    at_the_end = train("at_the_end", *AUGMENTED, "data.val_size=0")
+    assert_same_weights(every_epoch / "checkpoints" / "last.ckpt", at_the_end / "checkpoints" / "last.ckpt")
+    assert read_results(every_epoch)["metrics"] == read_results(at_the_end)["metrics"]
 
 
-def test_the_same_command_gives_the_same_weights_and_figures(train: Train) -> None:
-    first, second = train("first", *AUGMENTED), train("second", *AUGMENTED)
-    assert_same_weights(first / "checkpoints" / "last.ckpt", second / "checkpoints" / "last.ckpt")
-    assert figures(first) == figures(second)
-    assert results_of(first)["metrics"] == results_of(second)["metrics"]
-    assert results_of(first)["identity"] == results_of(second)["identity"]
+def test_same_command_gives_the_same_weights_and_metrics(train: Train, uninterrupted_run: Path) -> None:
+    repeated = train("repeated", *AUGMENTED)
+    assert_same_checkpoints(repeated, uninterrupted_run)
+    assert reproducible_rows(repeated) == reproducible_rows(uninterrupted_run)
+    assert read_results(repeated)["metrics"] == read_results(uninterrupted_run)["metrics"]
+    assert read_results(repeated)["identity"] == read_results(uninterrupted_run)["identity"]
 
 
-def test_another_seed_gives_another_result(train: Train) -> None:
-    first, second = train("first", *QUICK), train("second", *QUICK, "seed=1")
-    assert figures(first) != figures(second)
-    assert results_of(first)["identity"] != results_of(second)["identity"]
+def test_another_seed_gives_another_result(train: Train, quick_run: Path) -> None:
+    other_seed = train("other_seed", *QUICK, "seed=1")
+    assert reproducible_rows(other_seed) != reproducible_rows(quick_run)
+    assert read_results(other_seed)["identity"] != read_results(quick_run)["identity"]
 
 
-@pytest.mark.parametrize("protocol", [(), BOOK], ids=["holdout", "book"])
-def test_a_resumed_run_ends_as_an_undisturbed_one(
-    train: Train, monkeypatch: pytest.MonkeyPatch, protocol: tuple[str, ...]
+@pytest.mark.parametrize(("protocol", "tested_epoch"), [((), 1), (BOOK, 4)], ids=["holdout", "book"])
+def test_run_resumed_in_another_directory_equals_an_uninterrupted_one(
+    train: Train, monkeypatch: pytest.MonkeyPatch, protocol: tuple[str, ...], tested_epoch: int
 ) -> None:
-    long = (*AUGMENTED, *protocol, "trainer.max_epochs=6", "scheduler=cosine", "optimizer.lr=0.05")
-    undisturbed = train("undisturbed", *long)
+    overrides = (*AUGMENTED, *protocol, "trainer.max_epochs=4", "scheduler=cosine", "optimizer.lr=0.05")
+    monkeypatch.setattr(History, "on_train_batch_end", unlearn_after_first_epoch)
+    uninterrupted = train("uninterrupted", *overrides)
 
-    written = BestAndLast.on_train_epoch_end
+    save_checkpoints = BestAndLastCheckpoint.on_train_epoch_end
 
-    def stop_after_four(self: BestAndLast, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        written(self, trainer, module)
-        if trainer.current_epoch == 3:
+    def interrupt_after_second_epoch(
+        self: BestAndLastCheckpoint, trainer: pl.Trainer, module: pl.LightningModule
+    ) -> None:
+        save_checkpoints(self, trainer, module)
+        if trainer.current_epoch == 1:
             raise Interrupted(signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(BestAndLast, "on_train_epoch_end", stop_after_four)
+        patched.setattr(BestAndLastCheckpoint, "on_train_epoch_end", interrupt_after_second_epoch)
         with pytest.raises(Interrupted):
-            train("interrupted", *long)
-    interrupted = undisturbed.with_name("interrupted")
-    assert results_of(interrupted)["status"] == "interrupted"
-    assert results_of(interrupted)["error"] == "SIGTERM"
-    assert results_of(interrupted)["epochs"] == 4
+            train("interrupted", *overrides)
+    interrupted = uninterrupted.with_name("interrupted")
+    assert read_results(interrupted)["status"] == "interrupted"
+    assert read_results(interrupted)["signal"] == "SIGTERM"
+    assert read_results(interrupted)["epochs"] == 2
 
-    resumed = train("resumed", *long, f"ckpt_path={interrupted}")
-    for name in ("best.ckpt", "last.ckpt"):
-        assert_same_weights(undisturbed / "checkpoints" / name, resumed / "checkpoints" / name)
-    assert figures(resumed) == figures(undisturbed)
-    assert results_of(resumed)["metrics"] == results_of(undisturbed)["metrics"]
-    assert results_of(resumed)["tested_epoch"] == results_of(undisturbed)["tested_epoch"]
+    resumed = train("resumed", *overrides, f"ckpt_path={interrupted}")
+    assert_same_checkpoints(resumed, uninterrupted)
+    assert reproducible_rows(resumed) == reproducible_rows(uninterrupted)
+    assert read_results(resumed)["metrics"] == read_results(uninterrupted)["metrics"]
+    assert read_results(resumed)["tested_epoch"] == read_results(uninterrupted)["tested_epoch"] == tested_epoch
 
 
-def test_resumes_exactly_in_the_middle_of_an_epoch(
-    train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_checkpoint_within_an_epoch_is_resumed_exactly(
+    train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, uninterrupted_run: Path
 ) -> None:
-    undisturbed = train("undisturbed", *AUGMENTED)
-    middle = tmp_path / "middle.ckpt"
+    checkpoint_path = tmp_path / "within_epoch.ckpt"
 
-    def save_in_the_middle(
-        self: Recorder,
-        trainer: pl.Trainer,
-        module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def save_and_interrupt(_: History, trainer: pl.Trainer, *__: Any) -> None:
         if trainer.global_step == 27:
-            trainer.save_checkpoint(middle, weights_only=False)
+            trainer.save_checkpoint(checkpoint_path, weights_only=False)
             raise Interrupted(signal.SIGINT)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Recorder, "on_train_batch_end", save_in_the_middle)
+        patched.setattr(History, "on_train_batch_end", save_and_interrupt)
         with pytest.raises(Interrupted):
             train("interrupted", *AUGMENTED)
-    resumed = train("resumed", *AUGMENTED, f"ckpt_path={middle}")
-    assert_same_weights(undisturbed / "checkpoints" / "last.ckpt", resumed / "checkpoints" / "last.ckpt")
+    resumed = train("resumed", *AUGMENTED, f"ckpt_path={checkpoint_path}")
+    assert_same_weights(uninterrupted_run / "checkpoints" / "last.ckpt", resumed / "checkpoints" / "last.ckpt")
 
 
-@pytest.mark.parametrize("told", [7, 20, 27, 39, 40])
-def test_a_signal_stops_a_run_behind_its_step_and_it_goes_on_in_its_folder(
-    train: Train, monkeypatch: pytest.MonkeyPatch, told: int
+@pytest.mark.parametrize("step", [7, 20, 27, 39, 40])
+def test_signal_stops_a_run_after_its_step_and_the_run_resumes_in_its_directory(
+    train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, uninterrupted_run: Path, step: int
 ) -> None:
-    undisturbed = train("undisturbed", *AUGMENTED)
-
-    def tell(self: Recorder, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.global_step == told:
-            os.kill(os.getpid(), signal.SIGTERM)
-
+    run_directory = tmp_path / "run"
     with monkeypatch.context() as patched, interruptible():
-        patched.setattr(Recorder, "on_train_batch_end", tell)
+        patched.setattr(History, "on_train_batch_end", send_signal_at_step(step))
         with pytest.raises(Interrupted):
-            train("interrupted", *AUGMENTED)
-    folder = undisturbed.with_name("interrupted")
-    assert (results_of(folder)["status"], results_of(folder)["error"]) == ("interrupted", "SIGTERM")
-    assert results_of(folder)["epochs"] == told // 20
-    assert checkpoint(folder / "checkpoints" / "last.ckpt")["global_step"] == told
-    spent = results_of(folder)["seconds"]["fit"]
-    assert spent > 0
+            train("run", *AUGMENTED)
+    results = read_results(run_directory)
+    assert (results["status"], results["signal"]) == ("interrupted", "SIGTERM")
+    assert results["epochs"] == step // 20
+    assert load_checkpoint(run_directory / "checkpoints" / "last.ckpt")["global_step"] == step
+    seconds_until_signal = results["seconds"]["fit"]
+    assert seconds_until_signal > 0
 
-    assert train("interrupted", *AUGMENTED) == folder
-    for name in ("best.ckpt", "last.ckpt"):
-        assert_same_weights(undisturbed / "checkpoints" / name, folder / "checkpoints" / name)
-    assert figures(folder) == figures(undisturbed)
-    for fact in ("status", "metrics", "tested_epoch", "epochs", "identity"):
-        assert results_of(folder)[fact] == results_of(undisturbed)[fact]
-    assert results_of(folder)["seconds"]["fit"] > spent
-    before = (folder / "results.json").read_text()
-    train("interrupted", *AUGMENTED)
-    assert (folder / "results.json").read_text() == before
+    train("run", *AUGMENTED)
+    assert_same_checkpoints(run_directory, uninterrupted_run)
+    assert reproducible_rows(run_directory) == reproducible_rows(uninterrupted_run)
+    results, expected_results = read_results(run_directory), read_results(uninterrupted_run)
+    for key in ("status", "metrics", "tested_epoch", "epochs", "identity"):
+        assert results[key] == expected_results[key]
+    assert results["seconds"]["fit"] > seconds_until_signal
 
 
-def test_killed_between_its_two_checkpoints_a_run_goes_on_exactly(
-    train: Train, monkeypatch: pytest.MonkeyPatch
+def test_completed_run_is_not_repeated(train: Train) -> None:
+    overrides = (*QUICK, "trainer.max_epochs=1")
+    run_directory = train("run", *overrides)
+    before = (run_directory / "results.json").read_text()
+    train("run", *overrides)
+    assert (run_directory / "results.json").read_text() == before
+
+
+def test_run_killed_between_its_two_checkpoints_resumes_exactly(
+    train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, uninterrupted_run: Path
 ) -> None:
-    undisturbed = train("undisturbed", *AUGMENTED)
-    replace = Path.replace
-    replaced = []
+    run_directory = tmp_path / "run"
+    replace_file = Path.replace
+    replaced_files = []
 
-    def fail(path: Path, target: Path) -> Path:
-        moved = replace(path, target)
-        replaced.append(target.name)
-        if replaced.count("best.ckpt") == 2:
-            raise KeyboardInterrupt  # as good as any
-        return moved
+    def replace_and_die(path: Path, target: Path) -> Path:
+        new_path = replace_file(path, target)
+        replaced_files.append(target.name)
+        if replaced_files.count("best.ckpt") == 2:
+            raise KeyboardInterrupt  # any exception that is not handled would do
+        return new_path
 
-    folder = undisturbed.with_name("killed")
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "replace", fail)
+        patched.setattr(Path, "replace", replace_and_die)
         with pytest.raises((KeyboardInterrupt, SystemExit)):
-            train("killed", *AUGMENTED)
-    write_results(folder, results_of(folder) | {"status": "running"})
-    train("killed", *AUGMENTED)
-    for name in ("best.ckpt", "last.ckpt"):
-        assert_same_weights(undisturbed / "checkpoints" / name, folder / "checkpoints" / name)
-    assert figures(folder) == figures(undisturbed)
-    assert results_of(folder)["metrics"] == results_of(undisturbed)["metrics"]
+            train("run", *AUGMENTED)
+    replace(RunResults.load(run_directory), status=Status.RUNNING).save(run_directory)
+    train("run", *AUGMENTED)
+    assert_same_checkpoints(run_directory, uninterrupted_run)
+    assert reproducible_rows(run_directory) == reproducible_rows(uninterrupted_run)
+    assert read_results(run_directory)["metrics"] == read_results(uninterrupted_run)["metrics"]
 
 
-def test_a_signal_at_the_end_of_training_is_not_lost(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    def tell(*_: Any) -> None:
+def test_signal_at_the_end_of_training_is_not_lost(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    def send_signal(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
+    overrides = (*QUICK, "trainer.max_epochs=2")
     with monkeypatch.context() as patched, interruptible():
-        patched.setattr(Recorder, "on_train_end", tell, raising=False)
+        patched.setattr(History, "on_train_end", send_signal)
         with pytest.raises(Interrupted):
-            train("run", *QUICK)
-    folder = train("run", *QUICK)
-    assert (results_of(folder)["status"], results_of(folder)["epochs"]) == ("completed", 3)
+            train("run", *overrides)
+    run_directory = train("run", *overrides)
+    assert (read_results(run_directory)["status"], read_results(run_directory)["epochs"]) == ("completed", 2)
 
 
-def test_gradients_that_add_up_are_not_lost(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    summed = (*AUGMENTED, "trainer.accumulate_grad_batches=3")
-    undisturbed = train("undisturbed", *summed)
+def test_signal_during_a_failure_interrupts_the_run(
+    train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def send_signal_and_fail(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise RunFailedError("the loss became NaN")
+
+    monkeypatch.setattr(History, "on_train_batch_end", send_signal_and_fail)
+    with interruptible(), pytest.raises(Interrupted):
+        train("run", *QUICK)
+    results = read_results(tmp_path / "run")
+    assert (results["status"], results["signal"]) == ("interrupted", "SIGTERM")
+
+
+def test_signal_does_not_interrupt_gradient_accumulation(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = (*AUGMENTED, "trainer.accumulate_grad_batches=3", "trainer.max_epochs=2")
+    uninterrupted = train("uninterrupted", *overrides)
     batches = []
 
-    def tell(
-        self: Recorder, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, idx: int
-    ) -> None:
-        batches.append(idx)
-        if trainer.current_epoch == 1 and idx == 6:  # the first batch of the third step
+    def send_signal_in_third_step(_: History, trainer: pl.Trainer, *hook_arguments: Any) -> None:
+        batches.append(hook_arguments[-1])
+        if trainer.current_epoch == 1 and batches[-1] == 6:  # the first batch of the third step
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patched, interruptible():
-        patched.setattr(Recorder, "on_train_batch_end", tell)
+        patched.setattr(History, "on_train_batch_end", send_signal_in_third_step)
         with pytest.raises(Interrupted):
-            train("interrupted", *summed)
+            train("interrupted", *overrides)
     assert batches[-1] == 8
-    folder = train("interrupted", *summed)
-    assert_same_weights(undisturbed / "checkpoints" / "last.ckpt", folder / "checkpoints" / "last.ckpt")
-    assert figures(folder) == figures(undisturbed)
+    resumed = train("interrupted", *overrides)
+    assert_same_weights(uninterrupted / "checkpoints" / "last.ckpt", resumed / "checkpoints" / "last.ckpt")
+    assert reproducible_rows(resumed) == reproducible_rows(uninterrupted)
 
 
-@pytest.mark.parametrize("batches", [20, 60])
-def test_a_loss_that_is_not_finite_ends_the_run(train: Train, tmp_path: Path, batches: int) -> None:
-    with pytest.raises(
-        RunFailedError, match=r"not finite since step 2 \(epoch 1\); try a smaller optimizer.lr"
-    ) as failure:
+@pytest.mark.parametrize("num_batches", [20, 60])
+def test_non_finite_loss_fails_the_run(train: Train, tmp_path: Path, num_batches: int) -> None:
+    message = r"^the loss became NaN or infinite at step 2 \(epoch 1\); try a smaller optimizer.lr"
+    with pytest.raises(RunFailedError, match=message) as failure:
         train(
             "run",
             "optimizer=sgd",
             "optimizer.lr=1e38",
             "trainer.max_epochs=2",
-            f"trainer.limit_train_batches={batches}",
+            f"trainer.limit_train_batches={num_batches}",
         )
-    results = results_of(tmp_path / "run")
+    results = read_results(tmp_path / "run")
     assert results["status"] == "failed"
     assert results["error"] == str(failure.value)
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+    end = read_events(tmp_path / "run").SummaryMetadata("_hparams_/session_end_info").plugin_data.content
+    assert HParamsPluginData.FromString(end).session_end_info.status == 2  # failure
 
 
 @pytest.mark.parametrize(
-    ("held_out", "every_epoch", "found"),
+    ("val_size", "test_every_epoch", "key"),
     [(180, "false", "val/loss"), (0, "false", "test/loss"), (0, "true", "test/loss")],
 )
-def test_a_last_step_that_goes_astray_ends_the_run(
-    train: Train, tmp_path: Path, held_out: int, every_epoch: str, found: str
+def test_last_step_that_makes_the_loss_non_finite_fails_the_run(
+    train: Train, tmp_path: Path, val_size: int, test_every_epoch: str, key: str
 ) -> None:
-    with pytest.raises(RunFailedError, match=f"{found} is not finite after step 1"):
+    with pytest.raises(RunFailedError, match=f"^{key} is NaN or infinite after step 1; "):
         train(
             "run",
             "optimizer=sgd",
             "optimizer.lr=1e38",
             "trainer.max_epochs=1",
             "trainer.limit_train_batches=1",
-            f"data.val_size={held_out}",
-            f"data.test_every_epoch={every_epoch}",
+            f"data.val_size={val_size}",
+            f"data.test_every_epoch={test_every_epoch}",
         )
-    assert results_of(tmp_path / "run")["status"] == "failed"
+    assert read_results(tmp_path / "run")["status"] == "failed"
 
 
-def test_two_runs_do_not_mix_in_a_folder(train: Train, tmp_path: Path) -> None:
-    folder = train("run", *QUICK, "trainer.max_epochs=1")
-    before = (folder / "results.json").read_text()
-    with pytest.raises(RunFailedError, match="run holds another run"):
-        run_train(configured("data=digits"), RunFolder(folder), {}, [])
-    assert (folder / "results.json").read_text() == before
+def test_run_does_not_write_into_the_directory_of_another_run(quick_run: Path) -> None:
+    before = (quick_run / "results.json").read_text()
+    with pytest.raises(RunFailedError, match="run: belongs to a run with other settings"):
+        run_train([ComposedConfig.from_overrides("data=digits")], RunDirectory(quick_run))
+    assert (quick_run / "results.json").read_text() == before
 
 
-def test_an_unforeseen_error_is_recorded(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_is_recorded(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise MemoryError("no memory\nleft")
 
-    monkeypatch.setattr(Recorder, "on_train_epoch_end", fail)
+    monkeypatch.setattr(History, "on_train_epoch_end", fail)
     with pytest.raises(MemoryError):
         train("run", *QUICK)
-    results = results_of(tmp_path / "run")
+    results = read_results(tmp_path / "run")
     assert (results["status"], results["error"]) == ("failed", "MemoryError: no memory left")
 
 
-def test_dashboard_has_scalars_and_the_runs_row(train: Train) -> None:
-    folder = train("run", *QUICK)
-    shown = events(folder)
-    scalars = set(shown.Tags()["scalars"])
+def test_tensorboard_has_the_scalars_and_the_row_of_a_run(quick_run: Path) -> None:
+    events = read_events(quick_run)
+    scalars = set(events.Tags()["scalars"])
     assert {"train/loss", "train/acc", "val/loss", "val/acc", "test/acc", "test/loss", "lr"} <= scalars
     assert "hp_metric" not in scalars
-    assert [round(event.value, 6) for event in shown.Scalars("val/acc")] == [
-        round(float(row["val/acc"]), 6) for row in epochs_of(folder)
+    accuracies = [event.value for event in events.Scalars("val/acc")]
+    assert [round(accuracy, 6) for accuracy in accuracies] == [
+        round(float(row["val/acc"]), 6) for row in read_epochs(quick_run)
     ]
-    data = shown.SummaryMetadata
-    content = {
-        tag: HParamsPluginData.FromString(data(tag).plugin_data.content) for tag in shown.PluginTagToContent("hparams")
+    best_so_far = list(accumulate(accuracies, max))
+    assert [event.value for event in events.Scalars("best/val/acc")] == pytest.approx(best_so_far, rel=1e-6)
+    rows = {
+        tag: HParamsPluginData.FromString(events.SummaryMetadata(tag).plugin_data.content)
+        for tag in events.PluginTagToContent("hparams")
     }
-    so_far = list(accumulate((event.value for event in shown.Scalars("val/acc")), max))
-    assert [event.value for event in shown.Scalars("best/val/acc")] == pytest.approx(so_far, rel=1e-6)
-    start = content["_hparams_/session_start_info"].session_start_info.hparams
-    assert start["optimizer.lr"].number_value == 0.01
-    assert start["model"].string_value == "lenet"
-    assert start["trainer.gradient_clip_val"].string_value == "null"
-    assert not {"ckpt_path", "optimizer._target_"} & set(start)
-    assert content["_hparams_/session_end_info"].session_end_info.status == 1  # success
+    settings = rows["_hparams_/session_start_info"].session_start_info.hparams
+    assert settings["optimizer.lr"].number_value == 0.01
+    assert settings["model"].string_value == "lenet_bn"
+    assert settings["trainer.gradient_clip_val"].string_value == "null"
+    assert not {"ckpt_path", "optimizer._target_"} & set(settings)
+    assert rows["_hparams_/session_end_info"].session_end_info.status == 1  # success
 
 
-def test_a_failed_run_has_its_row_too(train: Train, tmp_path: Path) -> None:
-    with pytest.raises(RunFailedError):
-        train("run", "optimizer=sgd", "optimizer.lr=1e38", "trainer.max_epochs=1")
-    shown = events(tmp_path / "run")
-    metadata = shown.SummaryMetadata("_hparams_/session_end_info")
-    assert HParamsPluginData.FromString(metadata.plugin_data.content).session_end_info.status == 2  # failure
-
-
-def test_batch_norm_from_scratch_follows_torchs_training_curve(train: Train) -> None:
-    curves = [figures(train(norm, *QUICK, f"model.norm={norm}")) for norm in ("batch", "scratch", "none")]
-    torchs, ours, without = ([float(row["train/loss"]) for row in curve] for curve in curves)
-    assert ours == pytest.approx(torchs, rel=5e-3)
-    assert without != pytest.approx(torchs, rel=0.1)
+def test_batch_norm_from_scratch_follows_torchs_training_curve(train: Train, quick_run: Path) -> None:
+    runs = (quick_run, *(train(norm, *QUICK, f"model.norm={norm}") for norm in ("scratch", "none")))
+    torch_curve, scratch_curve, curve_without_norm = (
+        [float(row["train/loss"]) for row in read_epochs(run_directory)] for run_directory in runs
+    )
+    assert scratch_curve == pytest.approx(torch_curve, rel=5e-3)
+    assert curve_without_norm != pytest.approx(torch_curve, rel=0.1)
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
-def test_other_precisions(train: Train, precision: str) -> None:
-    folder = train("run", "trainer=smoke", "trainer.accelerator=cpu", f"trainer.precision={precision}")
-    results = results_of(folder)
+def test_network_trains_in_other_precisions(train: Train, precision: str) -> None:
+    run_directory = train("run", "trainer=smoke", "trainer.accelerator=cpu", f"trainer.precision={precision}")
+    results = read_results(run_directory)
     assert (results["status"], results["precision"]) == ("completed", precision)
-    weights = checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"].values()
+    weights = load_checkpoint(run_directory / "checkpoints" / "last.ckpt")["state_dict"].values()
     expected = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "bf16-mixed": torch.float32}[precision]
     assert {weight.dtype for weight in weights} == {expected}
 
 
 def test_densenet_trains_on_enlarged_digits(train: Train) -> None:
-    folder = train(
+    run_directory = train(
         "run",
         "model=densenet",
         "data.resize=32",
@@ -448,5 +577,5 @@ def test_densenet_trains_on_enlarged_digits(train: Train) -> None:
         "scheduler=onecycle",
         "label_smoothing=0.1",
     )
-    assert results_of(folder)["parameters"] == 758_226
-    assert results_of(folder)["status"] == "completed"
+    assert read_results(run_directory)["parameters"] == 758_226
+    assert read_results(run_directory)["status"] == "completed"

@@ -1,0 +1,1 @@
+"""One composed configuration: overrides, rules for values, errors. Knows Hydra and OmegaConf, but no torch."""

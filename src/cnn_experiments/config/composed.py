@@ -1,166 +1,173 @@
-"""One combination of settings: composed by Hydra, and checked."""
+"""One configuration: composed by Hydra, in plain values, and checked."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from cnn_experiments.config.hydra_errors import explain
-from cnn_experiments.config.schema import OF_A_SWEEP, check, flat, plain, text
-from cnn_experiments.errors import Refusal
-from cnn_experiments.runs.fingerprint import identity
+from cnn_experiments.config.hydra_errors import translate
+from cnn_experiments.config.hydra_internals import config_loader
+from cnn_experiments.config.schema import validate
+from cnn_experiments.errors import ConfigError, format_value
+from cnn_experiments.runs.fingerprint import SWEEP_KEYS, flatten, run_id
+from cnn_experiments.runs.settings import split_override
 
-_OF_ONE_OPTION = {"model", "init", "optimizer", "scheduler"}
-"""Groups whose values mean something else for another option."""
+_RECIPE_GROUPS = ("init", "model", "optimizer", "scheduler")
+"""Groups whose settings mean something else for another option, so that a recipe's values do not fit it."""
 
-_defaults_of: dict[tuple[str, ...], dict[str, Any]] = {}
-"""By the options chosen: composing takes a tenth of a second, and the combinations of a sweep share most."""
+_defaults_cache: dict[tuple[str, ...], dict[str, Any]] = {}
+"""Settings by the chosen options: composing takes a tenth of a second, and the combinations of a sweep share most."""
 
 
-class Combination:
+class ComposedConfig:
     """The settings of one run."""
 
     def __init__(self, config: DictConfig, hydra: DictConfig | None = None) -> None:
-        """Takes a configuration with Hydra's own part in it or beside it."""
-        self.config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        """The settings without Hydra's own, which stand before the job that they refer to."""
+        """Take a configuration with Hydra's own node in it, or beside it."""
+        self._config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         self.hydra = config.hydra if hydra is None else hydra
 
     @classmethod
-    def of_a_sweep(cls, sweep: DictConfig, overrides: Sequence[str]) -> "Combination":
-        """Composes a combination.
+    def from_overrides(cls, *overrides: str) -> "ComposedConfig":
+        """Compose what a command with these overrides runs. It is not validated."""
+        return cls(config_loader().load_configuration("config", list(overrides), run_mode=RunMode.RUN))
+
+    @classmethod
+    def compose(cls, sweep: DictConfig, overrides: Sequence[str]) -> "ComposedConfig":
+        """Compose and validate a combination of a sweep.
 
         Raises:
-            Refusal: it can't be composed; says which it is.
+            ConfigError: it can't be composed, or a setting is not allowed.
         """
-        loader = GlobalHydra.instance().config_loader()
         try:
-            return cls(loader.load_sweep_config(sweep, list(overrides)))
-        except HydraException as error:
-            raise Refusal(f"{explain(error, list(overrides))} (in {' '.join(overrides)})") from error
+            config = cls(config_loader().load_sweep_config(sweep, list(overrides)))
+        except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: an option that is no string
+            raise translate(error, overrides).with_context(f"in {' '.join(_without_sweep_keys(overrides))}") from error
+        config.validate()
+        return config
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """All of them, resolved, in plain values."""
-        return plain(self.config)
+        """Return all settings, resolved, in plain values.
+
+        Raises:
+            ConfigError: a setting refers to something that does not exist.
+        """
+        try:
+            settings = OmegaConf.to_container(self._config, resolve=True)
+        except OmegaConfBaseException as error:
+            raise translate(error, self._task_overrides) from error
+        assert isinstance(settings, dict)
+        return {str(key): value for key, value in settings.items()}
+
+    @cached_property
+    def run_id(self) -> str:
+        """Return the hash that is equal for configurations that repeat each other."""
+        return run_id(self.settings)
 
     @property
-    def identity(self) -> str:
-        """Equal for combinations that repeat each other."""
-        return identity(self.settings)
-
-    @property
-    def options(self) -> dict[str, str]:
-        """The one chosen in every group."""
+    def choices(self) -> dict[str, str]:
+        """Return the chosen option of every group."""
         choices = self.hydra.runtime.choices.items()
         return {group: choice for group, choice in choices if choice is not None and not group.startswith("hydra/")}
 
     @property
+    def _task_overrides(self) -> list[str]:
+        """Return everything that was typed. OmegaConf would resolve a `${...}` in it."""
+        overrides = OmegaConf.to_container(self.hydra.overrides.task, resolve=False)
+        assert isinstance(overrides, list)
+        return overrides
+
+    @property
     def overrides(self) -> list[str]:
-        """What was typed for this run."""
-        return [each for each in self.hydra.overrides.task if each.partition("=")[0].lstrip("+") not in OF_A_SWEEP]
+        """Return the overrides of this run, as typed; those of the sweep as a whole are left out."""
+        return _without_sweep_keys(self._task_overrides)
 
     @property
     def typed(self) -> dict[str, str]:
-        """All that was typed, by key."""
-        pairs = (override.lstrip("+").partition("=") for override in self.hydra.overrides.task)
-        return {key: value for key, _, value in pairs}
+        """Return everything that was typed, by key."""
+        return dict(map(split_override, self._task_overrides))
 
-    def check(self) -> None:
-        """Holds the settings against those of the chosen options alone. Torch is not imported for this.
+    def to_yaml(self) -> str:
+        """Return all settings, resolved, as YAML."""
+        return OmegaConf.to_yaml(self._config, resolve=True)
+
+    def validate(self) -> None:
+        """Check the settings against those of the chosen options alone. Torch is not imported for this.
 
         Raises:
-            Refusal: a setting is not allowed.
+            ConfigError: a setting is not allowed.
         """
-        with self._named():
+        with self.error_context():
+            self._check_options()
             self._check_recipe()
-            check(self.settings, self._defaults)
-
-    def check_parts(self) -> None:
-        """Builds all parts, without memory for the network.
-
-        Raises:
-            Refusal: they don't work, or not together.
-        """
-        from cnn_experiments.training.build import check_parts
-
-        with self._named():
-            check_parts(self.config)
-
-    def _check_recipe(self) -> None:
-        """A recipe's values are for its own options."""
-        recipe = self.options.get("experiment")
-        if recipe is None:
-            return
-        if "experiment" in self.config:
-            raise Refusal(f"experiment={recipe}: must begin with the line # @package _global_")
-        without = flat(self._defaults)
-        for group in sorted(_OF_ONE_OPTION & self.typed.keys()):
-            kept = [
-                f"{key}={text(value)}"
-                for key, value in flat(self.settings).items()
-                if key.startswith(f"{group}.") and key not in self.typed and value != without.get(key)
-            ]
-            if kept:
-                raise Refusal(
-                    f"{group}={self.typed[group]}: must be left out beside experiment={recipe}, "
-                    f"which sets {' '.join(kept)} for its own {group}"
-                )
+            validate(self.settings, self._defaults)
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
-        """A refusal says which recipe set the value, and in a sweep, which combination it is about."""
+    def error_context(self) -> Iterator[None]:
+        """Add to an error which recipe set the value and, in a sweep, which combination it is about."""
         try:
             yield
-        except Refusal as refusal:
-            said = str(refusal)
-            key = said.partition("=")[0]
-            recipe = self.options.get("experiment")
-            if recipe and key not in self.typed and flat(self.settings).get(key) != flat(self._defaults).get(key):
-                said += f" (set by experiment={recipe})"
-            if self.hydra.mode == RunMode.MULTIRUN and key not in OF_A_SWEEP:
-                said += f" (in {' '.join(self.overrides)})"
-            raise Refusal(said) from refusal
+        except ConfigError as error:
+            remarks = []
+            recipe = self.choices.get("experiment")
+            key = error.key
+            if recipe and key not in self.typed and flatten(self.settings).get(key) != flatten(self._defaults).get(key):
+                remarks.append(f"set by experiment={recipe}")
+            if self.hydra.mode == RunMode.MULTIRUN and key not in SWEEP_KEYS:
+                remarks.append(f"in {' '.join(self.overrides)}")
+            raise error.with_context(*remarks) from error
+
+    def _check_options(self) -> None:
+        """Check that no group has several options, which Hydra merges and does not list among the choices."""
+        for group, value in self.typed.items():
+            if group not in self.choices and isinstance(self.settings.get(group), dict):
+                raise ConfigError(group, value, problem="must be one option")
+
+    def _check_recipe(self) -> None:
+        """Check that the values of a recipe meet the options that they are made for."""
+        recipe = self.choices.get("experiment")
+        if recipe is None:
+            return
+        if "experiment" in self._config:
+            raise ConfigError("experiment", recipe, problem="must begin with the line # @package _global_")
+        defaults = flatten(self._defaults)
+        for group in _RECIPE_GROUPS:
+            if group not in self.typed:
+                continue
+            set_by_recipe = [
+                f"{key}={format_value(value)}"
+                for key, value in flatten(self.settings).items()
+                if key.startswith(f"{group}.") and key not in self.typed and value != defaults.get(key)
+            ]
+            if set_by_recipe:
+                problem = (
+                    f"can't be combined with experiment={recipe}, "
+                    f"which sets {' '.join(set_by_recipe)} for its own {group}"
+                )
+                raise ConfigError(group, self.typed[group], problem=problem)
 
     @cached_property
     def _defaults(self) -> dict[str, Any]:
-        """The chosen options as they are without a value overridden, on the command line or in an experiment."""
-        added = {override[1:].partition("=")[0] for override in self.hydra.overrides.task if override.startswith("+")}
+        """Return the settings of the chosen options without any override, of the command line or of a recipe."""
+        added = {split_override(override)[0] for override in self._task_overrides if override.startswith("+")}
         choices = [
             f"{'+' if group in added else ''}{group}={choice}"
-            for group, choice in self.options.items()
-            if group.partition("/")[0] in self.config
+            for group, choice in self.choices.items()
+            if group.partition("/")[0] in self._config
         ]
-        searched = [override for override in self.hydra.overrides.hydra if override.startswith("hydra.searchpath=")]
-        key = (self.hydra.job.config_name, *choices, *searched)
-        if key not in _defaults_of:
-            loader: ConfigLoader = GlobalHydra.instance().config_loader()
-            config = loader.load_configuration(key[0], choices + searched, run_mode=RunMode.RUN)
-            _defaults_of[key] = Combination(config).settings
-        return _defaults_of[key]
+        search_paths = [override for override in self.hydra.overrides.hydra if override.startswith("hydra.searchpath=")]
+        key = (self.hydra.job.config_name, *choices, *search_paths)
+        if key not in _defaults_cache:
+            config = config_loader().load_configuration(key[0], choices + search_paths, run_mode=RunMode.RUN)
+            _defaults_cache[key] = ComposedConfig(config).settings
+        return _defaults_cache[key]
 
 
-def do_at_once(combinations: Sequence[Combination]) -> None:
-    """Does a task that leaves no folder, for all combinations together.
-
-    Raises:
-        Refusal: there is another task among them.
-    """
-    tasks = list(dict.fromkeys(combination.options["task"] for combination in combinations))
-    if len(tasks) > 1:
-        raise Refusal(f"task={','.join(tasks)}: must be one task, because one of these leaves no runs")
-    overrides = [combination.overrides for combination in combinations]
-    shared = set(overrides[0]).intersection(*overrides)
-    varied = [[each for each in given if each not in shared and not each.startswith("model=")] for given in overrides]
-    names = [
-        " ".join([combination.options["model"], *each]) for combination, each in zip(combinations, varied, strict=True)
-    ]
-    configs = [combination.config for combination in combinations]
-    get_method(configs[0].task._target_)(list(zip(names, configs, strict=True)))
+def _without_sweep_keys(overrides: Sequence[str]) -> list[str]:
+    return [override for override in overrides if split_override(override)[0] not in SWEEP_KEYS]

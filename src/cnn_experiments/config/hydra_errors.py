@@ -1,114 +1,190 @@
-"""Bad input in one line, and status 2."""
+"""Hydra's and OmegaConf's errors as errors of settings: one line, and exit status 2."""
 
-import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import (
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+    SearchPathException,
+)
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from cnn_experiments.config.schema import flat, near, unknown_key
-from cnn_experiments.errors import Refusal
+from cnn_experiments.config.hydra_internals import config_directories, config_loader, parse_command_line
+from cnn_experiments.config.schema import unknown_key_error
+from cnn_experiments.config.sources import find_groups, find_options
+from cnn_experiments.errors import ConfigError, format_value, suggest
+from cnn_experiments.runs.fingerprint import flatten
+from cnn_experiments.runs.settings import split_override
 
-_PACKAGE = Path(__file__).parents[1]
-CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if path.is_dir())
-"""The configuration: inside an installed package, at the top level of a checkout."""
+_MAX_LISTED = 25
+"""If a group has more options than this, an error lists only those beside the nearest one, or folders."""
 
-_MANY = 25
-"""Options that a refusal does not list all of."""
+ConfigurationErrors = (ConfigError, HydraException, OmegaConfBaseException, YAMLError)
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
-    """Ends the program with one line where input is bad. Hydra would make any other exception a warning."""
+def exit_on_config_error() -> Iterator[None]:
+    """End the program with one line and status 2 on bad input, with a traceback and status 1 on any other error.
+
+    Hydra would turn an exception of a callback into a warning.
+    """
     try:
         yield
-    except (Refusal, HydraException, OmegaConfBaseException, YAMLError) as error:
-        print(explain(error), file=sys.stderr)
+    except ConfigurationErrors as error:
+        print(translate(error), file=sys.stderr)
         sys.exit(2)
     except Exception as error:
-        if str(error).startswith("Config group override must be a string"):  # Hydra, of a group that is null
-            groups = [word for word in sys.argv if (CONF / word.strip("+").partition("=")[0]).is_dir() and "=" in word]
-            nameless = [word for word in groups if re.search(r"[=,](null|true|false|[\d.]+)(,|$)", word)]
-            print(f"{' '.join(nameless)}: must name an option of that group", file=sys.stderr)
+        # Hydra raises a plain ValueError for an option that is no string, such as model=null.
+        if type(error) is ValueError and (config_error := _error_in_overrides(None)):
+            print(config_error, file=sys.stderr)
             sys.exit(2)
         traceback.print_exc()
         sys.exit(1)
 
 
-def explain(error: Exception, overrides: list[str] | None = None) -> str:
-    """One line for what Hydra and OmegaConf say in many of these overrides; without any, of the command line's."""
-    if isinstance(error, Refusal):
-        return str(error)
-    said = str(error)
-    if isinstance(error, MissingConfigException):
-        missing = str(error.missing_cfg_file)
-        group, _, option = missing.partition("/")
-        if group == "hydra":
-            _, kind, option = missing.split("/", 2)
-            group = f"hydra/{kind}"
-        if options := sorted({*_options(group), *((error.options or []) if group.startswith("hydra") else [])}):
-            return f"{group}={option}: there is no such option; allowed: {_listed(option, options)}"
-    if unknown := re.search(r"^Could not override .*use \+([^=]+)=(.*)$", said, re.DOTALL):
-        key, value = unknown.groups()
-        return str(unknown_key(key, value, _known_keys(overrides, besides=key)))
-    if chosen := re.search(r"^Multiple values for (\S+?)\. ", said):
-        return f"+{chosen[1]}: an option of {chosen[1]} is chosen already; choose another without the +"
-    if known := re.search(r"^Could not append to config. An item is already at '(.+?)'", said):
-        return f"+{known[1]}: the setting is there already; leave the + out"
-    if sweep := re.search(r"^(?:Ambiguous value for argument|Sweep parameters) '(.*?)'", said):
-        return f"{sweep[1]}: several values make a sweep, which needs -m"
+def translate(error: Exception, overrides: Sequence[str] | None = None) -> ConfigError:
+    """Return what an error of Hydra or OmegaConf means for one of the overrides, by default those of the command line.
+
+    The cause is found by looking at the overrides; the text of the error is used only if nothing is found there.
+    """
+    if isinstance(error, ConfigError):
+        return error
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, ConfigError):
+        return error.__cause__
+    arguments = parse_command_line()
+    typed = dict(map(split_override, arguments.overrides if overrides is None else overrides))
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _missing_file_error(error.missing_cfg_file, typed)
+    if isinstance(error, SearchPathException):
+        return ConfigError("--config-dir", arguments.config_dir, problem="must be a directory")
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: can't be read as KEY=VALUE ({said.splitlines()[0]})"
-    if isinstance(error, InstantiationException) and (part := re.search(r"full_key: (\S+)", said)):
-        return f"{part[1]}.{error.__cause__}"
-    parts = [said, str(error.__cause__ or "")]
-    return ": ".join(" ".join(part.split()) for part in parts if part)
+        return _syntax_error(error)
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        value = [typed[error.full_key]] if error.full_key in typed else []
+        return ConfigError(error.full_key, *value, problem=str(error.msg).partition("\n")[0])
+    if not isinstance(error, OmegaConfBaseException | YAMLError) and (found := _error_in_overrides(overrides)):
+        return found
+    lines = [" ".join(str(part).split()) for part in (error, error.__cause__ or "")]
+    key, *rest = filter(None, lines)
+    return ConfigError(key, problem=rest[0]) if rest else _whole_line(key)
 
 
-def _listed(option: str, options: Sequence[str]) -> str:
-    """All options and the nearest; of many, those that stand in a folder with the nearest."""
-    nearest = near(option, options)
-    if len(options) > _MANY and nearest:
-        folder = nearest.rpartition(" ")[2].rpartition("/")[0]
-        return f"{', '.join(each for each in options if each.rpartition('/')[0] == folder)}, ...{nearest}"
-    return f"{', '.join(options)}{nearest}"
+def _whole_line(line: str) -> ConfigError:
+    head, separator, tail = line.partition(": ")
+    return ConfigError(head, problem=tail) if separator else ConfigError("configuration", problem=line)
 
 
-def _options(group: str) -> list[str]:
-    """All options of a group, those in folders of their own too: `book/adam/lenet`."""
-    arguments, _ = get_args_parser().parse_known_args()
-    folders = [folder / group for folder in (CONF, Path(arguments.config_dir or CONF))]
-    found = {path.relative_to(folder).with_suffix("") for folder in folders for path in folder.rglob("*.yaml")}
-    return sorted(path.as_posix() for path in found)
+def _syntax_error(error: OverrideParseException) -> ConfigError:
+    reason = str(error).splitlines()[0]
+    if "=" not in error.override or not reason.startswith(("mismatched", "no viable", "extraneous")):
+        return ConfigError(error.override, problem="must be KEY=VALUE")
+    remedy = "quote special characters for the shell and for Hydra: \"KEY='VALUE'\""
+    return ConfigError(error.override, problem="must be KEY=VALUE", context=(reason,), remedy=remedy)
 
 
-def _known_keys(overrides: list[str] | None, besides: str) -> list[str]:
-    """All settings under the options chosen, Hydra's own among them."""
-    arguments, _ = get_args_parser().parse_known_args()
-    simple = re.compile(r"\+?(?P<group>[\w/]+)=\w+")
-    chosen = [
-        given
-        for given in overrides or arguments.overrides
-        if (is_ := simple.fullmatch(given)) and is_["group"] != besides
-    ]
-    if arguments.config_dir:
-        chosen.append(f"hydra.searchpath=[file://{Path(arguments.config_dir).absolute()}]")
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        try:
-            config = compose("config", chosen, return_hydra_config=True)
-        except HydraException:  # another slip; that one is answered when this is mended
-            config = compose("config", return_hydra_config=True)
+def _missing_file_error(file: str, typed: Mapping[str, str]) -> ConfigError:
+    """Return the error for the file of an option, `model/lenett`, or for that of `--config-name`."""
+    group, _, option = file.partition("/")
+    if group == "hydra":
+        kind, _, option = option.partition("/")
+        group = f"hydra/{kind}"
+    if option:
+        error = _unknown_option_error(group, option)
+        is_typed = any(option in value for value in typed.values())
+        return error if is_typed else error.with_context("in the defaults of a file")
+    directories = " or ".join(map(str, config_directories()))
+    return ConfigError("--config-name", file, problem=f"not found in {directories}")
+
+
+def _unknown_option_error(group: str, option: str) -> ConfigError:
+    options = sorted({*find_options(group, config_directories()), *config_loader().get_group_options(group)})
+    suggestion = suggest(option, options)
+    listed = options
+    if len(options) > _MAX_LISTED:
+        folder = suggestion.rpartition("/")[0] if suggestion else ""
+        listed = [name for name in options if name.rpartition("/")[0] == folder]
+        listed += ["..."] if folder else sorted({f"{name.partition('/')[0]}/..." for name in options if "/" in name})
+    return ConfigError(group, option, problem=f"unknown option; allowed: {', '.join(listed)}", suggestion=suggestion)
+
+
+def _error_in_overrides(overrides: Sequence[str] | None) -> ConfigError | None:
+    """Return what is wrong with the first override that can't be applied to the chosen options.
+
+    Args:
+        overrides: of one run; None takes those of the command line.
+    """
+    arguments = parse_command_line()
+    is_sweep = bool(arguments.multirun or overrides is not None)
+    try:
+        parser = OverridesParser.create(config_loader())
+        parsed = parser.parse_overrides(list(arguments.overrides if overrides is None else overrides))
+    except OverrideParseException:
+        return None
+    groups = find_groups(config_directories())
+    default_groups = set(_compose([]).hydra.runtime.choices)
+    for override in parsed:
+        if override.is_sweep_override() and not is_sweep:
+            return ConfigError(str(override.input_line), problem="several values make a sweep, which needs -m")
+        if override.key_or_group in groups and (error := _group_error(override, default_groups)):
+            return error
+    known = _known_keys([override for override in parsed if override.key_or_group in groups])
+    for override in parsed:
+        if override.key_or_group in groups:
+            continue
+        key, value = override.key_or_group, str(override.input_line).partition("=")[2]
+        if override.is_delete():
+            if not key.startswith("hydra."):
+                return ConfigError(str(override.input_line), problem="keys can't be deleted")
+            continue
+        is_known = key in known or any(name.startswith(f"{key}.") for name in known)
+        if is_known and override.is_add() and not override.is_force_add():
+            return ConfigError(f"+{key}", value, problem="key already exists; remove the +")
+        if not is_known:
+            return unknown_key_error(key, value, [*known, *default_groups])
+    return None
+
+
+def _group_error(override: Override, default_groups: Collection[str]) -> ConfigError | None:
+    """Return what is wrong with the choice of an option by itself."""
+    group, value = override.key_or_group, str(override.input_line).partition("=")[2]
+    if override.is_delete():
+        return None
+    if not override.is_sweep_override() and not isinstance(override.value(), str | list):
+        return _unknown_option_error(group, format_value(override.value()))
+    if override.package is not None:
+        problem = "an option can't be put elsewhere"
+        return ConfigError(f"{group}@{override.package}", value, problem=problem, suggestion=f"{group}={value}")
+    if group in default_groups and override.is_add():
+        return ConfigError(f"+{group}", value, problem="an option of this group is already chosen; remove the +")
+    if group not in default_groups and not override.is_add():
+        problem = "no option of this group is chosen by default, so it must begin with a +"
+        return ConfigError(group, value, problem=problem, suggestion=f"+{group}={value}")
+    return None
+
+
+def _compose(choices: list[str]) -> DictConfig:
+    """Return the configuration with these options, Hydra's own node in it."""
+    name = parse_command_line().config_name or "config"
+    return config_loader().load_configuration(name, choices, run_mode=RunMode.RUN)
+
+
+def _known_keys(choices: Sequence[Override]) -> list[str]:
+    """Return all keys under the chosen options, Hydra's own among them."""
+    lines = [str(override.input_line) for override in choices if not override.is_sweep_override()]
+    try:
+        config = _compose(lines)
+    except HydraException:  # an unknown option, which is reported when this is corrected
+        config = _compose([])
     container = OmegaConf.to_container(config, resolve=False)
     assert isinstance(container, dict)
-    groups = [folder.name for folder in CONF.iterdir() if folder.is_dir()]
-    return [*flat({str(key): value for key, value in container.items()}), *groups]
+    return list(flatten({str(key): value for key, value in container.items()}))

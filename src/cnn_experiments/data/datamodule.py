@@ -37,7 +37,7 @@ BOOK = EvaluationProtocol("book", eval_split="test", monitor=None)
 
 
 def stratified_permutation(labels: Tensor, seed: int) -> Tensor:
-    """Return a random order of all images in which every leading part contains the classes in their proportions.
+    """Return a random order of all images in which every prefix contains the classes in their proportions.
 
     Args:
         labels: int64 (N,).
@@ -52,12 +52,12 @@ def stratified_permutation(labels: Tensor, seed: int) -> Tensor:
 
 
 class ImageDataModule(pl.LightningDataModule, ABC):
-    """uint8 images in one tensor, batched by index; resized, scaled, normalized and augmented on the device.
+    """Keeps all images as one uint8 tensor; batches are indexed, and augmented, resized and normalized on the device.
 
     A batch reaches the network as float32 images (N, channels, size, size) and int64 labels (N,).
 
     Args:
-        channels: of the stored images.
+        channels: number of channels of the stored images.
         classes: number of classes.
         batch_size: images per process and step.
         val_size: number of images held out of the training set, stratified by class.

@@ -1,226 +1,135 @@
-"""A run's folder and the files in it that tell how the run stands."""
+"""The directory of a run and the files that the program keeps there."""
 
-import json
-import math
-import os
 import shutil
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
-from typing import IO, Any
-
-from filelock import FileLock, Timeout
-from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning's own, without torch
+from typing import Any
 
 from cnn_experiments.errors import RunFailedError
-from cnn_experiments.runs.fingerprint import stored_identity
+from cnn_experiments.runs.atomic import WRITING_SUFFIX, atomic_write
+from cnn_experiments.runs.lock import LOCK_FILE, acquire, release
+from cnn_experiments.runs.results import RESULTS_FILE, RunResults
+from cnn_experiments.runs.state import RunState, next_action
+from cnn_experiments.runs.status import Action
+from cnn_experiments.runtime.distributed import is_rank_zero
 
-_LOCK = ".lock"
-_OF_THE_PROGRAM = {_LOCK, ".hydra", "run.log", "console.log"}
-"""What stands in a folder before its run says anything."""
+CONFIG_FILE = "config.yaml"
+METRICS_FILE = "metrics.csv"
+LOG_FILE = "run.log"
+CONSOLE_FILE = "console.log"
 
-_PRUNED = "pruned after epoch"
+FILES = {
+    RESULTS_FILE: "the status and the results of the run, see below; complete at every moment",
+    METRICS_FILE: "every metric of every epoch",
+    CONFIG_FILE: "all settings, resolved",
+    LOG_FILE: "what the run printed, with times, and tracebacks",
+    CONSOLE_FILE: "everything that the process printed, if several runs of a sweep ran at once",
+    "checkpoints/best.ckpt": "the epoch that is tested: that with the highest validation accuracy, or the last",
+    "checkpoints/last.ckpt": "the checkpoint to resume from",
+    "events.out.tfevents.*": "TensorBoard's curves and the run's row in its HParams tab",
+    ".hydra/": "what Hydra composed: configuration and overrides",
+    "train_ddp_process_*.log": "what the other processes of a run on several devices printed",
+    LOCK_FILE: "the lock of the process that works on the run",
+}
+"""The files of a run's directory and what they hold; docs/runs.md lists them from here."""
 
-_held: dict[Path, FileLock] = {}
+_FILES_BEFORE_RESULTS = {LOCK_FILE, ".hydra", LOG_FILE, CONSOLE_FILE, f"{RESULTS_FILE}{WRITING_SUFFIX}"}
+"""What is there before the run has results."""
 
-
-def hold(path: Path) -> bool:
-    """Keeps other processes out of a run's folder until `release` or the end of this process, however it ends.
-
-    Returns:
-        Whether it worked: another process may be there.
-    """
-    path = path.resolve()
-    if path not in _held:
-        lock = FileLock(path / _LOCK)
-        try:
-            lock.acquire(timeout=1)  # one that only looks holds it for a moment
-        except Timeout:
-            return False
-        _held[path] = lock
-    return True
-
-
-def release(path: Path) -> None:
-    """Lets other processes in again."""
-    if lock := _held.pop(path.resolve(), None):
-        lock.release()
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How the run in a folder stands.
-
-    `status` is that of its results.json, `new` where there is none yet, or `damaged`. What says `running` while no
-    process is at work there was killed together with all that could have told: it is `interrupted`.
-    """
-
-    status: str
-    results: dict[str, Any]
-
-    @classmethod
-    def of(cls, path: Path) -> "Standing":
-        """Looks into a folder, which need not be there."""
-        at_work = _at_work(path)
-        try:
-            results = json.loads((path / "results.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return cls("running" if at_work else "new", {})
-        except ValueError:
-            results = None
-        if not isinstance(results, dict):
-            return cls("damaged", {})
-        status = str(results.get("status"))
-        return cls("running" if at_work else "interrupted" if status == "running" else status, results)
-
-    @property
-    def ended_by_signal(self) -> bool:
-        """Whether the run could have gone on: it raised nothing itself."""
-        return self.status == "interrupted" or self.results.get("error") in signal.Signals.__members__
+_ATTEMPT_FILES = ("checkpoints/*.ckpt", "checkpoints/*.writing", "checkpoints/*.best", "events.out.tfevents.*")
+"""What a failed attempt wrote and the next one must not find."""
 
 
-def _at_work(path: Path) -> bool:
-    if path.resolve() in _held or not (path / _LOCK).exists():
-        return False
-    try:
-        with FileLock(path / _LOCK, timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
-def is_free(path: Path) -> bool:
-    """Whether a folder holds nothing but what this program puts there before a run has anything to say."""
+def is_unused(path: Path) -> bool:
+    """Return whether a directory holds nothing but what is written there before a run has results."""
     files = {file.relative_to(path).parts[0] for file in path.rglob("*") if file.is_file()}
-    return files <= _OF_THE_PROGRAM | {"results.json.writing"}
+    return files <= _FILES_BEFORE_RESULTS
 
 
-class RunFolder:
-    """Writes the files of one run; of several processes only the first writes."""
+def numbered_paths(path: Path) -> Iterator[Path]:
+    """Yield a path and, with numbers appended, alternatives to it: `run`, `run-2`, `run-3`."""
+    yield path
+    for number in count(2):
+        yield path.with_name(f"{path.name}-{number}")
+
+
+def resolve_checkpoint(path: Path) -> Path:
+    """Return the checkpoint to continue from: `path` itself, or the last one of a run's directory."""
+    return path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+
+
+class RunDirectory:
+    """Writes the files of one run. Of several processes that train together, only rank 0 writes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
-        self._results: dict[str, Any] = {}
+        self.results: RunResults | None = None
+        """The results so far; None in a directory without a run."""
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What results.json holds."""
-        return self._results
-
-    @property
-    def begun(self) -> Path | None:
-        """The checkpoint that this folder's own run goes on from."""
+    def find_resume_checkpoint(self) -> Path | None:
+        """Return the checkpoint that this directory's own run continues from, or None if there is none."""
         return self.last if self.last.exists() else None
 
     @contextmanager
-    def claimed(self, identity: str) -> Iterator[None]:
-        """Makes the folder this run's own.
+    def locked_for(self, run_id: str) -> Iterator[Action]:
+        """Lock the directory for a run, and yield what is to be done: SKIP, START, RESUME or RESTART.
 
-        What a signal ended here goes on. What failed by itself starts over; of its first attempt only the log stays.
+        Before a failed run starts over, the files of its first attempt are removed; the logs stay.
 
         Raises:
-            RunFailedError: another process works there, or it holds another run.
+            RunFailedError: another process works there, or the directory holds another run or damaged results.
         """
-        self._claim(identity)
+        if not is_rank_zero():
+            yield Action.START
+            return
+        if not acquire(self.path):
+            raise RunFailedError(f"{self.path}: locked by another process")
         try:
-            yield
+            state = RunState.read(self.path)
+            action = next_action(state, run_id, retry_failed=True)
+            if action == Action.REJECT:
+                raise RunFailedError(f"{self.path}: belongs to a run with other settings, or its results are damaged")
+            self.results = state.results
+            if action == Action.RESTART:
+                self._remove_attempt()
+            self.checkpoints.mkdir(exist_ok=True)
+            yield action
         finally:
             release(self.path)
 
-    @rank_zero_only
-    def _claim(self, identity: str) -> None:
-        if not hold(self.path):
-            raise RunFailedError(f"another process is at work in {self.path}")
-        before = Standing.of(self.path)
-        if before.status != "new" and stored_identity(before.results) != identity:
-            release(self.path)
-            raise RunFailedError(f"{self.path} holds another run")
-        self._results = before.results
-        if before.status == "failed" and not before.ended_by_signal:
-            self._clear()
-        self.checkpoints.mkdir(exist_ok=True)
+    def _remove_attempt(self) -> None:
+        # results.json last: without it, the other files would belong to no run.
+        for pattern in (*_ATTEMPT_FILES, METRICS_FILE, CONFIG_FILE, RESULTS_FILE):
+            for file in self.path.glob(pattern):
+                file.unlink()
+        self.results = None
 
-    def _clear(self) -> None:
-        for entry in self.path.iterdir():
-            if entry.is_dir() and entry.name not in _OF_THE_PROGRAM:
-                shutil.rmtree(entry)
-            elif entry.name not in _OF_THE_PROGRAM:
-                entry.unlink()
-        self._results = {}
+    def begin(self, results: RunResults) -> None:
+        """Write the results of a run that starts or continues."""
+        self.results = results
+        self.update()
 
-    def record(self, **facts: Any) -> None:
-        """Puts facts into results.json, which is whole at every moment; a float that JSON can't hold becomes null."""
-        self._results |= facts
-        self._write_results()
+    def update(self, **values: Any) -> None:
+        """Set keys of the results and write results.json."""
+        assert self.results is not None, "begin() comes first"
+        self.results = replace(self.results, **values)
+        if is_rank_zero():
+            self.results.save(self.path)
 
-    @rank_zero_only
-    def _write_results(self) -> None:
-        write_results(self.path, self._results)
-
-    @rank_zero_only
     def write_config(self, text: str) -> None:
-        """The resolved configuration, as YAML."""
-        with rewritten(self.path / "config.yaml") as file:
-            file.write(text)
+        """Write the resolved configuration, as YAML."""
+        if is_rank_zero():
+            with atomic_write(self.path / CONFIG_FILE) as file:
+                file.write(text)
 
-    @rank_zero_only
-    def adopt_best(self, resumed: Path) -> None:
-        """Takes over the best checkpoint so far of the run that `resumed` belongs to."""
-        best = resumed.with_name(self.best.name)
-        if best.is_file():
+    def copy_best_checkpoint(self, checkpoint: Path) -> None:
+        """Copy the best checkpoint so far of the run that `checkpoint` belongs to."""
+        best = checkpoint.with_name(self.best.name)
+        if is_rank_zero() and best.is_file():
             shutil.copyfile(best, self.best)
-
-
-@contextmanager
-def rewritten(path: Path) -> Iterator[IO[str]]:
-    """A text file that takes the place of the one at `path` when it is complete."""
-    fresh = path.with_name(f"{path.name}.writing")
-    with fresh.open("w", newline="", encoding="utf-8") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())  # else a power cut can leave an empty file
-    fresh.replace(path)
-
-
-def pruned(results: dict[str, Any], epoch: int) -> dict[str, Any]:
-    """What results.json says of a run that a search stopped behind an epoch."""
-    return results | {"error": f"{_PRUNED} {epoch}"}
-
-
-def is_pruned(results: dict[str, Any]) -> bool:
-    """Whether a search stopped the run."""
-    return results.get("status") == "interrupted" and str(results.get("error")).startswith(_PRUNED)
-
-
-def write_results(folder: Path, facts: dict[str, Any]) -> None:
-    """A whole results.json."""
-    with rewritten(folder / "results.json") as file:
-        json.dump(_plain(facts), file, indent=1, allow_nan=False)
-
-
-def short(path: Path) -> Path:
-    """Relative where it is below the working directory."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def rounded(value: float) -> float:
-    """The seven digits that a float32 has: 0.7669, where Python would write 0.7669000029563904."""
-    return float(f"{value:.7g}")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, float):
-        return rounded(value) if math.isfinite(value) else None
-    return value
-
-
-def checkpoint_of(path: Path) -> Path:
-    """The checkpoint to go on from: `path` itself, or the last one where it is a run's folder."""
-    return path / "checkpoints" / "last.ckpt" if path.is_dir() else path

@@ -1,69 +1,55 @@
-"""Which runs repeat each other, and which may be averaged: hashes of their settings. Torch is not imported here."""
+"""Which runs repeat each other, and which may be averaged: hashes of their settings."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from cnn_experiments.config.schema import FACTS, OF_A_SWEEP, flat
+SWEEP_KEYS = ("sweep", "on_error", "on_invalid", "retry_failed", "dry_run")
+"""Settings of a sweep as a whole, of which its runs know nothing."""
 
-NO_EFFECT = ("ckpt_path", "data.root", "trainer.accelerator", *OF_A_SWEEP, *FACTS)
-"""Settings that leave the result as it is, or that follow from others. What a command does is another: `task`."""
+READ_ONLY_KEYS = ("data.channels", "data.classes")
+"""Facts of the chosen option, in its file so that other settings can refer to them."""
 
-FOR_SPEED = ("compile", "memory_format")
+NO_EFFECT_KEYS = ("task", "ckpt_path", "data.root", "trainer.accelerator", *SWEEP_KEYS, *READ_ONLY_KEYS)
+"""Settings that do not change the result, or that follow from others."""
+
+PERFORMANCE_KEYS = ("compile", "memory_format")
 """Settings that change the result by rounding alone."""
 
-SEEDS = ("seed", "data.seed")
-"""Settings by which runs differ that may be averaged."""
+SEED_KEYS = ("seed", "data.seed")
+"""Settings in which runs may differ that are averaged."""
 
-_PACKAGE = f"{__package__}."
-_OF_ONE_RUN = (*SEEDS, *FOR_SPEED)
-
-
-def effective(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that change the result, with dotted keys."""
-    return {
-        key: value for key, value in flat(settings).items() if key not in NO_EFFECT and key.partition(".")[0] != "task"
-    }
+_PACKAGE = f"{__package__.partition('.')[0]}."
 
 
-def identity(settings: Mapping[str, Any]) -> str:
-    """A hash of the settings that change the result: equal for runs that repeat each other."""
-    same = {key: normalised(key, value) for key, value in effective(settings).items()}
-    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings with dotted keys: {"optimizer": {"lr": 0.1}} becomes {"optimizer.lr": 0.1}."""
+    leaves: dict[str, Any] = {}
+    for key, value in settings.items():
+        leaves |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return leaves
 
 
-def stored_identity(results: Mapping[str, Any]) -> str | None:
-    """The identity of a run, computed from the settings in its results.json.
-
-    A run that an earlier version of this program wrote is recognized by the same command. The hash in results.json
-    itself counts only if the settings are not there.
-    """
-    settings = results.get("settings")
-    if isinstance(settings, Mapping) and settings:
-        return identity(upgraded(settings, results.get("processes")))
-    stored = results.get("identity")
-    return stored if isinstance(stored, str) else None
+def effective_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that change the result, with dotted keys."""
+    return {key: value for key, value in flatten(settings).items() if key not in NO_EFFECT_KEYS}
 
 
-def upgraded(settings: Mapping[str, Any], processes: int | None = None) -> dict[str, Any]:
-    """Effective settings as this version writes them, from those that any version has stored.
-
-    Version 0.1 stored what a command does as `task`, and `auto` for the devices, of which a run on a CPU had one.
-    """
-    settings = effective(settings)
-    if settings.get("trainer.devices") in ("auto", "-1", -1):
-        settings["trainer.devices"] = processes or 1
-    return settings
+def run_id(settings: Mapping[str, Any]) -> str:
+    """Return a hash of the settings that change the result: equal for runs that repeat each other."""
+    normalized = {key: normalize_value(key, value) for key, value in effective_settings(settings).items()}
+    return hashlib.sha256(json.dumps(normalized, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def configuration(settings: Mapping[str, Any]) -> str:
-    """The same without the seed and what is for speed alone: equal for runs that may be averaged."""
-    return identity({key: value for key, value in flat(settings).items() if key not in _OF_ONE_RUN})
+def config_hash(settings: Mapping[str, Any]) -> str:
+    """Return the same without the seeds and what only changes speed: equal for runs that may be averaged."""
+    per_run = (*SEED_KEYS, *PERFORMANCE_KEYS)
+    return run_id({key: value for key, value in flatten(settings).items() if key not in per_run})
 
 
-def normalised(key: str, value: Any) -> Any:
-    """The value of a setting, equal for values that mean the same.
+def normalize_value(key: str, value: Any) -> Any:
+    """Return the same for values of a setting that mean the same.
 
     A class or function of this package is known by its name alone, so that it can move to another module.
     """
@@ -77,7 +63,26 @@ def normalised(key: str, value: Any) -> Any:
 
 
 def _as_float(value: Any) -> Any:
-    """1 and 1.0 are the same setting."""
+    """Return a float for an integer, as 1 and 1.0 are the same setting, and the digits that results.json stores."""
     if isinstance(value, list):
         return [_as_float(item) for item in value]
+    if isinstance(value, float):
+        return round_to_float32(value)
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def round_to_float32(value: float) -> float:
+    """Round to the seven digits that a float32 has: 0.7669, not 0.7669000029563904."""
+    return float(f"{value:.7g}")
+
+
+def upgrade_settings(settings: Mapping[str, Any], processes: int | None = None) -> dict[str, Any]:
+    """Return stored settings as this version stores them, from those that any version has stored.
+
+    Version 0.1 also stored the task and `on_impossible`, and `auto` for the devices, of which a run on a CPU had one.
+    """
+    current = effective_settings(settings)
+    settings = {key: value for key, value in current.items() if not key.startswith(("task.", "on_impossible"))}
+    if settings.get("trainer.devices") in ("auto", "-1", -1):
+        settings["trainer.devices"] = processes or 1
+    return settings

@@ -1,6 +1,6 @@
-"""TensorBoard's HParams tab: a row for each run, and for a sweep the columns. Torch is not imported here.
+"""TensorBoard's HParams tab: a session (row) for each run, and an experiment (the columns) for a sweep.
 
-Both stand in files of their own: TensorBoard keeps what it read first of a row, so a row that changes is written anew.
+Each is written to a file of its own: TensorBoard keeps what it read first of a row, so a row that changes is rewritten.
 """
 
 import time
@@ -14,52 +14,54 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-BEST = "best/val/acc"
-"""The scalar of the highest validation accuracy so far, which is that of the epoch that is tested."""
+from cnn_experiments.runs.status import Status
+
+BEST_VAL_ACC = "best/val/acc"
+"""The scalar of the highest validation accuracy so far: that of the epoch that is tested."""
 
 _FILE = "events.out.tfevents.0.hparams"
-"""Before those of scalars in their order: a reader that goes on to the next file does not come back."""
-_METRICS = (BEST, "test/acc")
+"""Sorted before the files of scalars: a reader that continues with the next file does not return to an earlier one."""
+_METRICS = (BEST_VAL_ACC, "test/acc")
 _STATUS = {
-    "completed": api_pb2.STATUS_SUCCESS,
-    "failed": api_pb2.STATUS_FAILURE,
-    "interrupted": api_pb2.STATUS_FAILURE,
+    Status.COMPLETED: api_pb2.STATUS_SUCCESS,
+    Status.FAILED: api_pb2.STATUS_FAILURE,
+    Status.INTERRUPTED: api_pb2.STATUS_FAILURE,
 }
 
 
-def begin(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Opens a run's row: flat settings, without the names of classes."""
+def write_session_start(directory: Path, settings: Mapping[str, Any]) -> None:
+    """Write the start of a run's row with its settings, which have dotted keys; names of classes are left out."""
     start = SessionStartInfo(start_time_secs=time.time())
     for key, value in settings.items():
         if "._" not in key:
-            _put(start.hparams[key], value)
+            _set_value(start.hparams[key], value)
     data = HParamsPluginData(session_start_info=start)
-    (folder / _FILE).write_bytes(b"")
-    _append(folder, metadata.SESSION_START_INFO_TAG, data)
+    (directory / _FILE).write_bytes(b"")
+    _append(directory, metadata.SESSION_START_INFO_TAG, data)
 
 
-def has_begun(folder: Path) -> bool:
-    """Whether there is a row for it."""
-    return (folder / _FILE).exists()
+def has_session(directory: Path) -> bool:
+    """Return whether a run has a row."""
+    return (directory / _FILE).exists()
 
 
-def end(folder: Path, status: str) -> None:
-    """Closes a run's row as completed, failed or interrupted."""
+def write_session_end(directory: Path, status: Status) -> None:
+    """Write the end of a run's row: completed, failed or interrupted."""
     data = HParamsPluginData(session_end_info=SessionEndInfo(status=_STATUS[status], end_time_secs=time.time()))
-    _append(folder, metadata.SESSION_END_INFO_TAG, data)
+    _append(directory, metadata.SESSION_END_INFO_TAG, data)
 
 
-def columns(folder: Path, varied: Mapping[str, Iterable[Any]]) -> None:
-    """Writes in the folder of a sweep that its table shows these settings, with all their values, and two metrics."""
+def write_experiment(directory: Path, varying: Mapping[str, Iterable[Any]]) -> None:
+    """Write the columns of a sweep's table: the settings that vary, with all their values, and two metrics."""
     experiment = api_pb2.Experiment(
-        hparam_infos=[_column(key, list(values)) for key, values in varied.items()],
+        hparam_infos=[_column(key, list(values)) for key, values in varying.items()],
         metric_infos=[
             api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=tag.removeprefix("best/"))
             for tag in _METRICS
         ],
     )
-    (folder / _FILE).write_bytes(b"")
-    _append(folder, metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment))
+    (directory / _FILE).write_bytes(b"")
+    _append(directory, metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment))
 
 
 def _column(key: str, values: list[Any]) -> api_pb2.HParamInfo:
@@ -74,19 +76,19 @@ def _column(key: str, values: list[Any]) -> api_pb2.HParamInfo:
     return column
 
 
-def _put(place: Any, value: Any) -> None:
+def _set_value(hparam: Any, value: Any) -> None:
     if isinstance(value, bool):
-        place.bool_value = value
+        hparam.bool_value = value
     elif isinstance(value, int | float):
-        place.number_value = value
+        hparam.number_value = value
     else:
-        place.string_value = "null" if value is None else str(value)
+        hparam.string_value = "null" if value is None else str(value)
 
 
-def _append(folder: Path, tag: str, data: HParamsPluginData) -> None:
+def _append(directory: Path, tag: str, data: HParamsPluginData) -> None:
     value = Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data), tensor=metadata.NULL_TENSOR)
     event = Event(wall_time=time.time(), summary=Summary(value=[value]))
-    with (folder / _FILE).open("ab") as file:
+    with (directory / _FILE).open("ab") as file:
         if file.tell() == 0:
             RecordWriter(file).write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
         RecordWriter(file).write(event.SerializeToString())

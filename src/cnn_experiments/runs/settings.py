@@ -1,56 +1,66 @@
-"""What runs were told to do, and what of it tells them apart."""
+"""The settings of runs, and which of them vary."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnn_experiments.runs.fingerprint import SEEDS, normalised
+from cnn_experiments.runs.fingerprint import SEED_KEYS, normalize_value
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What one run was told to do: the options chosen, what was typed, and all settings where they are known."""
+class RunSettings:
+    """The settings of one run."""
 
-    options: Mapping[str, str]
-    typed: Mapping[str, str]
+    choices: Mapping[str, str]
+    """The option of every group."""
+    overrides: Mapping[str, str]
+    """What was typed, by key."""
     settings: Mapping[str, Any]
+    """All settings with dotted keys, if they are known."""
 
     def value(self, key: str) -> Any:
-        """An option, or the value of a setting; None where there is no such setting."""
-        if key in self.options:
-            return self.options[key]
-        return self.settings.get(key) if self.settings else self.typed.get(key)
+        """Return the option of a group, or the value of a setting; None if there is no such setting."""
+        if key in self.choices:
+            return self.choices[key]
+        return self.settings.get(key) if self.settings else self.overrides.get(key)
 
 
-def varied(setups: Sequence[Setup]) -> list[str]:
-    """The options and settings, without seeds, by which setups differ: the network first, then as they were typed.
+def varying_keys(runs: Sequence[RunSettings]) -> list[str]:
+    """Return the groups and settings in which runs differ, without seeds: `model` first, then in the order typed.
 
-    What follows from others is left out, such as a learning rate that every optimizer has one of, unless it was typed.
+    A setting that follows from the others is left out, such as a learning rate that every optimizer has its own of,
+    unless it was typed.
     """
-    typed = dict.fromkeys(key for setup in setups for key in setup.typed)
-    options = dict.fromkeys(key for setup in setups for key in setup.options)
-    settings = dict.fromkeys(key for setup in setups for key in setup.settings)
-    known = options | settings if settings else options | typed
-    order = ["model", *(key for key in typed if key in known), *options, *settings]
-    chosen: dict[str, list[str]] = {}
-    for key in dict.fromkeys(order):
-        if key in SEEDS:
+    typed = dict.fromkeys(key for run in runs for key in run.overrides)
+    groups = dict.fromkeys(key for run in runs for key in run.choices)
+    settings = dict.fromkeys(key for run in runs for key in run.settings)
+    known = groups | settings if settings else groups | typed
+    candidates = ["model", *(key for key in typed if key in known), *groups, *settings]
+    varying: dict[str, list[str]] = {}
+    for key in dict.fromkeys(candidates):
+        if key in SEED_KEYS:
             continue
-        values = [json.dumps(normalised(key, setup.value(key)), sort_keys=True) for setup in setups]
-        if len(set(values)) > 1 and (key in typed or not _follows(values, chosen.values())):
-            chosen[key] = values
-    return list(chosen)
+        values = [json.dumps(normalize_value(key, run.value(key)), sort_keys=True) for run in runs]
+        if len(set(values)) > 1 and (key in typed or not _is_determined_by(values, varying.values())):
+            varying[key] = values
+    return list(varying)
 
 
 def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """`lr` for `optimizer.lr`, where no other of the keys ends so."""
+    """Return the last part of each key as its name, `lr` for `optimizer.lr`, if no other key ends with it."""
     keys = list(keys)
-    last = [key.rpartition(".")[2] for key in keys]
-    return {key: end if last.count(end) == 1 else key for key, end in zip(keys, last, strict=True)}
+    last_parts = [key.rpartition(".")[2] for key in keys]
+    return {key: last if last_parts.count(last) == 1 else key for key, last in zip(keys, last_parts, strict=True)}
 
 
-def _follows(values: Sequence[str], from_these: Iterable[Sequence[str]]) -> bool:
-    """Whether equal values of these mean equal values."""
-    given = list(zip(*from_these, strict=True)) or [()] * len(values)
-    return len(set(zip(given, values, strict=True))) == len(set(given))
+def _is_determined_by(values: Sequence[str], others: Iterable[Sequence[str]]) -> bool:
+    """Return whether runs that are equal in the others are equal in these values."""
+    combinations = list(zip(*others, strict=True)) or [()] * len(values)
+    return len(set(zip(combinations, values, strict=True))) == len(set(combinations))
+
+
+def split_override(override: str) -> tuple[str, str]:
+    """Return the key of an override, without the marks + and ++, and its value as typed."""
+    key, _, value = override.lstrip("+").partition("=")
+    return key, value

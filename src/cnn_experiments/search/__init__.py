@@ -1,0 +1,1 @@
+"""Searches by Optuna: the settings of a trial are drawn, given the results of earlier ones."""

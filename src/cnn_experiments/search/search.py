@@ -1,12 +1,14 @@
-"""A search by Optuna: its space, its study in a file, and what it found."""
+"""A search by Optuna: its space, its study in a file, and its results."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import optuna
 from omegaconf import DictConfig
+from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
@@ -14,173 +16,239 @@ from rich.text import Text
 from sqlalchemy import URL
 from sqlalchemy.exc import DatabaseError
 
-from cnn_experiments.config.command_line import flags
-from cnn_experiments.config.composed import Combination
-from cnn_experiments.config.schema import OF_A_SWEEP
-from cnn_experiments.console import print_line, print_table
-from cnn_experiments.errors import Refusal
-from cnn_experiments.report.leaderboard.show import report_leaderboard
-from cnn_experiments.runs.directory import hold, release, short
-from cnn_experiments.runs.fingerprint import SEEDS
-from cnn_experiments.runs.settings import short_names
-from cnn_experiments.runtime.signals import Interrupted
-from cnn_experiments.search.space import Parameter, parameter
-from cnn_experiments.search.trials import METRIC, OVERRIDES, REASON, Trials, pruner_of, sampler_of
-from cnn_experiments.sweep.hparams_table import write_columns
+from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.config.overrides import config_flags, parse_overrides
+from cnn_experiments.console import print_line, print_table, relative_path
+from cnn_experiments.errors import ConfigError
+from cnn_experiments.runs.fingerprint import SEED_KEYS, SWEEP_KEYS
+from cnn_experiments.runs.lock import acquire, release
+from cnn_experiments.runs.results import RESULTS_FILE
+from cnn_experiments.runs.settings import short_names, split_override
+from cnn_experiments.runs.status import Status
+from cnn_experiments.search.space import Parameter, to_parameter
+from cnn_experiments.search.trials import (
+    METRIC,
+    OVERRIDES_ATTR,
+    REASON_ATTR,
+    ActiveTrials,
+    TrialObserver,
+    TrialRuns,
+    make_pruner,
+    make_sampler,
+)
+from cnn_experiments.sweep.executors.base import Executor
+from cnn_experiments.sweep.grid import Report
 from cnn_experiments.sweep.monitor import STYLES
-from cnn_experiments.sweep.plan import Places, checked, default_name, parsed, sweep_folder
+from cnn_experiments.sweep.plan import RunDirectories, default_name, find_runs_by_id, sweep_directory
+from cnn_experiments.sweep.summary import write_hparams_columns
+from cnn_experiments.tasks import preflight, task_of
 
-if TYPE_CHECKING:
-    from hydra_plugins.cnn_experiments_sweepers import LocalLauncher
+_STUDY_FILE = "study.db"
+_MAX_EPOCHS_KEY = "trainer.max_epochs"
+_FIXED_ATTR, _SPACE_ATTR = "fixed", "space"
+"""What the study stores of the search: overrides with one value, and those with several."""
 
-_FILE = "study.db"
-_EPOCHS = "trainer.max_epochs"
-_FIXED, _SPACE = "fixed", "space"
-"""What the study holds of the search: overrides with one value, and those with several."""
-_WORDS = {
+_INTEGER_REMEDY = "for integers, write int(interval(...))"
+
+_STATE_LABELS = {
     TrialState.COMPLETE: "completed",
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "interrupted",
-    TrialState.WAITING: "in line",
+    TrialState.WAITING: "queued",
+}
+_STATE_STYLES = {
+    TrialState.COMPLETE: STYLES[Status.COMPLETED],
+    TrialState.FAIL: STYLES[Status.FAILED],
 }
 
 
 def search(
     config: DictConfig,
     arguments: Sequence[str],
-    launcher: "LocalLauncher",
-    trials: int,
+    executor: Executor,
+    report: Report,
+    *,
+    n_trials: int,
     sampler: str,
     pruner: str,
     seed: int,
 ) -> int:
-    """Goes on with a search until its study has so many trials, and prints the best settings.
+    """Continue a search until its study has so many trials, and print the best settings.
 
     Args:
         config: the search's own configuration, as Hydra composed it.
         arguments: overrides; those with several values are searched.
-        launcher: what runs are started with.
-        trials: in all, those of earlier commands, pruned and failed ones included.
+        executor: runs the runs.
+        report: is called at the end, unless the search was interrupted.
+        n_trials: in all, those of earlier commands, pruned and failed ones included.
         sampler: tpe or random.
         pruner: median, hyperband or none.
         seed: of the sampler.
 
     Returns:
-        The exit status: 1 where no trial is complete, or the study has fewer than it should.
+        The exit status: 1 if no trial is completed, or fewer have ended than there are to be, else 0.
 
     Raises:
-        Refusal: this can't be searched, or the study there is of another search.
+        ConfigError: this can't be searched, or the study in the directory is that of another search.
         Interrupted: a signal came.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    overrides = {override.key_or_group: override for override in parsed(arguments)}
-    space = [parameter(override) for override in overrides.values() if override.is_sweep_override()]
+    overrides = {override.key_or_group: override for override in parse_overrides(arguments)}
+    space = [to_parameter(override) for override in overrides.values() if override.is_sweep_override()]
     fixed = [str(override.input_line) for override in overrides.values() if not override.is_sweep_override()]
-    base = _check(config, space, fixed)
-    settings = base.settings
+    definition = _Definition(config, space, fixed)
+    settings = definition.check().settings
 
-    folder = sweep_folder(config, settings["sweep"] or _default_name(config))
-    if settings["dry_run"] and not (folder / _FILE).exists():
-        print_line(f"{short(folder.absolute())}: no trial yet, {trials} to do")
-        return 0
-    folder.mkdir(parents=True, exist_ok=True)
-    if not settings["dry_run"] and not hold(folder):
-        raise Refusal(f"{short(folder.absolute())}: another search is at work there; sweep=NAME begins another")
-    study = _study(folder / _FILE, space, fixed)
+    directory = sweep_directory(config, settings["sweep"] or _default_name(config))
     if settings["dry_run"]:
-        _tell(folder, study, space, trials)
+        _print_dry_run(directory, definition, n_trials)
         return 0
-    epochs = [settings["trainer"]["max_epochs"], *(n for each in space if each.key == _EPOCHS for n in each.samples)]
-    study.pruner = pruner_of(pruner, max(map(int, epochs)))
-    print_line(f"{short(folder.absolute())}: {len(study.get_trials(deepcopy=False))} trials, {trials} wanted")
-    searched = {each.key: each.values for each in space}
-    write_columns(folder, [], searched)
-    runs = Trials(
-        study,
-        space,
-        combination=lambda drawn: checked(config, [*fixed, *drawn]),
-        places=Places(folder, [each.key for each in space]),
-        wanted=trials,
-        sampler=lambda number: sampler_of(sampler, seed, number, launcher.at_once),
-        on_error=settings["on_error"],
-    )
+    directory.mkdir(parents=True, exist_ok=True)
+    if not acquire(directory):
+        name = str(relative_path(directory.absolute()))
+        raise ConfigError(name, problem="locked by another search; sweep=NAME starts a new one")
     try:
-        launcher.run(runs, runs)
-    except Interrupted:
-        _tell(folder, study, space, trials)
-        raise
-    finally:
-        write_columns(folder, [], searched)
-        release(folder)
-    _tell(folder, study, space, trials)
-    _tell_best(study)
-    if any(folder.glob("*/results.json")):
-        report_leaderboard([folder], output_dir=folder, quiet=True)
-    complete = study.get_trials(states=[TrialState.COMPLETE])
-    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
-    return 0 if complete and len(ended) >= trials else 1
-
-
-def _check(config: DictConfig, space: Sequence[Parameter], fixed: Sequence[str]) -> Combination:
-    """Tries samples of every setting, each with the first of the others.
-
-    Returns:
-        The combination of all the first.
-    """
-    if not space:
-        raise Refusal(
-            "hydra/sweeper=optuna: needs a setting to search, such as 'optimizer.lr=tag(log,interval(1e-4,1))'"
+        study = _load_study(directory / _STUDY_FILE, definition)
+        study.pruner = make_pruner(pruner, definition.max_epochs(settings))
+        num_trials = len(study.get_trials(deepcopy=False))
+        print_line(f"{relative_path(directory.absolute())}: {num_trials} trials, {n_trials} wanted")
+        scheduler, observer = _plan_trials(
+            definition,
+            study,
+            directory,
+            n_trials=n_trials,
+            stop_on_error=settings["on_error"] == "stop",
+            make_sampler=lambda number: make_sampler(sampler, seed, number, executor.max_parallel),
         )
-    for each in space:
-        if each.key in SEEDS:
-            raise Refusal(
-                f"{each.override.input_line}: must be one value in a search; more seeds are for the best settings"
-            )
-    first = [each.typed(each.samples[0]) for each in space]
-    base = checked(config, [*fixed, *first])
-    settings = base.settings
-    if not settings["task"].get("folder"):
-        raise Refusal(f"task={base.options['task']}: must be train in a search")
-    if settings["data"].get("val_size") == 0:
-        raise Refusal(f"data.val_size=0: must be 1 or more in a search, which goes by {METRIC}")
-    if settings["retry_failed"]:
-        raise Refusal("retry_failed=true: must be false in a search, which counts the trials that failed")
-    tried = [
-        _tried(config, [*fixed, *first[:place], each.typed(sample), *first[place + 1 :]], each)
-        for place, each in enumerate(space)
-        for sample in each.samples[1:]
-    ]
-    for combination in [base, *tried]:
         try:
-            combination.check_parts()
-        except Refusal as refusal:
-            if settings["on_impossible"] == "refuse":
-                raise Refusal(f"{refusal}; on_impossible=drop counts such trials as failed") from refusal
-    return base
+            executor.run(scheduler, observer)
+        finally:
+            write_hparams_columns(directory, [], definition.searched)
+            _print_trials(directory, study, definition, n_trials)
+    finally:
+        release(directory)
+    _print_best(study)
+    if any(directory.glob(f"*/{RESULTS_FILE}")):
+        report([directory], directory, quiet=True)
+    num_ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+    return 0 if _best_trial(study) is not None and num_ended >= n_trials else 1
 
 
-def _tried(config: DictConfig, overrides: Sequence[str], varied: Parameter) -> Combination:
-    try:
-        return checked(config, overrides)
-    except Refusal as refusal:
-        whole = "; of whole numbers it is int(interval(...))" if "must be a whole number" in str(refusal) else ""
-        raise Refusal(f"{refusal}{whole if varied.is_of_floats else ''}") from refusal
+@dataclass(frozen=True)
+class _Definition:
+    """What is searched, and what is fixed."""
+
+    config: DictConfig
+    """The search's own configuration, as Hydra composed it."""
+    space: Sequence[Parameter]
+    fixed: Sequence[str]
+    """Overrides with one value."""
+
+    @property
+    def searched(self) -> dict[str, list[Any]]:
+        """Return the settings that are searched, with some of their values."""
+        return {parameter.key: parameter.values for parameter in self.space}
+
+    def compose(self, drawn: Sequence[str]) -> ComposedConfig:
+        """Compose the configuration of a run from drawn overrides.
+
+        Raises:
+            ConfigError: it is not valid.
+        """
+        return ComposedConfig.compose(self.config, [*self.fixed, *drawn])
+
+    def max_epochs(self, settings: Mapping[str, Any]) -> int:
+        """Return the largest number of epochs that a trial can have."""
+        searched = [value for parameter in self.space if parameter.key == _MAX_EPOCHS_KEY for value in parameter.values]
+        return max(map(int, [settings["trainer"]["max_epochs"], *searched]))
+
+    def check(self) -> ComposedConfig:
+        """Check some values of every parameter, each with the first values of the others.
+
+        Returns:
+            The configuration with all the first values.
+        """
+        if not self.space:
+            example = "'optimizer.lr=tag(log,interval(1e-4,1))'"
+            raise ConfigError("hydra/sweeper", "optuna", problem=f"needs a setting to search, such as {example}")
+        for parameter in self.space:
+            if parameter.key in SEED_KEYS:
+                problem = "must be one value in a search; more seeds are for the best settings"
+                raise ConfigError(str(parameter.override.input_line), problem=problem)
+        first = [parameter.to_override(parameter.probe_values[0]) for parameter in self.space]
+        base = self.compose(first)
+        _check_settings(base)
+        configs = [base]
+        for place, parameter in enumerate(self.space):
+            for value in parameter.probe_values[1:]:
+                drawn = [*first[:place], parameter.to_override(value), *first[place + 1 :]]
+                configs.append(self._compose_probe(drawn, parameter))
+        for config in configs:
+            try:
+                preflight(config)
+            except ConfigError as error:
+                if base.settings["on_invalid"] == "error":
+                    raise error.with_context(remedy="on_invalid=skip counts such trials as failed") from error
+        return base
+
+    def _compose_probe(self, drawn: Sequence[str], varied: Parameter) -> ComposedConfig:
+        try:
+            return self.compose(drawn)
+        except ConfigError as error:
+            is_rounded_up = isinstance(error.value, float) and varied.is_float and "an integer" in error.problem
+            raise error.with_context(remedy=_INTEGER_REMEDY if is_rounded_up else None) from error
+
+
+def _check_settings(config: ComposedConfig) -> None:
+    settings = config.settings
+    if not task_of(config).needs_run_directory:
+        raise ConfigError("task", settings["task"], problem="must be train in a search")
+    if settings["data"].get("val_size") == 0:
+        raise ConfigError("data.val_size", 0, problem=f"must be >= 1 in a search, which maximizes {METRIC}")
+    if settings["retry_failed"]:
+        problem = "must be false in a search, which counts failed trials"
+        raise ConfigError("retry_failed", settings["retry_failed"], problem=problem)
+
+
+def _plan_trials(
+    definition: _Definition,
+    study: Study,
+    directory: Path,
+    *,
+    n_trials: int,
+    stop_on_error: bool,
+    make_sampler: Callable[[int], BaseSampler],
+) -> tuple[TrialRuns, TrialObserver]:
+    active = ActiveTrials(study, stop_on_error)
+    known, _ = find_runs_by_id(directory)
+    scheduler = TrialRuns(
+        active,
+        definition.space,
+        definition.compose,
+        RunDirectories(directory, [parameter.key for parameter in definition.space], known),
+        n_trials,
+        make_sampler,
+    )
+    observer = TrialObserver(
+        active, stop_on_error, on_launch=lambda: write_hparams_columns(directory, [], definition.searched)
+    )
+    return scheduler, observer
 
 
 def _default_name(config: DictConfig) -> str:
-    """That of a ready-made search is in it, and the keys typed."""
-    _, _, search = config.hydra.runtime.choices["hydra/sweeper"].partition("/")
-    typed = parsed(config.hydra.overrides.task)
-    words = ["search", *([search] if search else []), *([default_name(typed)] if typed else [])]
+    """Return a name made of that of a ready-made search and of the keys typed."""
+    _, _, ready_made = config.hydra.runtime.choices["hydra/sweeper"].partition("/")
+    typed = parse_overrides(config.hydra.overrides.task)
+    words = ["search", *([ready_made] if ready_made else []), *([default_name(typed)] if typed else [])]
     return "-".join(words).replace("/", "-")
 
 
-def _study(file: Path, space: Iterable[Parameter], fixed: Iterable[str]) -> Study:
-    """The study in a file, a new one where there is none.
+def _load_study(file: Path, definition: _Definition) -> Study:
+    """Return the study in a file, or a new one.
 
     Raises:
-        Refusal: it is that of another search.
+        ConfigError: it is the study of another search, or not a study.
     """
     url = URL.create("sqlite", database=str(file.absolute())).render_as_string()
     try:
@@ -188,74 +256,92 @@ def _study(file: Path, space: Iterable[Parameter], fixed: Iterable[str]) -> Stud
             storage=optuna.storages.RDBStorage(url), study_name="search", direction="maximize", load_if_exists=True
         )
     except DatabaseError as error:
-        raise Refusal(f"{file}: can't be used as a study ({error.orig})") from error
-    told = {
-        _SPACE: sorted(str(each.override.input_line) for each in space),
-        _FIXED: sorted(line for line in fixed if line.lstrip("+").partition("=")[0] not in OF_A_SWEEP),
+        raise ConfigError(str(file), problem=f"not a study of Optuna ({error.orig})") from error
+    fixed = [line for line in definition.fixed if split_override(line)[0] not in SWEEP_KEYS]
+    current = {
+        _SPACE_ATTR: sorted(str(parameter.override.input_line) for parameter in definition.space),
+        _FIXED_ATTR: sorted(fixed),
     }
-    for name, lines in told.items():
-        there = study.user_attrs.get(name, lines)
-        if there != lines:
-            now, before = (" ".join(sorted(set(one) - set(other))) for one, other in ((lines, there), (there, lines)))
-            place = short(file.parent.absolute())
-            raise Refusal(
-                f"{now or before}: must be {before if now else 'given'}{'' if before else 'left out'} "
-                f"as in the search in {place}; sweep=NAME begins another"
-            )
+    for name, lines in current.items():
+        stored = study.user_attrs.get(name, lines)
+        if stored != lines:
+            raise _other_search_error(set(lines), set(stored), file.parent)
         study.set_user_attr(name, lines)
     return study
 
 
-def _tell(folder: Path, study: Study, space: Sequence[Parameter], wanted: int) -> None:
-    """Every trial, and what is to do."""
-    table = Table(title=str(short(folder.absolute())), title_justify="left")
-    names = short_names([each.key for each in space])
+def _other_search_error(current: set[str], stored: set[str], directory: Path) -> ConfigError:
+    added, missing = (" ".join(sorted(difference)) for difference in (current - stored, stored - current))
+    place = f"as in the search in {relative_path(directory.absolute())}; sweep=NAME starts a new one"
+    if not missing:
+        return ConfigError(added, problem=f"must be left out, {place}")
+    if not added:
+        return ConfigError(missing, problem=f"must be given, {place}")
+    return ConfigError(added, problem=f"must be {missing}, {place}")
+
+
+def _print_dry_run(directory: Path, definition: _Definition, n_trials: int) -> None:
+    if (directory / _STUDY_FILE).exists():
+        _print_trials(directory, _load_study(directory / _STUDY_FILE, definition), definition, n_trials)
+    else:
+        print_line(f"{relative_path(directory.absolute())}: no trials yet, {n_trials} to do")
+
+
+def _print_trials(directory: Path, study: Study, definition: _Definition, n_trials: int) -> None:
+    """Print a table of all trials, and what is missing."""
+    table = Table(title=str(relative_path(directory.absolute())), title_justify="left")
+    names = short_names([parameter.key for parameter in definition.space])
     for name in ("trial", METRIC, "epochs"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     for name in names.values():
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold")
+    best = _best_trial(study)
     trials = study.get_trials(deepcopy=False)
-    best = found.number if (found := _best(study)) else None
     for trial in trials:
-        status = _WORDS[trial.state]
-        drawn = {
-            each.partition("=")[0].lstrip("+"): each.partition("=")[2] for each in trial.user_attrs.get(OVERRIDES, [])
-        }
-        reached = max(trial.intermediate_values.values(), default=None)
-        figure = trial.value if trial.state == TrialState.COMPLETE else reached
-        table.add_row(
-            f"{trial.number}{' best' if trial.number == best else ''}",
-            "" if figure is None else f"{figure:.4f}",
-            str(len(trial.intermediate_values) or ""),
-            Text(status, style=STYLES.get(status, STYLES["interrupted"])),
-            *(Text(drawn.get(key, "")) for key in names),
-            Text(str(trial.user_attrs.get(REASON, ""))),
-            style="bold" if trial.number == best else None,
-        )
+        is_best = best is not None and trial.number == best.number
+        table.add_row(*_trial_cells(trial, list(names), is_best), style="bold" if is_best else None)
     print_table(table)
-    states = [_WORDS[trial.state] for trial in trials]
-    told = ", ".join(f"{states.count(word)} {word}" for word in dict.fromkeys(_WORDS.values()) if word in states)
-    print_line(f"{len(trials)} of {max(wanted, len(trials))} trials: {told or 'nothing done'}")
-    if len(trials) < wanted or "interrupted" in states:
-        print_line("to do the rest: the same command again")
+    labels = [_STATE_LABELS[trial.state] for trial in trials]
+    counts = [f"{labels.count(label)} {label}" for label in dict.fromkeys(_STATE_LABELS.values()) if label in labels]
+    print_line(f"{len(trials)} of {max(n_trials, len(trials))} trials: {', '.join(counts) or 'none yet'}")
+    if len(trials) < n_trials or _STATE_LABELS[TrialState.RUNNING] in labels:
+        print_line("to continue, run the same command again")
 
 
-def _best(study: Study) -> FrozenTrial | None:
-    complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
-    return max(complete, key=lambda trial: trial.value or 0.0, default=None)
+def _trial_cells(trial: FrozenTrial, keys: Sequence[str], is_best: bool) -> list[str | Text]:
+    drawn = dict(map(split_override, trial.user_attrs.get(OVERRIDES_ATTR, [])))
+    best_so_far = max(trial.intermediate_values.values(), default=None)
+    value = trial.value if trial.state == TrialState.COMPLETE else best_so_far
+    return [
+        f"{trial.number} best" if is_best else str(trial.number),
+        "" if value is None else f"{value:.4f}",
+        str(len(trial.intermediate_values) or ""),
+        Text(_STATE_LABELS[trial.state], style=_STATE_STYLES.get(trial.state, STYLES[Status.INTERRUPTED])),
+        *(Text(drawn.get(key, "")) for key in keys),
+        Text(str(trial.user_attrs.get(REASON_ATTR, ""))),
+    ]
 
 
-def _tell_best(study: Study) -> None:
-    """The best settings as commands."""
-    if (best := _best(study)) is None:
-        print_line("no trial is complete", style="yellow")
+def _best_trial(study: Study) -> FrozenTrial | None:
+    """Return the completed trial with the highest value, or None."""
+    try:
+        return study.best_trial
+    except ValueError:
+        return None
+
+
+def _print_best(study: Study) -> None:
+    """Print the best settings as commands."""
+    best = _best_trial(study)
+    if best is None:
+        print_line("no trial is completed", style="yellow")
         return
-    overrides = [*study.user_attrs[_FIXED], *best.user_attrs[OVERRIDES]]
-    command = ["python", "-m", "cnn_experiments", *flags()]
+    overrides = [*study.user_attrs[_FIXED_ATTR], *best.user_attrs[OVERRIDES_ATTR]]
+    command = ["python", "-m", "cnn_experiments", *config_flags()]
     print_line(f"best: trial {best.number}, {METRIC} {best.value:.4f}", style="bold")
     print_line(shlex.join([*command, *overrides]))
-    print_line("with more seeds, because the best of many is lucky too:")
-    seeds = [override for override in overrides if override.partition("=")[0] != "seed"]
-    print_line(shlex.join([*command, "-m", *seeds, "seed=1,2,3,4,5"]))
+    print_line("confirm with more seeds (the best of many trials is biased upwards):")
+    without_seed = [override for override in overrides if split_override(override)[0] != "seed"]
+    print_line(shlex.join([*command, "-m", *without_seed, "seed=1,2,3,4,5"]))

@@ -1,4 +1,4 @@
-"""What a search may choose from: overrides with several values, as Optuna knows them."""
+"""The search space: sweep overrides as Optuna's distributions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,31 +7,31 @@ from typing import Any
 from hydra.core.override_parser.types import IntervalSweep, Override
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from cnn_experiments.errors import Refusal
+from cnn_experiments.errors import ConfigError
 
-_DIGITS = 4
+_SIGNIFICANT_DIGITS = 4
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One setting that is searched."""
+    """A setting that is searched."""
 
     override: Override
     distribution: BaseDistribution
 
     @property
     def key(self) -> str:
-        """Of the setting."""
+        """Return the key of the setting."""
         return self.override.key_or_group
 
     @property
-    def is_of_floats(self) -> bool:
-        """Whether what is drawn has digits behind the point."""
+    def is_float(self) -> bool:
+        """Return whether floats are drawn."""
         return isinstance(self.distribution, FloatDistribution)
 
     @property
-    def samples(self) -> list[Any]:
-        """All choices, or the ends of a range, and of one of floats a number between them."""
+    def probe_values(self) -> list[Any]:
+        """Return all choices, or the ends of a range; of a range of floats a value between them too."""
         if isinstance(self.distribution, CategoricalDistribution):
             return list(self.distribution.choices)
         assert isinstance(self.distribution, FloatDistribution | IntDistribution)
@@ -40,36 +40,36 @@ class Parameter:
 
     @property
     def values(self) -> list[Any]:
-        """What a run's setting may be: the samples as numbers where they are numbers."""
-        drawn = self.override.sweep_iterator() if self.override.is_discrete_sweep() else self.samples
-        return [value if isinstance(value, int | float) else str(value) for value in drawn]
+        """Return the probe values as a run's settings have them: numbers as numbers."""
+        values = self.override.sweep_iterator() if self.override.is_discrete_sweep() else self.probe_values
+        return [value if isinstance(value, int | float) else str(value) for value in values]
 
-    def typed(self, value: Any) -> str:
-        """An override with a value; numbers have four digits, that they can be read."""
+    def to_override(self, value: Any) -> str:
+        """Return an override with a drawn value. Floats are rounded to four digits, so that they can be read."""
         text = str(value)
         if isinstance(self.distribution, FloatDistribution):
-            rounded = float(f"{value:.{_DIGITS}g}")
+            rounded = float(f"{value:.{_SIGNIFICANT_DIGITS}g}")
             text = f"{min(max(rounded, self.distribution.low), self.distribution.high):.10g}"
         return f"{self.override.get_key_element()}={text}"
 
 
-def parameter(override: Override) -> Parameter:
-    """What `adam,sgd`, `range(2,5)`, `interval(0.1,1)` or `tag(log,interval(0.001,1))` mean to a search.
+def to_parameter(override: Override) -> Parameter:
+    """Return what `adam,sgd`, `range(2,5)`, `interval(0.1,1)` or `tag(log,interval(0.001,1))` mean to a search.
 
     Raises:
-        Refusal: it is no range for a search.
+        ConfigError: the override has no range that can be searched.
     """
     try:
-        return Parameter(override, _distribution(override))
+        return Parameter(override, _to_distribution(override))
     except ValueError as error:
-        raise Refusal(f"{override.input_line}: {' '.join(str(error).split())}") from error
+        raise ConfigError(str(override.input_line), problem=" ".join(str(error).split())) from error
 
 
-def _distribution(override: Override) -> BaseDistribution:
+def _to_distribution(override: Override) -> BaseDistribution:
     interval = override.value()
     tags: set[str] = getattr(interval, "tags", set())
-    if wrong := tags - ({"log"} if override.is_interval_sweep() else set()):
-        raise ValueError(f"tag {', '.join(sorted(wrong))}: must be log, of an interval")
+    if unknown := tags - ({"log"} if override.is_interval_sweep() else set()):
+        raise ValueError(f"tag {', '.join(sorted(unknown))}: must be log, and only of an interval")
     if isinstance(interval, IntervalSweep):
         low, high = interval.start, interval.end
         if isinstance(low, int) and isinstance(high, int):
@@ -80,7 +80,7 @@ def _distribution(override: Override) -> BaseDistribution:
     if override.is_range_sweep():
         numbers: Sequence[Any] = sorted(override.sweep_iterator())
         if not numbers:
-            raise ValueError("must have a number in it")
+            raise ValueError("must contain a number")
         if all(isinstance(number, int) for number in numbers):
             return IntDistribution(numbers[0], numbers[-1], step=_step(numbers))
     return CategoricalDistribution(list(override.sweep_string_iterator()))

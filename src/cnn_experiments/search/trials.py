@@ -1,11 +1,11 @@
-"""The trials of an Optuna study as runs: Optuna is asked for settings, and told what came of them.
+"""The trials of an Optuna study as runs, through its ask-and-tell interface.
 
-What is drawn depends on the seed and the trials before alone: where one run goes at a time, a search that was
-interrupted goes on as it would have.
+What is drawn depends on the seed and the earlier trials alone: with one run at a time, an interrupted search continues
+as it would have without the interruption.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,199 +14,265 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from cnn_experiments.config.composed import Combination
+from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.console import print_line
-from cnn_experiments.errors import Refusal
-from cnn_experiments.runs.directory import Standing, pruned, write_results
-from cnn_experiments.runs.records import Run as Written
-from cnn_experiments.runs.records import number
+from cnn_experiments.errors import ConfigError
+from cnn_experiments.runs.records import read_curves
+from cnn_experiments.runs.results import finite_number
+from cnn_experiments.runs.state import RunState
+from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.signals import signals_deferred
 from cnn_experiments.search.space import Parameter
-from cnn_experiments.sweep.monitor import STYLES, Watch, figures, reason
-from cnn_experiments.sweep.plan import Places
-from cnn_experiments.sweep.run import Run
-from cnn_experiments.sweep.settle import settle
+from cnn_experiments.sweep.monitor import STYLES, finalize_run, format_metrics, reason
+from cnn_experiments.sweep.plan import PlannedRun, RunDirectories
+from cnn_experiments.tasks import preflight
 
 METRIC = "val/acc"
-"""What is searched for the highest of."""
-OVERRIDES, REASON = "overrides", "reason"
-"""What the study holds of a trial besides: what its run was told, and why it failed."""
+"""What is maximized."""
+
+OVERRIDES_ATTR, REASON_ATTR = "overrides", "reason"
+"""What the study stores of a trial besides its values: the overrides of its run, and why it failed."""
 
 
-def sampler_of(name: str, seed: int, trial: int, at_once: int) -> BaseSampler:
-    """The one that draws a trial's settings."""
-    own = int(np.random.SeedSequence([seed, trial]).generate_state(1)[0])
-    return RandomSampler(seed=own) if name == "random" else TPESampler(seed=own, constant_liar=at_once > 1)
+def make_sampler(name: str, seed: int, trial_number: int, max_parallel: int) -> BaseSampler:
+    """Return the sampler that draws a trial's settings: `tpe` or `random`."""
+    trial_seed = int(np.random.SeedSequence([seed, trial_number]).generate_state(1)[0])
+    if name == "random":
+        return RandomSampler(seed=trial_seed)
+    return TPESampler(seed=trial_seed, constant_liar=max_parallel > 1)
 
 
-def pruner_of(name: str, epochs: int) -> BasePruner:
-    """The one that gives up trials of so many epochs."""
-    return {"median": MedianPruner, "none": NopPruner}.get(name, lambda: HyperbandPruner(max_resource=epochs))()
+def make_pruner(name: str, max_epochs: int) -> BasePruner:
+    """Return the pruner of trials of so many epochs: `median`, `hyperband` or `none`."""
+    if name == "hyperband":
+        return HyperbandPruner(max_resource=max_epochs)
+    return MedianPruner() if name == "median" else NopPruner()
 
 
 @dataclass
-class _Trial:
-    """A trial under way."""
+class _ActiveTrial:
+    """A trial whose run has not ended."""
 
     trial: Trial
-    run: Run
-    reported: set[int] = field(default_factory=set)
-    """Epochs that the study knows."""
-    undecided: bool = False
-    """Whether the search was stopped behind a report and may not have asked what follows from it."""
-    pruned: bool = False
-    twins: list["_Trial"] = field(default_factory=list)
-    """Trials of the same run that were drawn meanwhile."""
+    run: PlannedRun
+    reported_epochs: set[int] = field(default_factory=set)
+    pending_prune_check: bool = False
+    """Whether the search was stopped after a report and may not have asked whether to prune."""
+    is_pruned: bool = False
+    duplicates: list["_ActiveTrial"] = field(default_factory=list)
+    """Trials with the same settings that were drawn in the meantime; they share the run."""
+
+    @property
+    def max_epochs(self) -> int:
+        return int(self.run.config.settings["trainer"]["max_epochs"])
 
 
-class Trials(Watch):
-    """Makes runs of trials, one after the other as they are asked for, and watches them.
+class ActiveTrials:
+    """The trials whose runs have not ended; tells the study their results.
 
     Args:
-        study: goes on where it stands.
+        study: the study.
+        stop_on_error: whether the search ends at the first trial that fails.
+    """
+
+    def __init__(self, study: Study, stop_on_error: bool) -> None:
+        self.study = study
+        self.is_stopped = False
+        self._stop_on_error = stop_on_error
+        self._by_directory: dict[Path, _ActiveTrial] = {}
+
+    def __iter__(self) -> Iterator[_ActiveTrial]:
+        return iter(list(self._by_directory.values()))
+
+    def __getitem__(self, run: PlannedRun) -> _ActiveTrial:
+        return self._by_directory[run.directory]
+
+    def add_or_finish(self, active: _ActiveTrial) -> bool:
+        """Add a trial, or finish it if its run is completed or failed; return whether its run is to be executed."""
+        run = active.run
+        if run.directory in self._by_directory:
+            self._by_directory[run.directory].duplicates.append(active)
+            return False
+        action = run.next_action()
+        if action == Action.WAIT:
+            print_line(f"trial {active.trial.number} is running in another process", style="yellow")
+            return False
+        self._by_directory[run.directory] = active
+        if self.report_epochs(active) or action == Action.SKIP:
+            self.finish(active, run.read_state())
+            return False
+        return True
+
+    def report_epochs(self, active: _ActiveTrial) -> bool:
+        """Report the epochs that the study does not know yet, and return whether the trial is pruned.
+
+        Pruning is decided for each epoch in turn, also if several are read at once.
+        """
+        if active.pending_prune_check:
+            active.pending_prune_check = False
+            active.is_pruned = max(active.reported_epochs) < active.max_epochs and active.trial.should_prune()
+        for epoch, value in _read_curve(active.run).items():
+            if not active.is_pruned and epoch not in active.reported_epochs:
+                active.trial.report(value, epoch)
+                active.reported_epochs.add(epoch)
+                active.is_pruned = epoch < active.max_epochs and active.trial.should_prune()
+        return active.is_pruned
+
+    def finish(self, active: _ActiveTrial, state: RunState) -> None:
+        """Tell the study the result of a trial, unless its run was only interrupted."""
+        self._by_directory.pop(active.run.directory, None)
+        for duplicate in active.duplicates:
+            duplicate.is_pruned |= active.is_pruned  # its run has stopped
+            duplicate.reported_epochs |= active.reported_epochs
+            self.finish(duplicate, state)
+        trial = active.trial
+        value = finite_number(state.results.metrics.get(METRIC)) if state.results else None
+        if state.status == Status.FAILED:
+            self.fail(trial, reason(state))
+        elif active.is_pruned:
+            self._prune(active, state)
+        elif state.status == Status.COMPLETED and value is not None:
+            self.study.tell(trial, value)
+            _print_trial(trial, format_metrics(state), Status.COMPLETED)
+        elif state.status == Status.COMPLETED:
+            self.fail(trial, f"{METRIC} was not measured")
+        elif state.status == Status.NEW:
+            _print_trial(trial, "interrupted before its first step", Status.INTERRUPTED)
+        else:
+            _print_trial(trial, f"{state.status} {reason(state)}".strip(), Status.INTERRUPTED)
+
+    def _prune(self, active: _ActiveTrial, state: RunState) -> None:
+        epoch = max(active.reported_epochs)
+        self.study.tell(active.trial, state=TrialState.PRUNED)
+        _print_trial(active.trial, f"pruned after epoch {epoch}", Status.INTERRUPTED)
+        if state.status == Status.INTERRUPTED and state.results is not None:
+            replace(state.results, pruned_after_epoch=epoch).save(active.run.directory)
+
+    def fail(self, trial: Trial, message: str) -> None:
+        """Tell the study that a trial failed; that may end the search."""
+        self.record_failure(trial, message)
+        self.is_stopped |= self._stop_on_error
+
+    def record_failure(self, trial: Trial, message: str) -> None:
+        """Tell the study that a trial failed, which does not end the search."""
+        trial.set_user_attr(REASON_ATTR, message)
+        self.study.tell(trial, state=TrialState.FAIL)
+        _print_trial(trial, f"failed: {message}", Status.FAILED)
+
+
+class TrialRuns:
+    """The runs of a search, one after the other as the executor asks for them.
+
+    Args:
+        active: the trials whose runs have not ended.
         space: what is drawn.
-        combination: composes a run from what was drawn.
-        places: where the runs are.
-        wanted: how many trials the study is to have in all.
-        sampler: for the trial of a number.
-        on_error: stop ends the search at the first trial that fails.
+        compose: composes the configuration of a run from drawn overrides.
+        directories: the directories of the runs.
+        num_trials: how many the study is to have in all.
+        sampler: makes the sampler of a trial from its number.
     """
 
     def __init__(
         self,
-        study: Study,
+        active: ActiveTrials,
         space: Sequence[Parameter],
-        combination: Callable[[list[str]], Combination],
-        places: Places,
-        wanted: int,
+        compose: Callable[[list[str]], ComposedConfig],
+        directories: RunDirectories,
+        num_trials: int,
         sampler: Callable[[int], BaseSampler],
-        on_error: str,
     ) -> None:
-        super().__init__(wanted, on_error)
-        self._study = study
+        self._active = active
+        self._study = active.study
         self._space = space
-        self._combination = combination
-        self._places = places
+        self._compose = compose
+        self._directories = directories
+        self._num_trials = num_trials
         self._sampler = sampler
-        self._under_way: dict[Path, _Trial] = {}
-        self._stopped = False
 
-    def __iter__(self) -> Iterator[Run]:
-        """The runs to do: those of trials that were interrupted, then those of new ones."""
-        for frozen in self._study.get_trials(states=[TrialState.RUNNING]):
-            if self._stopped:
+    def __iter__(self) -> Iterator[PlannedRun]:
+        """Yield the runs of trials that were interrupted, then those of new trials."""
+        for frozen_trial in self._study.get_trials(states=[TrialState.RUNNING]):
+            if self._active.is_stopped:
                 return
-            trial = Trial(self._study, frozen._trial_id)  # Optuna has no other way to take a trial up again
-            if OVERRIDES in frozen.user_attrs:
-                yield from self._begun(trial, frozen.user_attrs[OVERRIDES], set(frozen.intermediate_values))
+            trial = Trial(self._study, frozen_trial._trial_id)  # Optuna has no public way to take a trial up again
+            if OVERRIDES_ATTR in frozen_trial.user_attrs:
+                reported = set(frozen_trial.intermediate_values)
+                yield from self._schedule(trial, frozen_trial.user_attrs[OVERRIDES_ATTR], reported)
             else:
-                self._tell_failure(trial, "the search was killed before it began")
-        while not self._stopped and (number := self._drawn()) < self._runs:
+                self._active.record_failure(trial, "the search was killed before it started")
+        while not self._active.is_stopped and (number := self._count_drawn()) < self._num_trials:
             self._study.sampler = self._sampler(number)
             with signals_deferred():
-                trial = self._study.ask({each.key: each.distribution for each in self._space})
-                overrides = [each.typed(trial.params[each.key]) for each in self._space]
-                trial.set_user_attr(OVERRIDES, overrides)
-            yield from self._begun(trial, overrides, set())
+                trial = self._study.ask({parameter.key: parameter.distribution for parameter in self._space})
+                overrides = [parameter.to_override(trial.params[parameter.key]) for parameter in self._space]
+                trial.set_user_attr(OVERRIDES_ATTR, overrides)
+            yield from self._schedule(trial, overrides, reported=set())
 
-    def _drawn(self) -> int:
-        """How many trials there are, without those that somebody put in line."""
+    def _count_drawn(self) -> int:
+        """Return the number of trials, without those that somebody enqueued and that are still waiting."""
         return sum(trial.state != TrialState.WAITING for trial in self._study.get_trials(deepcopy=False))
 
-    def _begun(self, trial: Trial, overrides: list[str], reported: set[int]) -> Iterator[Run]:
-        """Its run, if there is something to do."""
+    def _schedule(self, trial: Trial, overrides: list[str], reported: set[int]) -> Iterator[PlannedRun]:
+        """Yield the run of a trial, if there is something to do."""
         try:
-            combination = self._combination(overrides)
-            combination.check_parts()
-        except Refusal as refusal:
-            self._fail(trial, str(refusal))
+            config = self._compose(overrides)
+            preflight(config)
+        except ConfigError as error:
+            self._active.fail(trial, str(error))
             return
-        run = Run(combination, self._places.of(combination))
-        each = _Trial(trial, run, reported, undecided=bool(reported))
-        if run.folder in self._under_way:
-            self._under_way[run.folder].twins.append(each)
-            return
-        standing = run.standing
-        if standing.status == "running":
-            print_line(f"trial {trial.number} goes on in another process", style="yellow")
-            return
-        self._under_way[run.folder] = each
-        if self._is_to_prune(each) or standing.status in ("completed", "failed"):
-            self._settled(each, standing)
-        else:
+        run = PlannedRun(config, self._directories.path_for(config))
+        if self._active.add_or_finish(_ActiveTrial(trial, run, reported, pending_prune_check=bool(reported))):
             yield run
 
-    def unwanted(self) -> Iterable[Run]:
-        """Those that are to stop. Each epoch's accuracy is reported here."""
-        return [each.run for each in self._under_way.values() if not each.pruned and self._is_to_prune(each)]
 
-    def ended(self, run: Run, status: str, error: str) -> bool:
-        each = self._under_way[run.folder]
-        for one in (each, *each.twins):
-            if not one.pruned:
-                self._is_to_prune(one)
-        self._settled(each, settle(run, status, error))
-        return self._goes_on(run.standing)
+class TrialObserver:
+    """Observes the runs of a search: reports their epochs, and tells the study how they end.
 
-    def skipped(self, run: Run) -> None:
-        super().skipped(run)
-        self._settled(self._under_way[run.folder], run.standing)
+    Args:
+        active: the trials whose runs have not ended.
+        stop_on_error: whether the search ends at the first trial that fails.
+        on_launch: called once when the executor starts runs.
+    """
 
-    def _is_to_prune(self, each: _Trial) -> bool:
-        """Reports the epochs that the study does not know. Decided for each in its turn, however late that is."""
-        epochs = each.run.combination.settings["trainer"]["max_epochs"]
-        if each.undecided:
-            each.undecided = False
-            each.pruned = max(each.reported) < epochs and each.trial.should_prune()
-        for epoch, accuracy in _curve(each.run).items():
-            if not each.pruned and epoch not in each.reported:
-                each.trial.report(accuracy, epoch)
-                each.reported.add(epoch)
-                each.pruned = epoch < epochs and each.trial.should_prune()
-        return each.pruned
+    def __init__(self, active: ActiveTrials, stop_on_error: bool, on_launch: Callable[[], None]) -> None:
+        self._active = active
+        self._stop_on_error = stop_on_error
+        self.on_launch = on_launch
 
-    def _settled(self, each: _Trial, standing: Standing) -> None:
-        """Tells the study, unless the trial is to go on another time."""
-        self._under_way.pop(each.run.folder, None)
-        for twin in each.twins:
-            twin.pruned |= each.pruned  # whose run has stopped
-            self._settled(twin, standing)
-        metric = number((standing.results.get("metrics") or {}).get(METRIC))
-        if standing.status == "failed":
-            self._fail(each.trial, reason(standing))
-        elif each.pruned:
-            self._study.tell(each.trial, state=TrialState.PRUNED)
-            self._say(each.trial, f"pruned after epoch {max(each.reported)}", "interrupted")
-            if standing.status == "interrupted":
-                write_results(each.run.folder, pruned(standing.results, max(each.reported)))
-        elif standing.status == "completed" and metric is not None:
-            self._study.tell(each.trial, metric)
-            self._say(each.trial, figures(standing), "completed")
-        elif standing.status == "completed":
-            self._fail(each.trial, f"{METRIC} was not measured")
-        else:
-            began = "interrupted before its first step" if standing.status == "new" else standing.status
-            self._say(each.trial, f"{began} {reason(standing)}".strip(), "interrupted")
+    def on_start(self, run: PlannedRun) -> None:
+        """Print a line."""
+        print_line(f"{self._number(run)} {run.directory.name}", style="bold")
 
-    def _fail(self, trial: Trial, why: str) -> None:
-        self._tell_failure(trial, why)
-        self._stopped |= self._on_error == "stop"
+    def on_skip(self, run: PlannedRun) -> None:
+        """Print a line, and finish the trial with what another process did."""
+        self.on_start(run)
+        state = run.read_state()
+        print_line(f"{self._number(run)} {run.directory.name} {state.status} by another process; skipped", "yellow")
+        self._active.finish(self._active[run], state)
 
-    def _tell_failure(self, trial: Trial, why: str) -> None:
-        trial.set_user_attr(REASON, why)
-        self._study.tell(trial, state=TrialState.FAIL)
-        self._say(trial, f"failed: {why}", "failed")
+    def on_end(self, run: PlannedRun, status: Status, *, error: str | None = None, signal: str | None = None) -> bool:
+        """Record the end if the run has not, and finish the trial and those that share its run."""
+        active = self._active[run]
+        for trial in (active, *active.duplicates):
+            if not trial.is_pruned:
+                self._active.report_epochs(trial)
+        state = finalize_run(run, status, error=error, signal=signal)
+        self._active.finish(active, state)
+        return not (self._stop_on_error and state.status == Status.FAILED)
 
-    def _say(self, trial: Trial, what: str, status: str) -> None:
-        print_line(f"trial {trial.number}: {what}", style=STYLES[status])
+    def runs_to_stop(self) -> Iterable[PlannedRun]:
+        """Report new epochs, and return the runs of trials that are pruned because of them."""
+        return [active.run for active in self._active if not active.is_pruned and self._active.report_epochs(active)]
 
-    def _place(self, run: Run) -> str:
-        return f"trial {self._under_way[run.folder].trial.number}:"
+    def _number(self, run: PlannedRun) -> str:
+        return f"trial {self._active[run].trial.number}:"
 
 
-def _curve(run: Run) -> dict[int, float]:
-    """The accuracy of each epoch from 1 on; of a file that can't be read nothing, and the run goes on."""
-    try:
-        return dict(enumerate(Written(run.folder, {}).curve(METRIC), start=1))
-    except ValueError:
-        return {}
+def _print_trial(trial: Trial, message: str, status: Status) -> None:
+    print_line(f"trial {trial.number}: {message}", style=STYLES[status])
+
+
+def _read_curve(run: PlannedRun) -> dict[int, float]:
+    """Return the metric by epoch, from 1; empty if metrics.csv can't be read, and the run continues."""
+    curve = read_curves(run.directory).get(METRIC, [])
+    return {} if isinstance(curve, str) else dict(enumerate(curve, start=1))

@@ -1,1 +1,1 @@
-"""Many runs: what is missing of a sweep is found, started, watched and told."""
+"""Sweeps: which runs there are, which of them are to do, running them, and what is printed about them."""

@@ -2,103 +2,108 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig
 from torch.nn import functional as F
 
-from cnn_experiments.config.schema import flat
 from cnn_experiments.data.datamodule import ImageDataModule
-from cnn_experiments.sweep.run import Run
-from cnn_experiments.training.build import build_data, build_model
+from cnn_experiments.runs.fingerprint import flatten
+from cnn_experiments.runs.status import Action
+from cnn_experiments.sweep.plan import PlannedRun
+from cnn_experiments.training.build import build_data, build_model, build_optimizer
 
-_AROUND = 1.5  # seconds of a run beside its training and test
-_LONG_ENOUGH = 1.0  # seconds of measuring
-_COUNTED = 3  # steps measured
+_STARTUP_SECONDS = 1.5
+"""Of a run besides its training and test."""
+
+_MEASURED_STEPS = 3
+_MIN_MEASURE_SECONDS = 1.0
+_COST_PREFIXES = ("model.", "data.", "trainer.", "compile", "memory_format")
+
+Settings = Mapping[str, Any]
 
 
-def estimates(runs: Sequence[Run], complete: Sequence[Run]) -> dict[Path, float]:
-    """Seconds that each run still takes by itself, by its folder.
+def estimate_seconds(to_do: Collection[PlannedRun], completed: Sequence[PlannedRun]) -> dict[Path, float]:
+    """Return the seconds that each run still takes by itself, by its directory.
 
-    As long as complete runs of the same network, data and epochs took; where there is none, from a few steps on made-up
-    images, which are taken here.
+    The basis are completed runs of the same network, data and epochs. If there is none, a few steps on made-up images
+    are timed here.
     """
-    took: dict[str, list[float]] = {}
-    for run in complete:
-        took.setdefault(_work(run), []).append(sum(run.standing.results["seconds"].values()))
-    found = {}
-    for run in runs:
-        work = _work(run)
-        if work not in took:
-            took[work] = [_measured(run.combination.config)]
-        left = 1 - run.standing.results.get("epochs", 0) / run.combination.settings["trainer"]["max_epochs"]
-        found[run.folder] = statistics.median(took[work]) * left + _AROUND
-    return found
+    durations: dict[str, list[float]] = {}
+    for run in completed:
+        results = run.read_state().results
+        if results is not None and results.total_seconds is not None:
+            durations.setdefault(_cost_key(run), []).append(results.total_seconds)
+    estimates = {}
+    for run in to_do:
+        key = _cost_key(run)
+        if key not in durations:
+            durations[key] = [_measure(run.config.settings)]
+        results = run.read_state().results
+        epochs = results.epochs if results and run.next_action() == Action.RESUME else 0
+        remaining = 1 - epochs / run.config.settings["trainer"]["max_epochs"]
+        estimates[run.directory] = statistics.median(durations[key]) * remaining + _STARTUP_SECONDS
+    return estimates
 
 
-def _work(run: Run) -> str:
-    """What the time depends on: everything but the optimizer, its schedule, and where it all begins."""
-    groups = ("model.", "data.", "trainer.", "compile", "memory_format")
-    settings: Mapping[str, Any] = flat(run.combination.settings)
-    return str([(key, value) for key, value in settings.items() if key.startswith(groups) and key != "data.seed"])
+def _cost_key(run: PlannedRun) -> str:
+    """Return a key for what the duration depends on: everything but the optimizer, its schedule and the seeds."""
+    settings = flatten(run.config.settings).items()
+    return str([(key, value) for key, value in settings if key.startswith(_COST_PREFIXES) and key != "data.seed"])
 
 
-def _measured(config: DictConfig) -> float:
-    data, model = build_data(config), build_model(config)
-    on_gpu = torch.cuda.is_available() and config.trainer.accelerator != "cpu"
-    device = torch.device("cuda" if on_gpu else "cpu")
+def _measure(settings: Settings) -> float:
+    """Return the seconds of a run, from the time of a training step and of an evaluation step."""
+    data, model = build_data(settings), build_model(settings)
+    use_gpu = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
+    device = torch.device("cuda" if use_gpu else "cpu")
     model.to(device)
-    optimizer = instantiate(config.optimizer, _convert_="all")(model.parameters())
+    optimizer = build_optimizer(settings, model)
     labels = torch.randint(data.classes, (data.batch_size,), device=device)
-    size = (data.batch_size, data.channels, data.native_size, data.native_size)
-    batch = torch.randint(256, size, dtype=torch.uint8, device=device), labels
+    shape = (data.batch_size, data.channels, data.native_size, data.native_size)
+    batch = torch.randint(256, shape, dtype=torch.uint8, device=device), labels
 
-    def train() -> None:
+    def training_step() -> None:
         loss = F.cross_entropy(model(data.on_after_batch_transfer(batch, 0)[0]), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
-    def look() -> None:
+    def evaluation_step() -> None:
         with torch.no_grad():
             model(data.on_after_batch_transfer(batch, 0)[0])
 
-    step, pass_ = _seconds(train), _seconds(look)
-    training, validation, test = _batches(config, data)
-    epoch = training * step + validation * pass_
-    return config.trainer.max_epochs * epoch + test * pass_
+    training_seconds, evaluation_seconds = _time(training_step), _time(evaluation_step)
+    train_batches, val_batches, test_batches = _count_batches(settings, data)
+    epoch_seconds = train_batches * training_seconds + val_batches * evaluation_seconds
+    return float(settings["trainer"]["max_epochs"] * epoch_seconds + test_batches * evaluation_seconds)
 
 
-def _batches(config: DictConfig, data: ImageDataModule) -> tuple[int, int, int]:
-    """In an epoch's training, behind it, and in the test."""
-    limits = [config.trainer[f"limit_{stage}_batches"] for stage in ("train", "val", "test")]
-    num_eval_images = {"val": data.val_size, "test": data.num_test_images, None: 0}[data.protocol.eval_split]
-    images = (data.num_train_images - data.val_size, num_eval_images, data.num_test_images)
-    training, validation, test = (
-        _limited(ceil(number / data.batch_size), limit) for number, limit in zip(images, limits, strict=True)
-    )
-    return training, validation, test
+def _count_batches(settings: Settings, data: ImageDataModule) -> list[int]:
+    """Return the number of batches of an epoch's training, of the evaluation after it, and of the test."""
+    eval_images = {"val": data.val_size, "test": data.num_test_images, None: 0}[data.protocol.eval_split]
+    num_images = (data.num_train_images - data.val_size, eval_images, data.num_test_images)
+    limits = [settings["trainer"][f"limit_{split}_batches"] for split in ("train", "val", "test")]
+    return [_limit(ceil(count / data.batch_size), limit) for count, limit in zip(num_images, limits, strict=True)]
 
 
-def _limited(batches: int, limit: float | None) -> int:
+def _limit(num_batches: int, limit: float | None) -> int:
     if limit is None:
-        return batches
-    return int(batches * limit) if isinstance(limit, float) else min(batches, limit)
+        return num_batches
+    return int(num_batches * limit) if isinstance(limit, float) else min(num_batches, limit)
 
 
-def _seconds(work: Callable[[], None]) -> float:
-    """Of one repetition, the first not counted."""
-    work()
-    spent: list[float] = []
-    while len(spent) < _COUNTED and sum(spent) < _LONG_ENOUGH:
+def _time(step: Callable[[], None]) -> float:
+    """Return the median seconds of a step; the first one is not counted."""
+    step()
+    seconds: list[float] = []
+    while len(seconds) < _MEASURED_STEPS and sum(seconds) < _MIN_MEASURE_SECONDS:
         started = time.perf_counter()
-        work()
+        step()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        spent.append(time.perf_counter() - started)
-    return statistics.median(spent)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)

@@ -1,137 +1,183 @@
-"""A sweep over a grid: which combinations there are, what of it is done, and what is to do."""
+"""A sweep over a grid: compose, validate, compare with what is on disk, execute, summarize."""
 
-import logging
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
-from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
-from cnn_experiments.config.command_line import setting
-from cnn_experiments.config.composed import Combination, do_at_once
-from cnn_experiments.config.schema import OF_A_SWEEP
+from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.config.hydra_internals import expand_grid
+from cnn_experiments.config.overrides import parse_overrides
 from cnn_experiments.console import print_line
-from cnn_experiments.errors import Refusal, RunFailedError
-from cnn_experiments.report.leaderboard.show import report_leaderboard
-from cnn_experiments.runs.directory import Standing
+from cnn_experiments.errors import ConfigError, RunFailedError
+from cnn_experiments.runs.fingerprint import SWEEP_KEYS
+from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.signals import Interrupted
-from cnn_experiments.sweep.hparams_table import write_columns
-from cnn_experiments.sweep.monitor import Watch
-from cnn_experiments.sweep.plan import Impossible, Places, checked, default_name, parsed, possible, sweep_folder, value
-from cnn_experiments.sweep.run import Run
-from cnn_experiments.sweep.settle import settle
-from cnn_experiments.sweep.summary import tell_of_others, tell_plan, tell_runs
+from cnn_experiments.sweep.executors.base import Executor
+from cnn_experiments.sweep.monitor import RunMonitor, finalize_run
+from cnn_experiments.sweep.plan import (
+    InvalidCombinations,
+    PlannedRun,
+    RunDirectories,
+    default_name,
+    drop_invalid,
+    find_runs_by_id,
+    plan_runs,
+    sweep_directory,
+)
+from cnn_experiments.sweep.summary import print_plan, print_results, suggest_existing_sweeps, write_hparams_columns
+from cnn_experiments.tasks import TaskSpec, preflight, task_of
 
-log = logging.getLogger(__name__)
+
+class Report(Protocol):
+    """Prints and writes the leaderboard of all runs below some directories."""
+
+    def __call__(self, paths: Sequence[Path], output_dir: Path | None, *, quiet: bool = False) -> bool:
+        """Return whether everything was written."""
 
 
-def sweep(config: DictConfig, arguments: Sequence[str], launcher: Launcher) -> None:
-    """Does what is missing of a sweep, and tells how all of it stands.
-
-    Ends the program with status 0 if the task leaves no runs, and with 1 where not every run is complete.
+def sweep(config: DictConfig, arguments: Sequence[str], executor: Executor, report: Report) -> int:
+    """Run the runs of a sweep that are not completed, and print the state of all.
 
     Args:
         config: the sweep's own configuration, as Hydra composed it.
         arguments: overrides, with one value or several.
-        launcher: what runs are started with.
+        executor: runs the runs.
+        report: is called at the end, unless the sweep was interrupted.
+
+    Returns:
+        The exit status: 0 if every run is completed or the task has no runs, else 1.
 
     Raises:
-        Refusal: a combination can't work and is not to be left out, or none can.
+        ConfigError: a combination is invalid and not to be skipped, or all are.
         Interrupted: a signal came.
     """
-    overrides = parsed(arguments)
-    impossible = Impossible(drop=value(overrides, "on_impossible") == "drop")
-    combinations = list(_composed(config, overrides, impossible))
-    impossible.refuse(works=bool(combinations))
-    if not all(combination.config.task.folder for combination in combinations):
-        for combination in combinations:
-            combination.check_parts()
-        do_at_once(combinations)
-        sys.exit(0)
-
-    wanted = combinations[0].settings
-    if wanted["on_error"] == "stop" and not hasattr(launcher, "run"):
-        choice = config.hydra.runtime.choices["hydra/launcher"]
-        raise Refusal(f"on_error=stop: must be continue with hydra/launcher={choice}; local and slurm can stop")
-    named = wanted["sweep"] or any(each.startswith("hydra.sweep.dir=") for each in config.hydra.overrides.hydra)
-    folder = sweep_folder(config, wanted["sweep"] or default_name(overrides))
-    varied = [override.key_or_group for override in overrides if override.is_sweep_override()]
-    runs = _planned(Places(folder, varied), combinations)
-    waiting = [run for run in runs if _is_to_do(run.standing, retry_failed=wanted["retry_failed"])]
-    if waiting and not wanted["dry_run"]:
-        getattr(launcher, "warm_up", lambda: None)()
-    waiting = list(possible(waiting, impossible))
-    impossible.refuse(works=len(runs) > len(impossible.combinations))
-    runs = [run for run in runs if run.combination not in impossible.combinations]
-    if not named:
-        tell_of_others(folder, waiting)
-    if wanted["dry_run"]:
-        tell_plan(folder, runs, waiting, impossible, at_once=getattr(launcher, "at_once", 1))
-        return
-    interruption = None
-    if waiting:
-        interruption = _launch(launcher, waiting, wanted["on_error"], lambda: write_columns(folder, runs))
-    else:
-        write_columns(folder, runs)
-    tell_runs(runs, impossible, folder)
-    if interruption is not None:
-        raise interruption
-    if any(run.standing.results for run in runs):
-        report_leaderboard([folder], output_dir=folder)
-    if any(run.standing.status != "completed" for run in runs):
-        sys.exit(1)
+    overrides = parse_overrides(arguments)
+    _check_not_empty(overrides)
+    invalid = InvalidCombinations(skip=config.on_invalid == "skip")
+    configs = list(_compose(config, overrides, invalid))
+    invalid.raise_unless_skipped(any_valid=bool(configs))
+    task = _common_task(configs)
+    if not task.needs_run_directory:
+        for combination in configs:
+            preflight(combination)
+        task.run(configs, None)
+        return 0
+    return _GridSweep(config, overrides, configs, invalid, executor).run(report)
 
 
-def _composed(config: DictConfig, overrides: list[Override], impossible: Impossible) -> Iterable[Combination]:
+def _compose(
+    config: DictConfig, overrides: Sequence[Override], invalid: InvalidCombinations
+) -> Iterator[ComposedConfig]:
     for override in overrides:
         if override.is_interval_sweep():
-            raise Refusal(
-                f"{override.input_line}: must be single values in a grid; hydra/sweeper=optuna searches ranges"
+            raise ConfigError(
+                str(override.input_line),
+                problem="must be single values in a grid; hydra/sweeper=optuna searches intervals",
             )
-    (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    for typed in batch:
+    for combination in expand_grid(overrides):
         try:
-            yield checked(config, typed)
-        except Refusal as refusal:
-            if str(refusal).partition("=")[0] in OF_A_SWEEP:
+            yield ComposedConfig.compose(config, combination)
+        except ConfigError as error:
+            if error.key in SWEEP_KEYS:
                 raise
-            impossible.refusals.append(refusal)
+            invalid.errors.append(error)
 
 
-def _planned(places: Places, combinations: Iterable[Combination]) -> list[Run]:
-    """Every run once."""
-    once: dict[str, Combination] = {}
-    for combination in combinations:
-        once.setdefault(combination.identity, combination)
-    return [Run(combination, places.of(combination)) for combination in once.values()]
+def _check_not_empty(overrides: Sequence[Override]) -> None:
+    for override in overrides:
+        if override.is_discrete_sweep() and not list(override.sweep_iterator()):
+            raise ConfigError(str(override.input_line), problem="must have at least one value")
 
 
-def _is_to_do(standing: Standing, retry_failed: bool) -> bool:
-    return standing.status in ("new", "interrupted") or (standing.status == "failed" and retry_failed)
+def _common_task(configs: Sequence[ComposedConfig]) -> TaskSpec:
+    names = list(dict.fromkeys(config.settings["task"] for config in configs))
+    if len(names) > 1:
+        raise ConfigError("task", ",".join(map(str, names)), problem="must be one task in a sweep")
+    return task_of(configs[0])
 
 
-def _launch(launcher: Launcher, runs: Sequence[Run], on_error: str, at_first: Callable[[], None]) -> Interrupted | None:
-    """Starts them, and waits for all of them."""
-    interruption = None
-    try:
-        if hasattr(launcher, "run"):
-            launcher.run(runs, Watch(len(runs), on_error, at_first))
-        else:
-            at_first()
-            jobs = [[*run.combination.overrides, setting("hydra.sweep.subdir", run.folder.name)] for run in runs]
-            launcher.launch(jobs, initial_job_idx=0)
-    except Interrupted as error:
-        interruption = error
-    except Refusal:
-        raise
-    except RunFailedError as error:
-        print_line(str(error), style="red")
-    except Exception:  # a launcher of Hydra's may give up where a process is killed; the folders tell the rest
-        log.exception("%s ended before its runs", type(launcher).__name__)
-    for run in runs:
-        if run.standing.results.get("status") == "running":
-            stopped = "interrupted", interruption.signal if interruption else ""
-            settle(run, *(stopped if interruption else ("failed", "its process ended without a word")))
-    return interruption
+class _GridSweep:
+    """A sweep of runs, each with its directory."""
+
+    def __init__(
+        self,
+        config: DictConfig,
+        overrides: Sequence[Override],
+        configs: Sequence[ComposedConfig],
+        invalid: InvalidCombinations,
+        executor: Executor,
+    ) -> None:
+        self._settings = settings = configs[0].settings  # the settings of the sweep as a whole are equal in all
+        self._invalid = invalid
+        self._executor = executor
+        if settings["on_error"] == "stop" and not executor.supports_stop:
+            choice = config.hydra.runtime.choices["hydra/launcher"]
+            problem = f"must be continue with hydra/launcher={choice}; local and slurm can stop"
+            raise ConfigError("on_error", "stop", problem=problem)
+        typed_directory = any(line.startswith("hydra.sweep.dir=") for line in config.hydra.overrides.hydra)
+        self._has_name = bool(settings["sweep"] or typed_directory)
+        self.directory = sweep_directory(config, settings["sweep"] or default_name(overrides))
+        existing_runs, damaged = find_runs_by_id(self.directory)
+        for path in damaged:
+            print_line(f"{path / 'results.json'} is damaged; that run is not counted", style="yellow")
+        varying = [override.key_or_group for override in overrides if override.is_sweep_override()]
+        self.runs = plan_runs(RunDirectories(self.directory, varying, existing_runs), configs)
+
+    def run(self, report: Report) -> int:
+        """Execute the pending runs, and return the exit status."""
+        pending = self._select()
+        if not self._has_name:
+            suggest_existing_sweeps(self.directory, pending)
+        if self._settings["dry_run"]:
+            print_plan(self.runs, pending, self._invalid, self.directory, self._executor.max_parallel)
+            return 0
+        interruption = self._execute(pending)
+        print_results(self.runs, self._invalid, self.directory)
+        if interruption is not None:
+            raise interruption
+        states = [run.read_state() for run in self.runs]
+        if any(state.results for state in states):
+            report([self.directory], self.directory)
+        return 0 if all(state.status == Status.COMPLETED for state in states) else 1
+
+    def _select(self) -> list[PlannedRun]:
+        """Return the runs to execute, and drop invalid combinations from the sweep."""
+        wanted = (Action.START, Action.RESUME, Action.RESTART)
+        pending = [run for run in self.runs if run.next_action() in wanted]
+        if pending and not self._settings["dry_run"]:
+            self._executor.warm_up()
+        valid = list(drop_invalid(pending, self._invalid))
+        self._invalid.raise_unless_skipped(any_valid=len(self.runs) > len(self._invalid.configs))
+        self.runs = [run for run in self.runs if run.config not in self._invalid.configs]
+        return valid
+
+    def _execute(self, pending: Sequence[PlannedRun]) -> Interrupted | None:
+        """Run the runs and wait for all of them. Returns the interruption, if a signal came."""
+
+        def write_columns() -> None:
+            write_hparams_columns(self.directory, self.runs)
+
+        if not pending:
+            write_columns()
+            return None
+        monitor = RunMonitor(len(pending), self._settings["on_error"] == "stop", on_launch=write_columns)
+        interruption = None
+        try:
+            self._executor.run(pending, monitor)
+        except Interrupted as error:
+            interruption = error
+        except RunFailedError as error:  # the runs may continue without this sweep
+            print_line(str(error), style="red")
+            return None
+        for run in pending:
+            results = run.read_state().results
+            if results is None or results.status != Status.RUNNING:
+                continue
+            if interruption is None:
+                finalize_run(run, Status.FAILED, error="process exited without recording a status")
+            else:
+                finalize_run(run, Status.INTERRUPTED, signal=interruption.signal)
+        return interruption

@@ -1,90 +1,122 @@
-"""Tells how the runs of a sweep begin and end, and puts their folders in order."""
+"""Prints how the runs of a sweep start and end, and records the end of those that could not do so themselves."""
 
-import signal
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from cnn_experiments.console import print_line
-from cnn_experiments.runs.directory import Standing
-from cnn_experiments.sweep.run import Run
-from cnn_experiments.sweep.settle import settle
+from cnn_experiments.runs import hparams
+from cnn_experiments.runs.directory import LOG_FILE
+from cnn_experiments.runs.fingerprint import effective_settings
+from cnn_experiments.runs.metrics import leaderboard_keys
+from cnn_experiments.runs.results import RunResults
+from cnn_experiments.runs.state import RunState
+from cnn_experiments.runs.status import Status
+from cnn_experiments.sweep.plan import PlannedRun
 
-STYLES = {"failed": "red", "interrupted": "yellow", "completed": "green"}
+STYLES = {Status.FAILED: "red", Status.INTERRUPTED: "yellow", Status.COMPLETED: "green"}
 
 
-class Watch:
-    """Counts the runs that are started.
+class RunMonitor:
+    """Observes the runs of a sweep.
 
     Args:
-        runs: how many there will be.
-        on_error: stop ends the sweep at the first that fails.
-        at_first: what is done when the launcher has begun, and will not refuse its settings any more.
+        num_runs: how many runs there will be.
+        stop_on_error: whether the sweep ends at the first run that fails.
+        on_launch: called once when the executor starts runs and can't reject its settings any more.
     """
 
-    def __init__(self, runs: int, on_error: str, at_first: Callable[[], None] = lambda: None) -> None:
-        self._at_first = at_first
-        self._runs = runs
-        self._on_error = on_error
+    def __init__(self, num_runs: int, stop_on_error: bool, on_launch: Callable[[], None]) -> None:
+        self.on_launch = on_launch
+        self._num_runs = num_runs
+        self._stop_on_error = stop_on_error
         self._numbers: dict[Path, int] = {}
 
-    def started(self, run: Run) -> None:
-        """Says so."""
-        if not self._numbers:
-            self._at_first()
-        self._numbers[run.folder] = len(self._numbers) + 1
-        print_line(f"{self._place(run)} {run.folder.name}", style="bold")
+    def on_start(self, run: PlannedRun) -> None:
+        """Print a line."""
+        self._numbers[run.directory] = len(self._numbers) + 1
+        print_line(f"{self._number(run)} {run.directory.name}", style="bold")
 
-    def skipped(self, run: Run) -> None:
-        """Another sweep has been faster."""
-        self.started(run)
-        print_line(f"{self._place(run)} {run.folder.name} {run.standing.status} by another process; skipped", "yellow")
+    def on_skip(self, run: PlannedRun) -> None:
+        """Print a line that says what another process does or did."""
+        self.on_start(run)
+        status = run.read_state().status
+        print_line(f"{self._number(run)} {run.directory.name} {status} by another process; skipped", style="yellow")
 
-    def ended(self, run: Run, status: str, error: str) -> bool:
-        """Says how.
+    def on_end(self, run: PlannedRun, status: Status, *, error: str | None = None, signal: str | None = None) -> bool:
+        """Record the end if the run has not, and print a line."""
+        state = finalize_run(run, status, error=error, signal=signal)
+        words = [self._number(run), run.directory.name, status_label(state), reason(state) or format_metrics(state)]
+        print_line(" ".join(words).rstrip(), style=STYLES.get(state.status))
+        return not (self._stop_on_error and state.status == Status.FAILED)
 
-        Args:
-            run: what ended.
-            status: what is written down where the run itself has not done so, failed or interrupted.
-            error: why.
-
-        Returns:
-            Whether the sweep goes on.
-        """
-        standing = settle(run, status, error)
-        told = [self._place(run), run.folder.name, status_of(standing), reason(standing) or figures(standing)]
-        print_line(" ".join(told), style=STYLES.get(standing.status))
-        return self._goes_on(standing)
-
-    def unwanted(self) -> Iterable[Run]:
-        """Those that go on and are to stop; asked often."""
+    def runs_to_stop(self) -> Iterable[PlannedRun]:
+        """Return nothing: a grid stops no single run."""
         return ()
 
-    def _goes_on(self, standing: Standing) -> bool:
-        return self._on_error == "continue" or standing.status != "failed"
-
-    def _place(self, run: Run) -> str:
-        return f"[{self._numbers[run.folder]}/{self._runs}]"
+    def _number(self, run: PlannedRun) -> str:
+        return f"[{self._numbers[run.directory]}/{self._num_runs}]"
 
 
-def status_of(standing: Standing) -> str:
-    """As it is shown."""
-    return "not run" if standing.status == "new" else standing.status
+def finalize_run(run: PlannedRun, status: Status, *, error: str | None = None, signal: str | None = None) -> RunState:
+    """Record how a run ended whose process has ended, if it has not done so itself, and return its state.
+
+    Args:
+        run: the run.
+        status: failed or interrupted.
+        error: why it failed.
+        signal: the signal that stopped or killed it.
+    """
+    directory, state = run.directory, run.read_state()
+    is_recorded = state.results is not None and state.results.status != Status.RUNNING
+    if state.status == Status.RUNNING or is_recorded:
+        return state
+    if status == Status.INTERRUPTED and state.status == Status.NEW:
+        return state  # it had not started
+    config = run.config
+    directory.mkdir(parents=True, exist_ok=True)
+    results = RunResults.initial(config.choices, config.overrides, config.settings, previous=state.results)
+    replace(results, status=status, error=error, signal=signal).save(directory)
+    if not hparams.has_session(directory):
+        hparams.write_session_start(directory, config.choices | effective_settings(config.settings))
+    hparams.write_session_end(directory, status)
+    with (directory / LOG_FILE).open("a", encoding="utf-8") as log:
+        milliseconds = f"{datetime.now():%Y-%m-%d %H:%M:%S,%f}"[:-3]
+        log.write(f"[{milliseconds}][ERROR] {status}: {error or signal}\n")
+    return run.read_state()
 
 
-def figures(standing: Standing) -> str:
-    """The accuracies of a run, as far as it has them."""
-    metrics = standing.results.get("metrics", {})
-    return "  ".join(f"{name} {metrics[name]:.4g}" for name in ("val/acc", "test/acc") if metrics.get(name) is not None)
+def status_label(state: RunState) -> str:
+    """Return the status as tables show it."""
+    return "not run" if state.status == Status.NEW else state.status
 
 
-def reason(standing: Standing) -> str:
-    """Why a run is not complete."""
-    error = standing.results.get("error")
-    if standing.status == "failed" and standing.ended_by_signal:
-        return f"killed by {error}{' (out of memory?)' if error == 'SIGKILL' else ''}"
-    if standing.status == "running":
+def format_metrics(state: RunState) -> str:
+    """Return the ranking metrics of a run as far as it has them: `val/acc 0.9  test/acc 0.89`."""
+    metrics = state.results.metrics if state.results else {}
+    return "  ".join(f"{name} {value:.4g}" for name in leaderboard_keys() if (value := metrics.get(name)) is not None)
+
+
+def reason(state: RunState) -> str:
+    """Return why a run is not completed; empty if it is."""
+    if state.status == Status.RUNNING:
         return "by another process"
-    if standing.status == "interrupted":
-        by = "by " if error in signal.Signals.__members__ else ""
-        return f"{by}{error}" if error else "killed together with its sweep"
-    return str(error) if standing.status == "failed" else ""
+    results = state.results
+    if results is None:
+        return ""
+    if state.status == Status.FAILED and results.signal:
+        return f"killed by {results.signal}{' (out of memory?)' if results.signal == 'SIGKILL' else ''}"
+    if state.status == Status.FAILED:
+        return str(results.error or "")
+    if state.status == Status.INTERRUPTED:
+        return _interruption(results)
+    return ""
+
+
+def _interruption(results: RunResults) -> str:
+    if results.pruned_after_epoch is not None:
+        return f"pruned after epoch {results.pruned_after_epoch}"
+    if results.signal:
+        return f"by {results.signal}"
+    return results.error or "killed together with its sweep"

@@ -1,39 +1,40 @@
-"""Names of folders: a person can read them, and the shell can paste them."""
+"""Names of directories that a person can read and paste into a shell."""
 
 import hashlib
 import re
 from collections.abc import Container, Iterable
 
-_LONGEST = 80
+_MAX_LENGTH = 80
 
 
 def sweep_name(keys: Iterable[str]) -> str:
-    """The name of a sweep, made of the keys typed, in any order: `model-batch_size-optimizer`.
+    """Return the name of a sweep, made of the keys that were typed, in any order: `model-batch_size-optimizer`.
 
-    Values are not in it, so that a sweep finds its folder again when values are added to it.
+    Values are not part of it, so that a sweep finds its directory again when values are added.
     """
-    last = sorted({_safe(key.rpartition(".")[2]) for key in keys}, key=lambda key: (key != "model", key))
-    return _cut("-".join(last or ["sweep"]))
+    last_parts = {_to_safe_word(key.rpartition(".")[2]) for key in keys}
+    ordered = sorted(last_parts, key=lambda part: (part != "model", part))
+    return _shorten("-".join(ordered or ["sweep"]))
 
 
-def run_name(words: Iterable[str], identity: str) -> str:
-    """The name of a run: words on what tells it from others, and a short hash of all its settings."""
-    return f"{_cut('-'.join(map(_safe, words)))}-{identity[:8]}"
+def run_name(words: Iterable[str], run_id: str) -> str:
+    """Return the name of a run: words for what tells it from others, and the beginning of its hash."""
+    return f"{_shorten('-'.join(map(_to_safe_word, words)))}-{run_id[:8]}"
 
 
-def word(key: str, value: str, groups: Container[str]) -> str:
-    """The option of a group stands for itself, another value behind the last part of its key: `adam`, `lr0.1`."""
-    typed = value.lower() if value in ("True", "False") else value  # Hydra writes values as Python does
+def value_name(key: str, value: str, groups: Container[str]) -> str:
+    """Return the option of a group by itself, another value after the last part of its key: `adam`, `lr0.1`."""
+    typed = value.lower() if value in ("True", "False") else value  # Hydra writes booleans as Python does
     return typed if key in groups else f"{key.rpartition('.')[2]}{typed}"
 
 
-def _safe(word: str) -> str:
+def _to_safe_word(word: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", word, flags=re.ASCII).strip("_")
 
 
-def _cut(name: str) -> str:
-    """Settings that are cut off live on in four digits."""
-    if len(name) <= _LONGEST:
+def _shorten(name: str) -> str:
+    """Return a name of limited length; what is cut off is replaced by four digits of its hash."""
+    if len(name) <= _MAX_LENGTH:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:4]
-    return f"{name[: _LONGEST - 5]}-{digest}"
+    return f"{name[: _MAX_LENGTH - 5]}-{digest}"

@@ -1,157 +1,166 @@
-"""What a sweep consists of: its overrides, its folder, and where each of its runs is or will be."""
+"""What a sweep consists of: its directory, and its runs with theirs."""
 
-from collections.abc import Iterable, Sequence
-from itertools import count
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, read_write
-from omegaconf.errors import OmegaConfBaseException
 
-from cnn_experiments.config.command_line import setting
-from cnn_experiments.config.composed import Combination
-from cnn_experiments.config.hydra_errors import explain
-from cnn_experiments.config.schema import OF_A_SWEEP, flat
-from cnn_experiments.console import print_line
-from cnn_experiments.errors import Refusal
-from cnn_experiments.runs.directory import Standing, is_free
-from cnn_experiments.runs.fingerprint import SEEDS, stored_identity
-from cnn_experiments.sweep.naming import run_name, sweep_name, word
-from cnn_experiments.sweep.run import Run
+from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.config.overrides import quote_override, run_argv
+from cnn_experiments.errors import ConfigError
+from cnn_experiments.runs.directory import is_unused, numbered_paths
+from cnn_experiments.runs.fingerprint import SEED_KEYS, SWEEP_KEYS, flatten
+from cnn_experiments.runs.state import RunState, next_action
+from cnn_experiments.runs.status import Action, Status
+from cnn_experiments.sweep.naming import run_name, sweep_name, value_name
+from cnn_experiments.tasks import preflight
 
 
-def parsed(arguments: Sequence[str]) -> list[Override]:
-    """Overrides as Hydra reads them.
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of a sweep and its directory, whether it has started or not."""
 
-    Raises:
-        Refusal: a setting of the sweep as a whole has several values.
-    """
-    overrides = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(list(arguments))
-    for override in overrides:
-        if override.key_or_group in OF_A_SWEEP and override.is_sweep_override():
-            raise Refusal(f"{override.input_line}: must be one value, for the sweep as a whole")
-    return overrides
+    config: ComposedConfig
+    directory: Path
 
+    def read_state(self) -> RunState:
+        """Read the state of the run from its directory."""
+        return RunState.read(self.directory)
 
-def value(overrides: Iterable[Override], key: str) -> object:
-    """Of a key that has one value; None where it is not among them."""
-    return next((override.value() for override in overrides if override.key_or_group == key), None)
+    def next_action(self) -> Action:
+        """Read the state of the run and decide what is done next, as the sweep's `retry_failed` says."""
+        retry_failed = self.config.settings["retry_failed"]
+        return next_action(self.read_state(), self.config.run_id, retry_failed=retry_failed)
 
-
-def checked(config: DictConfig, typed: Sequence[str]) -> Combination:
-    """Composes a combination of a sweep, and holds its settings against the defaults.
-
-    Raises:
-        Refusal: it can't be composed, or a setting is not allowed.
-    """
-    try:
-        combination = Combination.of_a_sweep(config, typed)
-        combination.check()
-    except OmegaConfBaseException as error:
-        raise Refusal(f"{explain(error)} (in {' '.join(typed)})") from error
-    return combination
+    @cached_property
+    def argv(self) -> list[str]:
+        """Return the command line of this run alone, the program's name first."""
+        return run_argv(self.config.overrides, self.config.hydra.overrides.hydra, self.directory)
 
 
 def default_name(overrides: Iterable[Override]) -> str:
-    """The name of a sweep that was given none."""
-    return sweep_name(
+    """Return the name of a sweep that was given none."""
+    keys = [
         override.key_or_group
         for override in overrides
-        if override.key_or_group not in OF_A_SWEEP
-        and (override.is_sweep_override() or override.key_or_group.partition(".")[0] != "trainer")
-    )
+        if override.is_sweep_override() or override.key_or_group.partition(".")[0] != "trainer"
+    ]
+    return sweep_name(key for key in keys if key not in SWEEP_KEYS)
 
 
-def sweep_folder(config: DictConfig, name: str) -> Path:
-    """The sweep's, which its configuration then names."""
+def sweep_directory(config: DictConfig, name: str) -> Path:
+    """Return the directory of a sweep, and put its name into the sweep's configuration."""
     with read_write(config):
         config.sweep = name
     HydraConfig.instance().set_config(config)
-    folder = Path(config.hydra.sweep.dir)
-    if folder.exists() and not folder.is_dir():
-        raise Refusal(f"hydra.sweep.dir={folder}: must be a folder; this is a file")
+    directory = Path(config.hydra.sweep.dir)
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError("hydra.sweep.dir", directory, problem="must be a directory; this is a file")
     with read_write(config.hydra):
-        # Runs are composed afresh, from the overrides.
-        config.hydra.overrides.hydra.append(setting("hydra.sweep.dir", folder))
-    return folder
+        # Runs are composed again, from the overrides.
+        config.hydra.overrides.hydra.append(quote_override("hydra.sweep.dir", directory))
+    return directory
 
 
-class Places:
-    """Where the runs of a sweep are already or will be: named after their networks and the settings that vary."""
+class RunDirectories:
+    """The directories of a sweep's runs, named after their networks and what varies.
 
-    def __init__(self, folder: Path, varied: Iterable[str]) -> None:
-        self._folder = folder
-        self._varied = [key for key in varied if key != "model"]
-        self._there = there(folder)
+    Args:
+        directory: the sweep's.
+        varying_keys: groups and settings with several values.
+        known: the runs that are there already, by run id.
+    """
 
-    def of(self, combination: Combination) -> Path:
-        """The folder of one; the same again for one that repeats it."""
-        identity = combination.identity
-        if identity not in self._there:
-            options, typed = combination.options, combination.typed
-            words = [options["model"], *(word(key, typed[key], options) for key in self._varied)]
-            self._there[identity] = _new(self._folder / run_name(words, identity))
-        return self._there[identity]
+    def __init__(self, directory: Path, varying_keys: Iterable[str], known: dict[str, Path]) -> None:
+        self._directory = directory
+        self._varying_keys = [key for key in varying_keys if key != "model"]
+        self._by_run_id = dict(known)
+
+    def path_for(self, config: ComposedConfig) -> Path:
+        """Return the directory of a run: the same again for one that repeats it."""
+        run_id = config.run_id
+        if run_id not in self._by_run_id:
+            choices, typed = config.choices, config.typed
+            words = [choices["model"], *(value_name(key, typed[key], choices) for key in self._varying_keys)]
+            self._by_run_id[run_id] = _unused_directory(self._directory / run_name(words, run_id))
+        return self._by_run_id[run_id]
 
 
-def there(folder: Path) -> dict[str, Path]:
-    """The runs in a sweep's folder by their identity; of several, one that is complete."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.exists() else []:
+def find_runs_by_id(sweep: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Return the runs in a sweep's directory by run id, of several equal ones a completed one, and the damaged ones."""
+    runs: dict[str, Path] = {}
+    damaged: list[Path] = []
+    for path in sorted(sweep.iterdir()) if sweep.is_dir() else []:
         if not path.is_dir():
             continue
-        standing = Standing.of(path)
-        if standing.status == "damaged":
-            print_line(f"{path / 'results.json'} is damaged; that run is not counted", style="yellow")
-        identity = stored_identity(standing.results)
-        if identity is not None and (identity not in found or standing.status == "completed"):
-            found[identity] = path
-    return found
+        state = RunState.read(path)
+        if state.status == Status.DAMAGED:
+            damaged.append(path)
+        elif state.run_id is not None and (state.run_id not in runs or state.status == Status.COMPLETED):
+            runs[state.run_id] = path
+    return runs, damaged
 
 
-def _new(wanted: Path) -> Path:
-    """A folder that nothing else is in."""
-    for number in count(1):
-        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
-        if not folder.exists() or (folder.is_dir() and is_free(folder)):
-            break
-    return folder
+def _unused_directory(wanted: Path) -> Path:
+    return next(path for path in numbered_paths(wanted) if not path.exists() or (path.is_dir() and is_unused(path)))
 
 
-class Impossible:
-    """Combinations that can't work: refused, or left out where that is asked for."""
+class InvalidCombinations:
+    """Combinations that can't work: an error, or left out if `skip` says so."""
 
-    def __init__(self, drop: bool) -> None:
-        self.refusals: list[Refusal] = []
-        self.combinations: list[Combination] = []
-        self._drop = drop
+    def __init__(self, skip: bool) -> None:
+        self.errors: list[ConfigError] = []
+        self.configs: list[ComposedConfig] = []
+        self._skip = skip
 
-    def refuse(self, works: bool) -> None:
-        """Now that all are known, where they are not to be left out or nothing works without them."""
-        if self.refusals and not (self._drop and works):
-            others = len(self.refusals) - 1
-            more = f"; {others} more can't work" if others else ""
-            remedy = "; on_impossible=drop leaves that out" if works else ""
-            raise Refusal(f"{self.refusals[0]}{more}{remedy}") from self.refusals[0]
+    def raise_unless_skipped(self, any_valid: bool) -> None:
+        """Check that the sweep can go on without them.
+
+        Raises:
+            ConfigError: they are not to be skipped, or no combination is valid.
+        """
+        if not self.errors or (self._skip and any_valid):
+            return
+        remedies = []
+        num_others = len(self.errors) - 1
+        if num_others:
+            others = "combination is" if num_others == 1 else "combinations are"
+            remedies.append(f"{num_others} more {others} invalid")
+        if any_valid:
+            remedies.append("on_invalid=skip skips invalid combinations")
+        raise self.errors[0].with_context(remedy="; ".join(remedies) or None) from self.errors[0]
 
 
-def possible(runs: Iterable[Run], impossible: Impossible) -> Iterable[Run]:
-    """Those whose parts work together; that does not depend on the seed."""
-    found: dict[str, Refusal | None] = {}
+def drop_invalid(runs: Iterable[PlannedRun], invalid: InvalidCombinations) -> Iterator[PlannedRun]:
+    """Yield the runs whose parts work together, which is checked once for all seeds."""
+    checked: dict[str, ConfigError | None] = {}
     for run in runs:
-        settings = flat(run.combination.settings).items()
-        key = str([(key, value) for key, value in settings if key not in SEEDS])
-        if key not in found:
-            found[key] = None
-            try:
-                run.combination.check_parts()
-            except Refusal as refusal:
-                found[key] = refusal
-        if refusal_of_it := found[key]:
-            impossible.refusals.append(refusal_of_it)
-            impossible.combinations.append(run.combination)
+        settings = flatten(run.config.settings).items()
+        key = str([(name, value) for name, value in settings if name not in SEED_KEYS])
+        if key not in checked:
+            checked[key] = _preflight_error(run.config)
+        if error := checked[key]:
+            invalid.errors.append(error)
+            invalid.configs.append(run.config)
         else:
             yield run
+
+
+def _preflight_error(config: ComposedConfig) -> ConfigError | None:
+    try:
+        preflight(config)
+    except ConfigError as error:
+        return error
+    return None
+
+
+def plan_runs(directories: RunDirectories, configs: Sequence[ComposedConfig]) -> list[PlannedRun]:
+    """Return one run for each different configuration, in order."""
+    unique: dict[str, ComposedConfig] = {}
+    for config in configs:
+        unique.setdefault(config.run_id, config)
+    return [PlannedRun(config, directories.path_for(config)) for config in unique.values()]

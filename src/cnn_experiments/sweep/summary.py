@@ -1,115 +1,164 @@
-"""What a sweep says at its end, and before it."""
+"""What a sweep prints: its plan, its results and what to do next; and its columns in TensorBoard's HParams tab."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from cnn_experiments.console import print_line, print_table
-from cnn_experiments.runs.directory import Standing, short
-from cnn_experiments.sweep.monitor import STYLES, reason, status_of
-from cnn_experiments.sweep.plan import Impossible, there
-from cnn_experiments.sweep.run import Run
+from cnn_experiments.console import print_line, print_table, relative_path
+from cnn_experiments.runs import hparams
+from cnn_experiments.runs.fingerprint import SEED_KEYS, effective_settings
+from cnn_experiments.runs.metrics import leaderboard_keys
+from cnn_experiments.runs.records import find_runs
+from cnn_experiments.runs.results import RESULTS_FILE
+from cnn_experiments.runs.settings import RunSettings, varying_keys
+from cnn_experiments.runs.state import RunState
+from cnn_experiments.runs.status import Status
+from cnn_experiments.sweep.monitor import STYLES, reason, status_label
+from cnn_experiments.sweep.plan import InvalidCombinations, PlannedRun, find_runs_by_id
 
 
-def tell_runs(runs: Sequence[Run], impossible: Impossible, folder: Path) -> None:
-    """The end of a sweep: every run, what became of it, and what to do next."""
-    table = Table(title=str(short(folder.absolute())), title_justify="left")
+def print_results(runs: Sequence[PlannedRun], invalid: InvalidCombinations, directory: Path) -> None:
+    """Print a table of all runs, and what to do next."""
+    metrics = leaderboard_keys()
+    table = _new_table(directory, numbers=("epochs", *metrics, "seconds"))
+    states = {run.directory: run.read_state() for run in runs}
+    for path, state in states.items():
+        results = state.results
+        seconds = [value for value in results.seconds.values() if value is not None] if results else []
+        values = [results.metrics.get(name) for name in metrics] if results else [None] * len(metrics)
+        table.add_row(
+            Text(path.name),
+            Text(status_label(state), style=STYLES.get(state.status, "")),
+            str(results.epochs) if results else "",
+            *("" if value is None else f"{value:.4f}" for value in values),
+            f"{sum(seconds):.1f}" if seconds else "",
+            Text(reason(state)),
+        )
+    print_table(table)
+    _print_invalid(invalid)
+    labels = Counter(map(status_label, states.values()))
+    print_line(f"{_format_count(len(runs))}: {', '.join(f'{number} {label}' for label, number in labels.items())}")
+    if any(state.status in (Status.INTERRUPTED, Status.NEW) for state in states.values()):
+        print_line("to continue, run the same command again")
+    _print_retry_hint(states.values())
+
+
+def print_plan(
+    runs: Sequence[PlannedRun],
+    to_do: Collection[PlannedRun],
+    invalid: InvalidCombinations,
+    directory: Path,
+    max_parallel: int,
+) -> None:
+    """Print what a sweep would do, and about how long it would take."""
+    seconds: dict[Path, float] = {}
+    if to_do:
+        from cnn_experiments.sweep.estimate import estimate_seconds  # importing torch takes seconds
+
+        seconds = estimate_seconds(to_do, [run for run in runs if run.read_state().status == Status.COMPLETED])
+    table = _new_table(directory, numbers=("to do",))
+    states = {run.directory: run.read_state() for run in runs}
+    for path, state in states.items():
+        duration = _format_duration(seconds[path]) if path in seconds else "nothing"
+        status = Text(status_label(state), style=STYLES.get(state.status, ""))
+        table.add_row(Text(path.name), status, duration, Text(reason(state)))
+    print_table(table)
+    _print_invalid(invalid)
+    print_line(f"{_format_count(len(runs))}, {_format_workload(list(seconds.values()), max_parallel)}")
+    _print_retry_hint(state for path, state in states.items() if path not in seconds)
+
+
+def _new_table(directory: Path, numbers: Iterable[str]) -> Table:
+    table = Table(title=str(relative_path(directory.absolute())), title_justify="left")
     for name in ("run", "status"):
         table.add_column(name, no_wrap=True)
-    for name in ("epochs", "val/acc", "test/acc", "seconds"):
+    for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold")
-    statuses: Counter[str] = Counter()
-    for run in runs:
-        standing = run.standing
-        shown = status_of(standing)
-        statuses[shown] += 1
-        metrics = standing.results.get("metrics", {})
-        seconds = [spent for spent in standing.results.get("seconds", {}).values() if spent is not None]
-        table.add_row(
-            Text(run.folder.name),
-            Text(shown, style=STYLES.get(standing.status, "")),
-            str(standing.results.get("epochs", "")),
-            *(_figure(metrics.get(name)) for name in ("val/acc", "test/acc")),
-            f"{sum(seconds):.1f}" if seconds else "",
-            Text(reason(standing)),
-        )
-    print_table(table)
-    _tell_impossible(impossible)
-    print_line(f"{_counted(len(runs))}: {', '.join(f'{number} {status}' for status, number in statuses.items())}")
-    if statuses["interrupted"] or statuses["not run"]:
-        print_line("to do the rest: the same command again")
-    _tell_of_failures(run.standing for run in runs)
+    return table
 
 
-def _tell_of_failures(standings: Iterable[Standing]) -> None:
-    if any(standing.status == "failed" for standing in standings):
-        print_line(
-            "to run what failed again: the same command with retry_failed=true; tracebacks are in each run's run.log"
-        )
+def _format_workload(seconds: Sequence[float], max_parallel: int) -> str:
+    if not seconds:
+        return "nothing to do"
+    total = _format_duration(sum(seconds) / min(max_parallel, len(seconds)))
+    parallel = f", {max_parallel} at once" if max_parallel > 1 else ""
+    return f"{len(seconds)} to do{parallel}: about {total}"
 
 
-def _counted(runs: int) -> str:
-    return f"{runs} run{'s' * (runs != 1)}"
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
-
-
-def _tell_impossible(impossible: Impossible) -> None:
-    for refusal in dict.fromkeys(map(str, impossible.refusals)):
-        print_line(f"left out: {refusal}", style="yellow")
-
-
-def tell_plan(folder: Path, runs: Sequence[Run], waiting: Sequence[Run], impossible: Impossible, at_once: int) -> None:
-    """What a sweep would do."""
-    seconds: dict[Path, float] = {}
-    if waiting:
-        from cnn_experiments.sweep.estimate import estimates  # torch takes its time
-
-        seconds = estimates(waiting, [run for run in runs if run.standing.status == "completed"])
-    table = Table(title=str(short(folder.absolute())), title_justify="left")
-    table.add_column("run", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    table.add_column("to do", justify="right", no_wrap=True)
-    table.add_column("reason", overflow="fold")
-    for run in runs:
-        standing = run.standing
-        to_do = _duration(seconds[run.folder]) if run in waiting else "nothing"
-        status = Text(status_of(standing), style=STYLES.get(standing.status, ""))
-        table.add_row(Text(run.folder.name), status, to_do, Text(reason(standing)))
-    print_table(table)
-    _tell_impossible(impossible)
-    total = _duration(sum(seconds.values()) / min(at_once, max(1, len(waiting))))
-    manner = f", {at_once} at once" if at_once > 1 else ""
-    to_do = f"{len(waiting)} to do{manner}: about {total}" if waiting else "nothing to do"
-    print_line(f"{_counted(len(runs))}, {to_do}")
-    _tell_of_failures(run.standing for run in runs if run not in waiting)
-
-
-def _duration(seconds: float) -> str:
-    """In two units at most: 45 s, 12 min, 3 h 20 min."""
+def _format_duration(seconds: float) -> str:
+    """Return a duration in two units at most: 45 s, 12 min, 3 h 20 min."""
     if seconds < 100:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def tell_of_others(folder: Path, waiting: Sequence[Run]) -> None:
-    """Another name, and a sweep starts anew: what is complete under a name that is near is worth a line."""
-    wanted = {run.combination.identity for run in waiting if run.standing.status == "new"}
-    for sweep in sorted(folder.parent.iterdir()) if wanted and folder.parent.is_dir() else []:
-        if sweep.is_dir() and sweep != folder:
-            complete = wanted & {
-                identity for identity, path in there(sweep).items() if Standing.of(path).status == "completed"
-            }
-            if complete:
-                print_line(
-                    f"{_counted(len(complete))} of these complete in {short(sweep.absolute())}; "
-                    f"sweep={sweep.name} goes on there",
-                    style="yellow",
-                )
+def _format_count(num_runs: int) -> str:
+    return f"{num_runs} run{'s' * (num_runs != 1)}"
+
+
+def _print_invalid(invalid: InvalidCombinations) -> None:
+    for error, count in Counter(map(str, invalid.errors)).items():
+        others = f", and with {count - 1} more seed{'s' * (count > 2)}" if count > 1 else ""
+        print_line(f"skipped: {error}{others}", style="yellow")
+
+
+def _print_retry_hint(states: Iterable[RunState]) -> None:
+    if any(state.status == Status.FAILED for state in states):
+        print_line("to run the failed runs again, add retry_failed=true; tracebacks are in each run's run.log")
+
+
+def suggest_existing_sweeps(directory: Path, to_do: Sequence[PlannedRun]) -> None:
+    """Print which other sweeps have completed some of these runs: a sweep with another name repeats them."""
+    wanted = {run.config.run_id for run in to_do if run.read_state().status == Status.NEW}
+    for sweep in sorted(directory.parent.iterdir()) if wanted and directory.parent.is_dir() else []:
+        if not sweep.is_dir() or sweep == directory:
+            continue
+        known, _ = find_runs_by_id(sweep)
+        completed = [run_id for run_id in wanted & known.keys() if _is_completed(known[run_id])]
+        if completed:
+            print_line(
+                f"{len(completed)} of these runs already completed in {relative_path(sweep.absolute())}; "
+                f"to continue there, add sweep={sweep.name}",
+                style="yellow",
+            )
+
+
+def _is_completed(directory: Path) -> bool:
+    return RunState.read(directory).status == Status.COMPLETED
+
+
+def write_hparams_columns(
+    directory: Path, runs: Iterable[PlannedRun], searched: Mapping[str, Sequence[Any]] | None = None
+) -> None:
+    """Show in the HParams tab what varies among these runs and those that are in the directory already.
+
+    Args:
+        directory: the sweep's.
+        runs: those that are planned.
+        searched: settings whose values a search draws, with some of the values.
+    """
+    settings = {run.directory: _run_settings(run) for run in runs}
+    stored = find_runs([directory])[0] if any(directory.glob(f"*/{RESULTS_FILE}")) else []
+    settings |= {run.directory: run.settings for run in stored if run.directory not in settings}
+    known = list(settings.values())
+    keys = varying_keys(known)
+    keys += [key for key in SEED_KEYS if _varies_as_typed(key, known)]
+    columns = {key: [*values] for key, values in (searched or {}).items()}
+    for key in keys:
+        columns.setdefault(key, []).extend(run.value(key) for run in known)
+    directory.mkdir(parents=True, exist_ok=True)
+    hparams.write_experiment(directory, columns)
+
+
+def _run_settings(run: PlannedRun) -> RunSettings:
+    return RunSettings(run.config.choices, run.config.typed, effective_settings(run.config.settings))
+
+
+def _varies_as_typed(key: str, runs: Sequence[RunSettings]) -> bool:
+    return any(key in run.overrides for run in runs) and len({run.value(key) for run in runs}) > 1

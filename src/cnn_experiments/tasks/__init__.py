@@ -1,1 +1,68 @@
-"""What a command does: one function each, given the configuration and the folder to write into."""
+"""What a command can do: the registry of tasks, whose modules are imported when they are needed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from cnn_experiments.config.rules import one_of
+
+if TYPE_CHECKING:
+    from cnn_experiments.config.composed import ComposedConfig
+    from cnn_experiments.runs.directory import RunDirectory
+
+    Task = Callable[[Sequence[ComposedConfig], RunDirectory | None], None]
+    """Takes one configuration, or several if it needs no run directory."""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What the program must know of a task before it imports it."""
+
+    target: str
+    """The function, `module:name`."""
+    preflight: str
+    """The function that checks the settings before anything is done, `module:name`."""
+    needs_run_directory: bool
+    """Whether every configuration is a run with a directory of its own; otherwise all are handled together."""
+
+    def run(self, configs: "Sequence[ComposedConfig]", directory: "RunDirectory | None") -> None:
+        """Do the task."""
+        task: Task = resolve_name(self.target)
+        task(configs, directory)
+
+
+TASKS = {
+    "train": TaskSpec(
+        target="cnn_experiments.tasks.train:train",
+        preflight="cnn_experiments.training.preflight:check_training",
+        needs_run_directory=True,
+    ),
+    "inspect": TaskSpec(
+        target="cnn_experiments.tasks.inspect:inspect",
+        preflight="cnn_experiments.training.preflight:check_parts",
+        needs_run_directory=False,
+    ),
+}
+
+
+def task_of(config: "ComposedConfig") -> TaskSpec:
+    """Return the task of a configuration.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    name = config.settings["task"]
+    one_of(*TASKS).check("task", name)
+    return TASKS[name]
+
+
+def preflight(config: "ComposedConfig") -> None:
+    """Build the parts of a configuration without memory for its tensors, to find out whether they work together.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    check: Callable[[Mapping[str, Any]], None] = resolve_name(task_of(config).preflight)
+    with config.error_context():
+        check(config.settings)

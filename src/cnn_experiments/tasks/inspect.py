@@ -1,38 +1,46 @@
-"""What networks cost: the stages of one, or several side by side. Nothing is trained."""
+"""Shows what networks cost: the stages of one, or several in one table. Nothing is trained."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from omegaconf import DictConfig
 from rich.table import Table
 
 from cnn_experiments.analysis import cost, probe
+from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.console import print_table
 from cnn_experiments.data.datamodule import ImageDataModule
-from cnn_experiments.training.build import build_data, fitting_model
+from cnn_experiments.runs.directory import RunDirectory
+from cnn_experiments.training.build import build_data
+from cnn_experiments.training.preflight import build_and_probe
 
 
-def inspect(jobs: Sequence[tuple[str, DictConfig]]) -> None:
-    """Prints one network stage by stage, or a comparison of several.
-
-    Args:
-        jobs: what tells each job from the others, and its settings.
-    """
-    networks = [_Network.of(name, config) for name, config in jobs]
+def inspect(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> None:  # noqa: ARG001
+    """Print one network stage by stage, or a comparison of several."""
+    networks = [_inspect(name, config) for name, config in zip(_names(configs), configs, strict=True)]
     if len(networks) > 1:
-        print_table(_comparison(networks))
+        print_table(_comparison_table(networks))
         return
     (network,) = networks
-    print_table(_stages(network))
-    print("parameters ", _memory(network.parameter_bytes))
-    print(
-        "activations", _memory(network.activation_bytes), "kept for the backward pass, batch", network.data.batch_size
-    )
-    print("smallest    data.resize", network.smallest, sep="=")
+    print_table(_stages_table(network))
+    print("parameters ", _format_bytes(network.parameter_bytes))
+    activations = _format_bytes(network.activation_bytes)
+    print("activations", activations, "kept for the backward pass, batch", network.data.batch_size)
+    print("smallest    data.resize", network.smallest_size, sep="=")
+
+
+def _names(configs: Sequence[ComposedConfig]) -> list[str]:
+    """Return each network's option and the overrides that not all share."""
+    shared = set(configs[0].overrides).intersection(*(config.overrides for config in configs))
+    names = []
+    for config in configs:
+        varying = [override for override in config.overrides if override not in shared]
+        varying = [override for override in varying if not override.startswith("model=")]
+        names.append(" ".join([config.choices["model"], *varying]))
+    return names
 
 
 @dataclass(frozen=True)
-class _Network:
+class _NetworkCost:
     name: str
     data: ImageDataModule
     stages: list[cost.StageCost]
@@ -40,88 +48,95 @@ class _Network:
     multiply_adds: int
     parameter_bytes: int
     activation_bytes: int
-    smallest: int | None
-
-    @classmethod
-    def of(cls, name: str, config: DictConfig) -> "_Network":
-        data = build_data(config)
-        model = fitting_model(config, data)
-        image = probe.probe_image(model, data.channels, data.size)
-        batch = probe.probe_image(model, data.channels, data.size, training=True)
-        return cls(
-            name,
-            data,
-            cost.stage_costs(model, image),
-            cost.count_parameters(model),
-            cost.count_multiply_adds(model, image),
-            cost.parameter_bytes(model),
-            cost.activation_bytes(model, batch, data.batch_size),
-            probe.smallest_size(model, data.channels, data.size, image.device),
-        )
+    smallest_size: int | None
 
     @property
-    def image(self) -> str:
-        return _shape((self.data.channels, self.data.size, self.data.size))
+    def image_shape(self) -> str:
+        return _format_shape((self.data.channels, self.data.size, self.data.size))
 
 
-def _table(texts: Sequence[str], numbers: Sequence[str], title: str | None = None) -> Table:
+def _inspect(name: str, config: ComposedConfig) -> _NetworkCost:
+    data = build_data(config.settings)
+    model = build_and_probe(config.settings, data)
+    image = probe.probe_image(model, data.channels, data.size)
+    training_image = probe.probe_image(model, data.channels, data.size, training=True)
+    return _NetworkCost(
+        name,
+        data,
+        cost.stage_costs(model, image),
+        cost.count_parameters(model),
+        cost.count_multiply_adds(model, image),
+        cost.parameter_bytes(model),
+        cost.activation_bytes(model, training_image, data.batch_size),
+        probe.smallest_size(model, data.channels, data.size, image.device),
+    )
+
+
+def _new_table(text_columns: Sequence[str], number_columns: Sequence[str], title: str | None = None) -> Table:
     table = Table(title=title)
-    for text in texts:
-        table.add_column(text, no_wrap=text != "layers")
-    for number in numbers:
-        table.add_column(number, justify="right", no_wrap=True)
+    for name in text_columns:
+        table.add_column(name, no_wrap=name != "layers")
+    for name in number_columns:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
-def _stages(network: _Network) -> Table:
-    table = _table(
+def _stages_table(network: _NetworkCost) -> Table:
+    table = _new_table(
         ["stage", "layers", "output"],
         ["parameters", "share", "multiply-adds", "share"],
-        title=f"{network.name}, one image of {network.image}",
+        title=f"{network.name}, one image of {network.image_shape}",
     )
 
-    def add(name: str, layers: str, output: str, weights: int, cost: int) -> None:
-        shares = _share(weights, network.parameters), _share(cost, network.multiply_adds)
-        table.add_row(name, layers, output, f"{weights:,}", shares[0], f"{cost:,}", shares[1])
+    def add_row(name: str, layers: str, output: str, parameters: int, multiply_adds: int) -> None:
+        table.add_row(
+            name,
+            layers,
+            output,
+            f"{parameters:,}",
+            _format_share(parameters, network.parameters),
+            f"{multiply_adds:,}",
+            _format_share(multiply_adds, network.multiply_adds),
+        )
 
     for stage in network.stages:
-        add(stage.name, stage.layers, _shape(stage.shape), stage.parameters, stage.multiply_adds)
-    weights = network.parameters - sum(stage.parameters for stage in network.stages)
-    cost = network.multiply_adds - sum(stage.multiply_adds for stage in network.stages)
-    if weights or cost:
-        add("elsewhere", "", "", weights, cost)
+        add_row(stage.name, stage.layers, _format_shape(stage.shape), stage.parameters, stage.multiply_adds)
+    parameters = network.parameters - sum(stage.parameters for stage in network.stages)
+    multiply_adds = network.multiply_adds - sum(stage.multiply_adds for stage in network.stages)
+    if parameters or multiply_adds:
+        add_row("between stages", "", "", parameters, multiply_adds)
     table.add_section()
     table.add_row("total", "", "", f"{network.parameters:,}", "", f"{network.multiply_adds:,}", "")
     return table
 
 
-def _comparison(networks: Sequence[_Network]) -> Table:
-    numbers = ["parameters", "multiply-adds", "memory of parameters", "of activations", "batch", "smallest"]
-    table = _table(["network", "image"], numbers)
+def _comparison_table(networks: Sequence[_NetworkCost]) -> Table:
+    numbers = ["parameters", "multiply-adds", "parameter memory", "activation memory", "batch", "smallest"]
+    table = _new_table(["network", "image"], numbers)
     for network in networks:
         table.add_row(
             network.name,
-            network.image,
+            network.image_shape,
             f"{network.parameters:,}",
             f"{network.multiply_adds:,}",
-            _memory(network.parameter_bytes),
-            _memory(network.activation_bytes),
+            _format_bytes(network.parameter_bytes),
+            _format_bytes(network.activation_bytes),
             str(network.data.batch_size),
-            str(network.smallest),
+            str(network.smallest_size),
         )
     return table
 
 
-def _shape(sizes: tuple[int, ...]) -> str:
+def _format_shape(sizes: tuple[int, ...]) -> str:
     return "x".join(map(str, sizes))
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if part else "-"
+def _format_share(part: int, total: int) -> str:
+    return f"{part / total:.1%}" if part else "-"
 
 
-def _memory(count: int) -> str:
-    """Three digits or a little more: 174 KiB, 491 MiB, 13.2 GiB."""
+def _format_bytes(count: int) -> str:
+    """Return three digits or a little more: 174 KiB, 491 MiB, 13.2 GiB."""
     value, unit = float(count), "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if value < 1000:

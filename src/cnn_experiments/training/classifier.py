@@ -1,7 +1,7 @@
 """The one LightningModule: loss, metrics and optimizer around any network."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -10,67 +10,33 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+from torchmetrics import MetricCollection
 
-Stage = Literal["train", "val", "test"]
+from cnn_experiments.runs.metrics import SPLITS, Split
+from cnn_experiments.training.metrics import split_metrics
+
 Batch = tuple[Tensor, Tensor]
 
-_SUMS = "train_metrics"
-"""Their place in a checkpoint."""
-
-
-class MeanLoss(Metric):
-    """The loss averaged over images, from each batch's own average; summed on the device, with no synchronisation."""
-
-    full_state_update = False
-    total: Tensor
-    images: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, loss: Tensor, target: Tensor) -> None:
-        """Adds a batch of len(target) images."""
-        self.total += loss * len(target)
-        self.images += len(target)
-
-    def compute(self) -> Tensor:
-        """A scalar."""
-        return self.total / self.images
-
-
-def stage_metrics(stage: Stage, classes: int) -> MetricCollection:
-    """What is measured in a stage: F1 not in training, where it would cost a synchronisation a step."""
-    metrics: dict[str, Metric | MetricCollection] = {
-        "loss": MeanLoss(),
-        "acc": MulticlassAccuracy(classes, average="micro", validate_args=False),
-    }
-    if stage != "train":
-        metrics["f1"] = MulticlassF1Score(classes, average="macro", validate_args=False)
-    if stage == "test":
-        metrics["each"] = MulticlassAccuracy(classes, average=None, validate_args=False)
-    return MetricCollection(metrics, prefix=f"{stage}/", compute_groups=False)
+_TRAIN_METRICS_KEY = "train_metrics"
+"""The key in checkpoints under which the states of the train metrics are stored."""
 
 
 class Classifier(pl.LightningModule):
-    """Trains and measures a network that maps float images (N, C, H, W) to scores (N, len(class_names)).
+    """Train and evaluate a network that maps float images (N, C, H, W) to logits (N, num_classes).
 
-    Cross-entropy, smoothed in training alone; accuracy over all images (micro), F1 averaged over classes (macro), and
-    on the test set the accuracy of every class. Every figure is logged once an epoch, as `train/loss`, `val/acc`,
-    `test/f1`, `test/acc/Sandal`.
+    The loss is the cross-entropy; targets are smoothed in training only. The metrics of `runs.metrics` are logged once
+    per epoch, as `train/loss`, `val/acc`, `test/f1`, and on the test split also the accuracy of every class, as
+    `test/acc/Sandal`.
 
     Args:
         model: the network.
-        optimizer: makes the optimizer from the network's parameters.
-        scheduler: makes the learning-rate schedule from the optimizer and the number of its steps in the whole run.
-        class_names: one name for each of the scores.
-        label_smoothing: share of the target spread over all classes, from 0 up to 1.
-        memory_format: of the network's weights and inputs.
-        compiled: whether torch.compile speeds the network up. Its modules and checkpoints stay as they are.
-        after_epoch: what the images are that it is measured on after every epoch, which its figures are named after.
+        optimizer: returns the optimizer of the given parameters.
+        scheduler: returns the learning-rate schedule of an optimizer for the total number of optimizer steps.
+        class_names: the name of the class of each logit.
+        label_smoothing: the fraction of the target that is spread over all classes, in [0, 1).
+        memory_format: the memory format of the network's weights and inputs.
+        compile_model: whether the network is compiled by torch.compile. Its modules and checkpoints stay as they are.
+        eval_split: the split that is evaluated after every epoch; it prefixes the names of the metrics.
     """
 
     def __init__(
@@ -81,50 +47,47 @@ class Classifier(pl.LightningModule):
         class_names: Sequence[str],
         label_smoothing: float,
         memory_format: torch.memory_format,
-        compiled: bool,
-        after_epoch: Stage,
+        compile_model: bool,
+        eval_split: Split,
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=memory_format)
         self.label_smoothing = label_smoothing
+        self.eval_split: Split = eval_split
         self._optimizer = optimizer
         self._scheduler = scheduler
-        self._class_names = class_names
         self._memory_format = memory_format
-        self._to_be_compiled = compiled
-        self._after_epoch = after_epoch
-
-        stages: tuple[Stage, ...] = ("train", "val", "test")
+        self._needs_compilation = compile_model
         # nn.ModuleDict refuses the key "train", which is a method of every module.
-        self.metrics = nn.ModuleDict({f"{stage}_metrics": stage_metrics(stage, len(class_names)) for stage in stages})
+        self.metrics = nn.ModuleDict({f"{split}_metrics": split_metrics(split, class_names) for split in SPLITS})
 
     def configure_model(self) -> None:
-        """Compiles the network in place, once."""
-        if self._to_be_compiled:
-            torch.compiler.reset()  # an earlier network of this process would be kept alive
+        """Compile the network in place, once."""
+        if self._needs_compilation:
+            torch.compiler.reset()  # else the compile cache keeps an earlier network alive
             self.model.compile()
-            self._to_be_compiled = False
+            self._needs_compilation = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (N, classes) of images (N, C, H, W)."""
-        # Another type than float32 with a precision such as bf16-true.
-        scores: Tensor = self.model(x.to(self.dtype, memory_format=self._memory_format))
-        return scores
+        """Return the logits (N, num_classes) of images (N, C, H, W)."""
+        # Precisions such as bf16-true have weights of another type than float32.
+        logits: Tensor = self.model(x.to(self.dtype, memory_format=self._memory_format))
+        return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return self._step(batch, "train")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._step(batch, self._after_epoch)
+        self._step(batch, self.eval_split)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._step(batch, "test")
 
-    def _step(self, batch: Batch, stage: Stage) -> Tensor:
+    def _step(self, batch: Batch, split: Split) -> Tensor:
         images, labels = batch
-        scores = self(images)
-        loss = F.cross_entropy(scores, labels, label_smoothing=self.label_smoothing if stage == "train" else 0.0)
-        self._metrics(stage).update(loss=loss.detach(), preds=scores.detach(), target=labels)
+        logits = self(images)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing if split == "train" else 0.0)
+        self._split_metrics(split).update(loss=loss.detach(), preds=logits.detach(), target=labels)
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -132,43 +95,41 @@ class Classifier(pl.LightningModule):
         self._log_metrics("train")
 
     def on_validation_epoch_end(self) -> None:
-        self._log_metrics(self._after_epoch)
+        self._log_metrics(self.eval_split)
 
     def on_test_epoch_end(self) -> None:
         self._log_metrics("test")
 
-    def _metrics(self, stage: Stage) -> MetricCollection:
-        metrics = self.metrics[f"{stage}_metrics"]
+    def _split_metrics(self, split: Split) -> MetricCollection:
+        metrics = self.metrics[f"{split}_metrics"]
         assert isinstance(metrics, MetricCollection)
         return metrics
 
-    def _log_metrics(self, stage: Stage) -> None:
-        metrics = self._metrics(stage)
+    def _log_metrics(self, split: Split) -> None:
+        metrics = self._split_metrics(split)
         values = metrics.compute()
         metrics.reset()
-        each = values.pop(f"{stage}/each", ())
-        values |= {f"{stage}/acc/{name}": value for name, value in zip(self._class_names, each, strict=False)}
         self.log_dict(values, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Sums of an epoch that is not over yet; of several processes, those of all."""
-        sums = {}
-        for name, metric in self._metrics("train").items(keep_base=True):
+        """Store the states of the train metrics of an unfinished epoch, reduced over all processes."""
+        states = {}
+        for name, metric in self._split_metrics("train").items(keep_base=True):
             with metric.sync_context():
-                sums[name] = {key: torch.as_tensor(state).clone() for key, state in metric.metric_state.items()}
-        checkpoint[_SUMS] = sums
+                states[name] = {key: torch.as_tensor(state).clone() for key, state in metric.metric_state.items()}
+        checkpoint[_TRAIN_METRICS_KEY] = states
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """An epoch that was not over goes on, with the sums of all processes in the first."""
+        """Restore the train metrics of an unfinished epoch, on rank 0 alone: the states are those of all ranks."""
         if self.trainer.global_rank > 0:
             return
-        for name, state in checkpoint.get(_SUMS, {}).items():
-            metric = self._metrics("train")[name]
-            for key, tensor in state.items():
-                setattr(metric, key, tensor.to(metric.device))
+        for name, states in checkpoint.get(_TRAIN_METRICS_KEY, {}).items():
+            metric = self._split_metrics("train")[name]
+            for key, state in states.items():
+                setattr(metric, key, state.to(metric.device))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """The schedule moves on after every step of the optimizer."""
+        """Return the optimizer, and the schedule, which is stepped after every optimizer step."""
         optimizer = self._optimizer(self.parameters())
         total_steps = int(self.trainer.estimated_stepping_batches)
         scheduler = self._scheduler(optimizer, total_steps)

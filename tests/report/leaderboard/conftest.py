@@ -1,4 +1,4 @@
-"""What the tests of leaderboards share."""
+"""Fixtures of the tests of leaderboards."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cnn_experiments.report.leaderboard.groups import Leaderboard, build_leaderboard
-from cnn_experiments.runs.records import find as find_runs
+from cnn_experiments.runs.records import find_runs
 
 ReadLeaderboard = Callable[[], Leaderboard]
 

@@ -1,4 +1,4 @@
-"""Leaderboards in a terminal, in Markdown and as CSV."""
+"""Tests of leaderboards in a terminal, in Markdown and as CSV."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from tests.stored_runs import MakeRun
 
 @pytest.fixture
 def leaderboard(make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard) -> Leaderboard:
-    """Networks a, b and c with three, two and one completed runs; d has no result, and b a failed run."""
+    """Return a leaderboard of a, b and c with 3, 2 and 1 completed runs; b also has a failed run, d has no result."""
     for seed, val in enumerate((0.80, 0.82, 0.87)):
         make_holdout_run(f"a{seed}", "a", seed, val, val - 0.02)
     for seed, val in enumerate((0.90, 0.91)):
@@ -85,7 +85,7 @@ def test_headline_names_the_difference_between_the_first_two(leaderboard: Leader
         ([0.92, 0.921], "ahead of b; on the test set it is worse by -0.0205 [-0.0269, -0.0141] over 2 shared seeds"),
         ([0.7], "the difference is inconclusive: +0.2000 over 1 shared seed, one seed is too few"),
         ([0.7, 0.7], "inconclusive: +0.2000 [0.2000, 0.2000] over 2 shared seeds, all differences are equal"),
-        ([], "nothing to compare a with"),
+        ([], "nothing to compare with a"),
     ],
 )
 def test_headline_claims_no_more_than_the_seeds_show(

@@ -1,4 +1,4 @@
-"""The HTML page, as a browser parses it."""
+"""Tests of the HTML page, as a browser parses it."""
 
 import re
 from html.parser import HTMLParser
@@ -192,7 +192,7 @@ def test_charts_without_content_are_left_out(make_holdout_run: MakeRun, read_lea
     make_holdout_run("one", "lenet", 0, 0.8, 0.7)
     html, page = render(read_leaderboard)
     assert page.captions == []
-    assert ">Nothing to compare lenet with.<" in html
+    assert ">Nothing to compare with lenet.<" in html
 
 
 def test_pareto_front_has_no_dominated_point() -> None:

@@ -1,8 +1,9 @@
-"""A metric that is added to METRICS appears in the whole leaderboard."""
+"""Tests that a metric added to METRICS appears in the whole leaderboard."""
 
 import csv
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,16 @@ from cnn_experiments.runs.metrics import METRICS, MetricSpec
 from tests.report.leaderboard.conftest import ReadLeaderboard
 from tests.stored_runs import MakeRun
 
-TOP5 = MetricSpec("top5", ("val", "test"), higher_is_better=True, in_leaderboard=True, curve=True, label="top-5")
+TOP5 = MetricSpec(
+    name="top5",
+    target="torchmetrics.classification.MulticlassAccuracy",
+    arguments={"average": "micro", "top_k": 5},
+    splits=("val", "test"),
+    higher_is_better=True,
+    in_leaderboard=True,
+    curve=True,
+    label="top-5",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +69,7 @@ def test_added_metric_has_columns_statistics_and_curves(
 def test_metric_that_is_better_when_lower_is_sorted_ascending(
     read_leaderboard: ReadLeaderboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    error = MetricSpec("loss", ("val",), higher_is_better=False, in_leaderboard=True, curve=False, label="loss")
+    error = replace(TOP5, name="loss", splits=("val",), higher_is_better=False, curve=False)
     monkeypatch.setattr(metrics, "METRICS", (*METRICS, error))
     descending = {column.name: column.descending for column in build_columns(read_leaderboard())}
     assert (descending["val/acc"], descending["val/loss"]) == (True, False)

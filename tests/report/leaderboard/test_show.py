@@ -1,4 +1,4 @@
-"""The leaderboard as it is printed and written."""
+"""Tests of printing and writing a leaderboard."""
 
 from pathlib import Path
 
@@ -52,7 +52,14 @@ def test_column_of_a_setting_is_found_by_its_full_key(
 ) -> None:
     for lr in (0.2, 0.1):
         make_holdout_run(
-            str(lr), "a", 0, lr, lr, settings={"optimizer.lr": lr}, overrides=[f"optimizer.lr={lr}"], configuration=lr
+            str(lr),
+            "a",
+            0,
+            lr,
+            lr,
+            settings={"optimizer.lr": lr},
+            overrides=[f"optimizer.lr={lr}"],
+            configuration=str(lr),
         )
     report_leaderboard([tmp_path / "runs"], output_dir=None, sort_by="optimizer.lr")
     output = capsys.readouterr().out

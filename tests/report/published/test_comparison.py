@@ -1,4 +1,4 @@
-"""Which runs are compared with published results, and how they compare."""
+"""Tests of selecting the runs that are compared with published results, and of the verdicts."""
 
 from pathlib import Path
 
@@ -7,20 +7,20 @@ import pytest
 from cnn_experiments.report.published.comparison import PublishedComparison, RecipeResult, compare_with_published
 from cnn_experiments.report.published.reference import load_recipes
 from cnn_experiments.report.published.render import format_notes, format_row
-from cnn_experiments.runs.records import find
+from cnn_experiments.runs.records import find_runs
 from tests.stored_runs import MakeRun
 
 
-def compare(folder: Path) -> PublishedComparison:
-    return compare_with_published(find([folder])[0])
+def compare(directory: Path) -> PublishedComparison:
+    return compare_with_published(find_runs([directory])[0])
 
 
-def only_result(folder: Path) -> RecipeResult:
-    (result,) = compare(folder).results
+def only_result(directory: Path) -> RecipeResult:
+    (result,) = compare(directory).results
     return result
 
 
-def test_result_of_several_seeds(make_run: MakeRun, tmp_path: Path) -> None:
+def test_several_seeds_are_summarized(make_run: MakeRun, tmp_path: Path) -> None:
     for seed, accuracy in enumerate((0.80, 0.79, 0.82, 0.81)):
         make_run(str(seed), "book/sgd/lenet", seed, accuracy, seconds={"fit": 80.0 + 10 * seed, "test": 1.0})
     result = only_result(tmp_path)
@@ -67,7 +67,9 @@ def test_single_run_has_no_standard_deviation(make_run: MakeRun, tmp_path: Path)
         ("best/lenet", (0.828, 0.9), "not above"),
     ],
 )
-def test_verdict(make_run: MakeRun, tmp_path: Path, recipe: str, accuracies: tuple[float, ...], verdict: str) -> None:
+def test_verdict_compares_the_accuracies_with_those_reported(
+    make_run: MakeRun, tmp_path: Path, recipe: str, accuracies: tuple[float, ...], verdict: str
+) -> None:
     for seed, accuracy in enumerate(accuracies):
         make_run(str(seed), recipe, seed, accuracy)
     assert only_result(tmp_path).verdict == verdict
@@ -100,7 +102,7 @@ def test_other_runs_are_excluded_with_the_reason(make_run: MakeRun, tmp_path: Pa
     make_run("6", None)
     make_run("7", "mine/lenet")
     comparison = compare(tmp_path)
-    assert [run.folder.name for result in comparison.results for run in result.runs] == ["1"]
+    assert [run.directory.name for result in comparison.results for run in result.runs] == ["1"]
     runs = tmp_path / "runs"
     assert comparison.excluded == sorted(
         [
@@ -134,7 +136,7 @@ def test_runs_from_before_a_change_of_their_recipe_are_excluded(make_run: MakeRu
     make_run("4", "book/sgd/lenet", seed=0, started="2026-11-21T10:30:00+00:00")
     make_run("5", "book/sgd/lenet", seed=2, started="2026-11-21T10:30:00+00:00", configuration="old")
     comparison = compare(tmp_path)
-    assert [run.folder.name for result in comparison.results for run in result.runs] == ["3", "2"]
+    assert [run.directory.name for result in comparison.results for run in result.runs] == ["3", "2"]
     runs = tmp_path / "runs"
     assert comparison.excluded == sorted(
         [

@@ -1,4 +1,4 @@
-"""The reported results are those of the sources."""
+"""Tests that the reported results are those of the sources."""
 
 import pytest
 

@@ -1,10 +1,10 @@
-"""A sweep on a real Slurm, which is set up on this machine for it and taken down again.
+"""Run a sweep on a real Slurm, which is started on this machine and stopped at the end.
 
-    python tests/sweep/slurm_on_one_machine.py FOLDER
+    python tests/sweep/executors/slurm_on_one_machine.py DIRECTORY
 
-Needs root, Debian's packages slurm-wlm and munge, this project with its extra `slurm`, and the name of this machine in
-/etc/hosts. Works in FOLDER, which must not be there yet: an array of four runs, one of which is cancelled by scancel
-while it trains and another queued again by scontrol, and the same command again, which finishes it.
+It needs root, Debian's packages slurm-wlm and munge, this project with its extra `slurm`, and the name of this machine
+in /etc/hosts. It creates DIRECTORY and runs an array of four runs there, one of which is cancelled by scancel while it
+trains and another requeued by scontrol, and then the same command again, which completes the first.
 """
 
 import json
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 SWEEP = [
@@ -27,16 +27,16 @@ SWEEP = [
 ]
 
 CONFIGURATION = """
-ClusterName=trial
+ClusterName=test
 SlurmctldHost={host}
 SlurmUser=root
 AuthType=auth/munge
 SlurmctldPort={port}
 SlurmdPort={next_port}
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+StateSaveLocation={directory}/state
+SlurmdSpoolDir={directory}/spool
+SlurmctldPidFile={directory}/slurmctld.pid
+SlurmdPidFile={directory}/slurmd.pid
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -44,129 +44,130 @@ SelectTypeParameters=CR_Core
 ReturnToService=2
 MpiDefault=none
 NodeName={host} CPUs={cpus} RealMemory={memory} State=UNKNOWN
-PartitionName=trial Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PartitionName=test Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]).absolute()
-    folder.mkdir()
-    with ExitStack() as stack:
-        stack.enter_context(munge())
-        environment = stack.enter_context(slurm(folder / "slurm"))
-        trial(folder, environment)
+    directory = Path(sys.argv[1]).absolute()
+    directory.mkdir()
+    with munge(), slurm(directory / "slurm") as environment:
+        run_sweeps(directory, environment)
 
 
-def trial(folder: Path, environment: dict[str, str]) -> None:
-    """Two commands; in the first, one run is cancelled and another is queued again."""
-    sweep = folder / "outputs" / "on_slurm"
+def run_sweeps(directory: Path, environment: dict[str, str]) -> None:
+    """Run the sweep, in which one run is cancelled and another is requeued, and then the same sweep again."""
+    sweep = directory / "outputs" / "on_slurm"
     print("--- the first command", flush=True)
-    first = subprocess.Popen(SWEEP, cwd=folder, env=environment)
-    cancelled = tell_one(["scancel"], sweep, environment, besides=None)
-    queued_again = tell_one(["scontrol", "requeue"], sweep, environment, besides=cancelled)
+    first = subprocess.Popen(SWEEP, cwd=directory, env=environment)
+    cancelled = apply_to_running_job(["scancel"], sweep, environment)
+    requeued = apply_to_running_job(["scontrol", "requeue"], sweep, environment, excluded_run=cancelled)
     status = first.wait()
-    print(f"--- status {status}; {cancelled.name} after {epochs(cancelled)} epochs", flush=True)
+    print(f"--- status {status}; {cancelled.name} after {num_epochs(cancelled)} epochs", flush=True)
     assert status == 1
-    assert results(cancelled)["status"] == "interrupted"
-    assert results(queued_again)["status"] == "completed"
-    said = (queued_again / "run.log").read_text()
-    for line in ("interrupted by SIGTERM", "goes on behind epoch"):
-        assert line in said
-        print(f"--- {queued_again.name}: {next(each for each in said.splitlines() if line in each)}", flush=True)
+    assert read_results(cancelled)["status"] == "interrupted"
+    assert read_results(requeued)["status"] == "completed"
+    log = (requeued / "run.log").read_text().splitlines()
+    for message in ("interrupted by SIGTERM", "resuming after epoch"):
+        lines = [line for line in log if message in line]
+        assert lines, message
+        print(f"--- {requeued.name}: {lines[0]}", flush=True)
 
     print("--- the same command again", flush=True)
-    status = subprocess.run(SWEEP, cwd=folder, env=environment, check=False).returncode
-    print(f"--- status {status}; {cancelled.name} after {epochs(cancelled)} epochs", flush=True)
+    status = subprocess.run(SWEEP, cwd=directory, env=environment, check=False).returncode
+    print(f"--- status {status}; {cancelled.name} after {num_epochs(cancelled)} epochs", flush=True)
     assert status == 0
-    runs = sorted((folder / "outputs" / "on_slurm").glob("*/results.json"))
-    assert [json.loads(run.read_text())["status"] for run in runs] == ["completed"] * 4
+    assert [read_results(file.parent)["status"] for file in sweep.glob("*/results.json")] == ["completed"] * 4
 
-    print("--- and again", flush=True)
-    assert subprocess.run(SWEEP, cwd=folder, env=environment, check=False).returncode == 0
+    print("--- and once more", flush=True)
+    assert subprocess.run(SWEEP, cwd=directory, env=environment, check=False).returncode == 0
 
 
-def tell_one(command: list[str], sweep: Path, environment: dict[str, str], besides: Path | None) -> Path:
-    """Types the command on the job of a run that has trained an epoch and is at work."""
+def apply_to_running_job(
+    command: list[str], sweep: Path, environment: dict[str, str], excluded_run: Path | None = None
+) -> Path:
+    """Run a command with the job of a run that has trained an epoch and is running, and return that run's directory."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        listed = subprocess.run(
+        jobs = subprocess.run(
             ["squeue", "--noheader", "--array", "--states=RUNNING", "--format=%i"],
             env=environment,
             capture_output=True,
             text=True,
             check=True,
         ).stdout.split()
-        for job in listed:
+        for job in jobs:
             submitted = next(sweep.glob(f".submitit/*/{job}_submitted.pkl")).read_bytes()
             for run in (path.parent for path in sweep.glob("*/metrics.csv")):
-                if run != besides and run.name.encode() in submitted and results(run)["status"] == "running":
+                is_of_job = run != excluded_run and run.name.encode() in submitted
+                if is_of_job and read_results(run)["status"] == "running":
                     print(f"--- {' '.join(command)} {job}: {run.name}", flush=True)
                     subprocess.run([*command, job], env=environment, check=True)
                     return run
         time.sleep(0.2)
-    raise AssertionError("no run has begun")
+    raise AssertionError("no run has trained an epoch")
 
 
-def results(run: Path) -> dict[str, object]:
-    found: dict[str, object] = json.loads((run / "results.json").read_text())
-    return found
+def read_results(run: Path) -> dict[str, object]:
+    results: dict[str, object] = json.loads((run / "results.json").read_text())
+    return results
 
 
-def epochs(run: Path) -> object:
-    return results(run)["epochs"]
+def num_epochs(run: Path) -> object:
+    return read_results(run)["epochs"]
 
 
 @contextmanager
 def munge() -> Iterator[None]:
-    """The service by which Slurm's processes trust each other."""
+    """Run the service by which Slurm's processes authenticate each other."""
     for path in ("/run/munge", "/var/log/munge", "/var/lib/munge"):
         Path(path).mkdir(exist_ok=True)
         shutil.chown(path, "munge", "munge")
-    with process(["runuser", "-u", "munge", "--", "munged", "--foreground", "--force"]):
+    with running(["runuser", "-u", "munge", "--", "munged", "--foreground", "--force"]):
         yield
 
 
 @contextmanager
-def slurm(folder: Path) -> Iterator[dict[str, str]]:
-    """A controller and a node; the environment in which commands reach them."""
+def slurm(directory: Path) -> Iterator[dict[str, str]]:
+    """Run a controller and a node; yield the environment in which commands reach them."""
     for name in ("state", "spool"):
-        (folder / name).mkdir(parents=True)
-    with socket.socket() as free:
-        free.bind(("", 0))
-        port = free.getsockname()[1]
+        (directory / name).mkdir(parents=True)
+    with socket.socket() as unused:
+        unused.bind(("", 0))
+        port = unused.getsockname()[1]
     configuration = CONFIGURATION.format(
         host=socket.gethostname().partition(".")[0],
         port=port,
         next_port=port + 1,
-        folder=folder,
+        directory=directory,
         cpus=os.cpu_count(),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 - 1000,
     )
-    (folder / "slurm.conf").write_text(configuration)
-    environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
-    with process(["slurmctld", "-D"], environment, folder / "slurmctld.log"):
+    (directory / "slurm.conf").write_text(configuration)
+    environment = os.environ | {"SLURM_CONF": str(directory / "slurm.conf")}
+    with running(["slurmctld", "-D"], environment, directory / "slurmctld.log"):
         time.sleep(3)
-        with process(["slurmd", "-D"], environment, folder / "slurmd.log"):
+        with running(["slurmd", "-D"], environment, directory / "slurmd.log"):
             deadline = time.monotonic() + 60
             while "idle" not in subprocess.run(["sinfo"], env=environment, capture_output=True, text=True).stdout:
-                assert time.monotonic() < deadline, "the node does not come up"
+                assert time.monotonic() < deadline, "the node does not become idle"
                 time.sleep(0.5)
             subprocess.run(["sinfo"], env=environment, check=True)
             yield environment
 
 
 @contextmanager
-def process(command: list[str], environment: dict[str, str] | None = None, log: Path | None = None) -> Iterator[None]:
-    """Runs beside what is inside, and ends with it."""
+def running(command: list[str], environment: dict[str, str] | None = None, log: Path | None = None) -> Iterator[None]:
+    """Run a command in the background, and terminate it at the end."""
     with (log or Path(os.devnull)).open("w") as output:
-        started = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:
             time.sleep(1)
-            assert started.poll() is None, f"{command[0]} ended at once"
+            assert process.poll() is None, f"{command[0]} ended at once"
             yield
         finally:
-            started.terminate()
-            started.wait()
+            process.terminate()
+            process.wait()
 
 
 if __name__ == "__main__":

@@ -1,34 +1,40 @@
-"""What of the machine each of several runs gets. The pool itself is tried by whole sweeps."""
+"""Tests of resource shares and exit codes; tests/sweep/test_sweep.py tests the processes."""
 
 import pytest
 
-from cnn_experiments.sweep.executors.local import Share, in_words, shares
+from cnn_experiments.runs.status import Status
+from cnn_experiments.sweep.executors.local import ResourceShare, describe_exit_code, split_resources
 
 
 @pytest.mark.parametrize(
-    ("jobs", "threads", "gpus", "dealt"),
+    ("jobs", "threads", "gpus", "shares"),
     [
-        (2, 2, [], [Share(1, ()), Share(1, ())]),
-        (2, 16, ["0", "1", "2", "3"], [Share(8, ("0", "2")), Share(8, ("1", "3"))]),
-        (4, 16, ["5", "7"], [Share(4, ("5",)), Share(4, ("7",)), Share(4, ("5",)), Share(4, ("7",))]),
-        (3, 2, ["0"], [Share(1, ("0",))] * 3),
-        (1, 8, ["0", "1"], [Share(8, ("0", "1"))]),
+        (2, 2, [], [ResourceShare(1, ()), ResourceShare(1, ())]),
+        (2, 16, ["0", "1", "2", "3"], [ResourceShare(8, ("0", "2")), ResourceShare(8, ("1", "3"))]),
+        (
+            4,
+            16,
+            ["5", "7"],
+            [ResourceShare(4, ("5",)), ResourceShare(4, ("7",)), ResourceShare(4, ("5",)), ResourceShare(4, ("7",))],
+        ),
+        (3, 2, ["0"], [ResourceShare(1, ("0",))] * 3),
+        (1, 8, ["0", "1"], [ResourceShare(8, ("0", "1"))]),
     ],
 )
-def test_threads_and_gpus_are_dealt_out(jobs: int, threads: int, gpus: list[str], dealt: list[Share]) -> None:
-    assert shares(jobs, threads, gpus) == dealt
+def test_threads_and_gpus_are_divided(jobs: int, threads: int, gpus: list[str], shares: list[ResourceShare]) -> None:
+    assert split_resources(jobs, threads, gpus) == shares
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("exit_code", "description"),
     [
-        (-9, ("failed", "SIGKILL")),
-        (-15, ("interrupted", "SIGTERM")),
-        (130, ("interrupted", "SIGINT")),
-        (137, ("failed", "SIGKILL")),
-        (7, ("failed", "its process ended with status 7")),
-        (0, ("failed", "its process ended with status 0")),
+        (-9, {"status": Status.FAILED, "signal": "SIGKILL"}),
+        (-15, {"status": Status.INTERRUPTED, "signal": "SIGTERM"}),
+        (130, {"status": Status.INTERRUPTED, "signal": "SIGINT"}),
+        (137, {"status": Status.FAILED, "signal": "SIGKILL"}),
+        (7, {"status": Status.FAILED, "error": "process exited with status 7"}),
+        (0, {"status": Status.FAILED, "error": "process exited with status 0"}),
     ],
 )
-def test_an_exit_status_in_words(status: int, words: tuple[str, str]) -> None:
-    assert in_words(status) == words
+def test_exit_code_determines_status_and_reason(exit_code: int, description: dict[str, object]) -> None:
+    assert describe_exit_code(exit_code) == description

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from cnn_experiments.report.leaderboard.groups import Board, Group, format_setting
-from cnn_experiments.runs.records import Run as RunRecord
+from cnn_experiments.runs.records import RunRecord as RunRecord
 from cnn_experiments.runs.settings import short_names
 
 MAX_CURVES = 8

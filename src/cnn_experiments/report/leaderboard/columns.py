@@ -8,8 +8,8 @@ from typing import Any
 from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, format_setting
 from cnn_experiments.report.statistics import Sample
 from cnn_experiments.runs.metrics import leaderboard_keys, leaderboard_metrics
-from cnn_experiments.runs.records import Run as RunRecord
-from cnn_experiments.runs.records import number
+from cnn_experiments.runs.records import RunRecord as RunRecord
+from cnn_experiments.runs.results import finite_number
 from cnn_experiments.runs.settings import short_names
 
 _MAX_UNRANKED = 10
@@ -20,7 +20,7 @@ LEGEND = (
     "± standard deviation (ddof 1) over the seeds; "
     "[95 % confidence interval of the mean, Student's t, not clipped to [0, 1]]",
     f"difference: test {leaderboard_metrics()[0].label} minus that of the best, over shared seeds; "
-    "inconclusive: its interval contains 0, or all differences are equal",
+    "inconclusive: its interval contains 0, or all differences are equal; 1 seed: too few to tell",
     "95 % intervals per comparison, not corrected for multiple comparisons",
     "images/s of training, seconds of training and test, peak memory in MiB: medians over the runs",
 )
@@ -116,9 +116,10 @@ def difference_cell(sample: Sample | None) -> Cell:
 def headline(board: Board) -> str:
     """Return which group is the best, and whether it differs from the second on the test set."""
     if len(board.groups) == 1:
-        return f"nothing to compare {board.best.label} with"
+        return f"nothing to compare with {board.best.label}"
     second = board.groups[1]
-    ranking = f"best by {board.metric}: {_with_counts(board.best)}, ahead of {_with_counts(second)}"
+    relation = "tied with" if board.mean(board.best) == board.mean(second) else "ahead of"
+    ranking = f"best by {board.metric}: {_with_counts(board.best)}, {relation} {_with_counts(second)}"
     sample = board.test_difference(board.best, second)
     if sample is None:
         return f"{ranking}; they share no seed"
@@ -160,7 +161,7 @@ def footnotes(leaderboard: Leaderboard, damaged: Iterable[str]) -> list[str]:
     if len(leaderboard.unranked) > _MAX_UNRANKED:
         lines.append(f"without a result: {len(leaderboard.unranked) - _MAX_UNRANKED} more groups")
     if leaderboard.superseded:
-        directories = [str(run.folder) for run in leaderboard.superseded]
+        directories = [str(run.directory) for run in leaderboard.superseded]
         lines.append(f"superseded by a newer run with the same seed: {join_some(directories)}")
     return [*lines, *damaged]
 
@@ -178,13 +179,13 @@ def format_counts(runs_by_status: Mapping[str, Sequence[RunRecord]]) -> str:
 
 def _describe_unranked(group: Group) -> str:
     runs = [run for runs in group.unfinished.values() for run in runs]
-    reasons = list(dict.fromkeys(str(run.results.get("error") or _progress(run)) for run in runs))
+    reasons = list(dict.fromkeys(str(run.results.error or _progress(run)) for run in runs))
     text = f"{group.label}: {format_counts(group.unfinished)}"
     return f"{text} ({join_some(reasons)})" if reasons else text
 
 
 def _progress(run: RunRecord) -> str:
-    epoch = f"epoch {run.results.get('epochs', 0)}"
+    epoch = f"epoch {run.results.epochs}"
     metric = leaderboard_metrics()[0].key("val")
     value = run.metric(metric)
     return epoch if value is None else f"{epoch}, {metric} {value:.4f}"
@@ -208,9 +209,9 @@ def _rank(board: Board, group: Group) -> Cell:
 
 def _setting(key: str) -> Callable[[Board, Group], Cell]:
     def cell(_: Board, group: Group) -> Cell:
-        value = group.varying[key] if key in group.varying else group.any_run.setup.value(key)
+        value = group.varying[key] if key in group.varying else group.any_run.settings.value(key)
         text = format_setting(value)
-        return Cell(text, sort_value=text if number(value) is None else value)
+        return Cell(text, sort_value=text if finite_number(value) is None else value)
 
     return cell
 

@@ -116,7 +116,7 @@ def as_csv(leaderboard: Leaderboard) -> str:
 
 
 def _csv_fields(leaderboard: Leaderboard, group: Group, difference: Sample | None) -> list[Any]:
-    settings = group.varying if leaderboard.keys else {"model": group.any_run.results["model"]}
+    settings = group.varying if leaderboard.keys else {"model": group.any_run.results.model}
     samples = [*(group.sample(key) for key in leaderboard_keys()), difference]
     devices = list(dict.fromkeys(map(device_name, group.completed)))
     costs = [

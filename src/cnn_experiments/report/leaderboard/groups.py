@@ -10,14 +10,12 @@ from typing import Any
 
 from cnn_experiments.errors import format_value
 from cnn_experiments.report.statistics import Sample, paired_difference
-from cnn_experiments.runs.directory import is_pruned
-from cnn_experiments.runs.fingerprint import FOR_SPEED as PERFORMANCE_KEYS
-from cnn_experiments.runs.fingerprint import SEEDS as SEED_KEYS
+from cnn_experiments.runs.fingerprint import PERFORMANCE_KEYS, SEED_KEYS
 from cnn_experiments.runs.metrics import EVAL_SPLITS, leaderboard_metrics
-from cnn_experiments.runs.records import Run as RunRecord
-from cnn_experiments.runs.records import number
-from cnn_experiments.runs.settings import short_names
-from cnn_experiments.runs.settings import varied as varying_keys
+from cnn_experiments.runs.records import RunRecord
+from cnn_experiments.runs.results import RunResults, finite_number
+from cnn_experiments.runs.settings import short_names, varying_keys
+from cnn_experiments.runs.status import Status
 
 _EVALUATION_LIMITS = ("trainer.limit_val_batches", "trainer.limit_test_batches")
 """Settings that leave images out of the evaluation; an integer counts batches, so that the batch size matters too."""
@@ -39,7 +37,7 @@ class Group:
     @cached_property
     def label(self) -> str:
         """Return the values that identify it: `densenet adam lr=0.1`."""
-        choices = self.any_run.setup.options
+        choices = self.any_run.settings.choices
         names = short_names(self.varying)
         parts = []
         for key, value in self.varying.items():
@@ -55,7 +53,7 @@ class Group:
     @property
     def seeds(self) -> list[int]:
         """Return the seeds of the completed runs."""
-        return sorted(run.results["seed"] for run in self.completed)
+        return sorted(run.results.seed for run in self.completed)
 
     def by_seed(self, metric: str) -> dict[Hashable, float]:
         """Return a metric such as `val/acc` of every completed run that has it."""
@@ -70,29 +68,29 @@ class Group:
     @cached_property
     def parameters(self) -> int | None:
         """Return the number of parameters of the network."""
-        return next((run.results["parameters"] for run in self.completed if run.results.get("parameters")), None)
+        return next((run.results.parameters for run in self.completed if run.results.parameters), None)
 
     @cached_property
     def multiply_adds(self) -> int | None:
         """Return the multiply-adds of a forward pass of one image."""
-        return next((run.results["multiply_adds"] for run in self.completed if run.results.get("multiply_adds")), None)
+        return next((run.results.multiply_adds for run in self.completed if run.results.multiply_adds), None)
 
     @cached_property
     def images_per_second(self) -> dict[str, float]:
         """Return the training throughput by device, the median over the runs."""
-        return self._median_by_device(lambda results: number((results.get("images_per_second") or {}).get("train")))
+        return self._median_by_device(lambda results: finite_number(results.images_per_second.get("train")))
 
     @cached_property
     def seconds(self) -> dict[str, float]:
         """Return the seconds of training and test by device, the median over the runs."""
-        return self._median_by_device(_total_seconds)
+        return self._median_by_device(lambda results: results.total_seconds)
 
     @cached_property
     def peak_memory(self) -> dict[str, float]:
         """Return the peak memory in bytes by device, the median over the runs."""
-        return self._median_by_device(lambda results: number(results.get("peak_memory_bytes")))
+        return self._median_by_device(lambda results: finite_number(results.peak_memory_bytes))
 
-    def _median_by_device(self, measure: Callable[[dict[str, Any]], float | None]) -> dict[str, float]:
+    def _median_by_device(self, measure: Callable[[RunResults], float | None]) -> dict[str, float]:
         values: dict[str, list[float]] = {}
         for run in self.completed:
             value = measure(run.results)
@@ -152,8 +150,8 @@ class Leaderboard:
     @cached_property
     def software_versions(self) -> dict[str, list[str]]:
         """Return commits and torch versions of the runs in boards, each if there are several of it."""
-        hashes = {str(run.results["git_commit"]) for run in self._ranked_runs if run.results.get("git_commit")}
-        torch_versions = {(run.results.get("versions") or {}).get("torch") for run in self._ranked_runs}
+        hashes = {str(run.results.git_commit) for run in self._ranked_runs if run.results.git_commit}
+        torch_versions = {run.results.versions.get("torch") for run in self._ranked_runs}
         versions = {
             "commit": sorted({commit[:7] + commit[40:] for commit in hashes}),  # a suffix -dirty stays
             "torch version": sorted(str(version) for version in torch_versions if version),
@@ -180,7 +178,7 @@ class Leaderboard:
 
 def build_leaderboard(runs: Sequence[RunRecord]) -> Leaderboard:
     """Sort runs into groups, and groups into boards."""
-    keys = varying_keys([run.setup for run in runs])
+    keys = varying_keys([run.settings for run in runs])
     groups, superseded = _group(runs, keys)
     boards: dict[tuple[str, str], list[Group]] = {}
     unranked = []
@@ -212,7 +210,7 @@ def _group(runs: Sequence[RunRecord], keys: Sequence[str]) -> tuple[list[Group],
         for parameters, members in networks.items():
             completed, unfinished, older = _newest_per_seed(members)
             suffix = f" ({parameters:,} parameters)" if len(networks) > 1 else ""
-            values = {key: members[0].setup.value(key) for key in keys}
+            values = {key: members[0].settings.value(key) for key in keys}
             groups.append(Group(values, completed, unfinished, suffix))
             superseded += older
     return groups, superseded
@@ -223,15 +221,12 @@ def _configuration_key(run: RunRecord) -> str:
 
     Settings that change the speed alone count too, because speeds are not averaged over them.
     """
-    results, settings = run.results, run.setup
-    configuration = results.get("configuration")
+    results, settings = run.results, run.settings
+    configuration: Any = results.configuration
     if configuration is None:  # written by an earlier version or another program
-        overrides = {key: value for key, value in settings.typed.items() if key not in SEED_KEYS}
-        facts = [results.get(key) for key in ("protocol", "precision", "processes")]
-        configuration = [dict(settings.options), overrides, *facts]
-    # Version 0.1 hashed the word `auto` for any number of devices, and a step has one batch for each of them.
-    processes = (results.get("processes") or 1) if settings.value("trainer.devices") == "auto" else None
-    return json.dumps([configuration, processes, *(settings.value(key) for key in PERFORMANCE_KEYS)], sort_keys=True)
+        overrides = {key: value for key, value in settings.overrides.items() if key not in SEED_KEYS}
+        configuration = [dict(settings.choices), overrides, results.protocol, results.precision, results.processes]
+    return json.dumps([configuration, *(settings.value(key) for key in PERFORMANCE_KEYS)], sort_keys=True)
 
 
 def _split_by_parameters(runs: Sequence[RunRecord]) -> dict[int | None, list[RunRecord]]:
@@ -239,11 +234,11 @@ def _split_by_parameters(runs: Sequence[RunRecord]) -> dict[int | None, list[Run
 
     Runs that ended before they recorded their number of parameters are put with the first network.
     """
-    recorded = (run.results.get("parameters") for run in runs)
+    recorded = (run.results.parameters for run in runs)
     first = next((parameters for parameters in recorded if parameters is not None), None)
     networks: dict[int | None, list[RunRecord]] = {}
     for run in runs:
-        parameters = run.results.get("parameters")
+        parameters = run.results.parameters
         networks.setdefault(first if parameters is None else parameters, []).append(run)
     return networks
 
@@ -255,13 +250,13 @@ def _newest_per_seed(
 
     Of each seed the newest completed run counts, or if there is none, the newest unfinished run.
     """
-    newest_first = sorted(runs, key=lambda run: str(run.results.get("started")), reverse=True)
+    newest_first = sorted(runs, key=lambda run: str(run.results.started), reverse=True)
     by_seed: dict[Hashable, RunRecord] = {}
     for run in newest_first:
-        if run.results["status"] == "completed":
+        if run.results.status == Status.COMPLETED:
             by_seed.setdefault(_seed(run), run)
-    completed = sorted(by_seed.values(), key=lambda run: run.results["seed"])
-    older = [run for run in runs if run.results["status"] == "completed" and run not in completed]
+    completed = sorted(by_seed.values(), key=lambda run: run.results.seed)
+    older = [run for run in runs if run.results.status == Status.COMPLETED and run not in completed]
     unfinished: dict[str, list[RunRecord]] = {}
     seen = set(by_seed)
     for run in newest_first:
@@ -283,23 +278,23 @@ def _mean(group: Group, metric: str) -> float:
 
 def _seed(run: RunRecord) -> Hashable:
     """Return the seed of training and that of the data split, which is the same if it is not set."""
-    data_seed = str(run.setup.value("data.seed"))
-    return run.results["seed"], int(data_seed) if data_seed.isdigit() else run.results["seed"]
+    data_seed = str(run.settings.value("data.seed"))
+    return run.results.seed, int(data_seed) if data_seed.isdigit() else run.results.seed
 
 
 def _status(run: RunRecord) -> str:
-    return "pruned" if is_pruned(run.results) else str(run.results["status"])
+    return "pruned" if run.results.pruned_after_epoch is not None else str(run.results.status)
 
 
 def _comparison_title(run: RunRecord) -> str:
     """Return what runs must share to be compared: data, image size, protocol, and limits of the evaluation."""
-    results, settings = run.results, run.setup
-    size = results.get("image_size") or settings.value("data.resize")
-    protocol = str(results.get("protocol") or "unknown protocol")
+    results, settings = run.results, run.settings
+    size = results.image_size or settings.value("data.resize")
+    protocol = str(results.protocol or "unknown protocol")
     val_size = settings.value("data.val_size")
     if protocol == "holdout" and val_size is not None:
         protocol = f"holdout of {val_size}"
-    parts = [f"{results.get('data')} at " + (f"{size} pixels" if size else "its own size"), protocol]
+    parts = [f"{results.data} at " + (f"{size} pixels" if size else "its own size"), protocol]
     for key in _EVALUATION_LIMITS:
         limit = settings.value(key)
         if limit is None or limit == "null" or (isinstance(limit, float) and limit == 1.0):
@@ -313,8 +308,8 @@ def _comparison_title(run: RunRecord) -> str:
 
 def device_name(run: RunRecord) -> str:
     """Return the kind and model of a run's device, and how many of them trained together: `2 x cuda (NVIDIA H200)`."""
-    processes = number(run.results.get("processes")) or 1
-    device = str(run.results.get("device") or "an unknown device")
+    processes = finite_number(run.results.processes) or 1
+    device = str(run.results.device or "an unknown device")
     return f"{processes} x {device}" if processes > 1 else device
 
 
@@ -324,9 +319,3 @@ def format_setting(value: Any) -> str:
         return format_value(value)
     text = f"{value:g}"
     return f"{text}.0" if text.lstrip("-").isdigit() else text
-
-
-def _total_seconds(results: dict[str, Any]) -> float | None:
-    """Return the seconds of training and test; None unless all of them are known."""
-    seconds = [number(value) for value in (results.get("seconds") or {}).values()]
-    return None if not seconds or None in seconds else sum(value for value in seconds if value is not None)

@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnn_experiments.console import fits, print_line, print_table
+from cnn_experiments.console import fits_terminal, print_line, print_table, relative_path
 from cnn_experiments.errors import ConfigError, suggest
 from cnn_experiments.report.leaderboard.columns import LEGEND, Column, build_columns, footnotes, headline
 from cnn_experiments.report.leaderboard.export import as_csv, as_markdown, terminal_table
 from cnn_experiments.report.leaderboard.groups import Board, Leaderboard, build_leaderboard
-from cnn_experiments.runs.directory import rewritten as atomic_write
-from cnn_experiments.runs.directory import short as relative_path
-from cnn_experiments.runs.records import damaged_curves
-from cnn_experiments.runs.records import find as find_runs
+from cnn_experiments.runs.atomic import atomic_write
+from cnn_experiments.runs.records import describe_damaged_curves, find_runs
 from cnn_experiments.runs.settings import short_names
 
 
@@ -36,7 +34,7 @@ def report_leaderboard(
     if not runs:
         raise ConfigError(str(paths[0]), problem=f"no run can be read; {errors[0]}")
     damaged = [f"damaged, skipped: {line}" for line in errors]
-    damaged += [f"damaged: {line}" for line in damaged_curves(runs)]
+    damaged += [f"damaged: {line}" for line in describe_damaged_curves(runs)]
     leaderboard = build_leaderboard(runs)
     columns = build_columns(leaderboard)
     sort_column = _find_column(leaderboard, columns, sort_by)
@@ -80,7 +78,7 @@ def _fitting_columns(board: Board, columns: Sequence[Column], sort_by: Column) -
     fitting = list(columns)
     droppable = [column for column in columns if column.drop_order and column is not sort_by]
     for column in sorted(droppable, key=lambda column: column.drop_order):
-        if fits(terminal_table(board, fitting, sort_by)):
+        if fits_terminal(terminal_table(board, fitting, sort_by)):
             break
         fitting.remove(column)
     return fitting

@@ -8,7 +8,10 @@ from types import UnionType
 from typing import Any
 
 from cnn_experiments.report.published.reference import CHANCE_ACCURACY, Recipe, best_reported, load_recipes
-from cnn_experiments.runs.records import Run
+from cnn_experiments.runs.records import RunRecord
+from cnn_experiments.runs.results import RunResults
+from cnn_experiments.runs.settings import split_override
+from cnn_experiments.runs.status import Status
 
 _NEUTRAL_KEYS = {
     "experiment",
@@ -45,19 +48,19 @@ class RecipeResult:
     """The completed runs of a recipe on one device, one for each seed."""
 
     recipe: Recipe
-    runs: Sequence[Run]
+    runs: Sequence[RunRecord]
     num_failed: int
     """Seeds whose runs failed on the device."""
 
     @property
     def device(self) -> str:
         """Return the kind and model of the device."""
-        return str(self.runs[0].results["device"])
+        return str(self.runs[0].results.device)
 
     @property
     def accuracies(self) -> list[float]:
         """Return the test accuracy of every run."""
-        return [run.results["metrics"]["test/acc"] for run in self.runs]
+        return [_number(run, "metrics", "test/acc") for run in self.runs]
 
     @property
     def median(self) -> float:
@@ -77,7 +80,7 @@ class RecipeResult:
     @property
     def train_accuracy(self) -> float:
         """Return the median training accuracy in the last epoch."""
-        return statistics.median(run.results["metrics"]["train/acc"] for run in self.runs)
+        return statistics.median(_number(run, "metrics", "train/acc") for run in self.runs)
 
     @property
     def seconds_per_epoch(self) -> float | None:
@@ -85,10 +88,10 @@ class RecipeResult:
 
         The seconds of a resumed run do not cover all of its epochs.
         """
-        complete = [run.results for run in self.runs if not any(map(_is_resuming, run.results["overrides"]))]
+        complete = [run for run in self.runs if not any(map(_is_resuming, run.results.overrides))]
         if not complete:
             return None
-        return statistics.median(results["seconds"]["fit"] / results["epochs"] for results in complete)
+        return statistics.median(_number(run, "seconds", "fit") / run.results.epochs for run in complete)
 
     @property
     def verdict(self) -> str:
@@ -139,72 +142,72 @@ class PublishedComparison:
         return [recipe for name, recipe in load_recipes().items() if name not in measured]
 
 
-def compare_with_published(runs: Iterable[Run]) -> PublishedComparison:
+def compare_with_published(runs: Iterable[RunRecord]) -> PublishedComparison:
     """Group the runs by recipe and device.
 
     A run is compared if it completed a recipe without an override that changes the result. Of several runs with the
     same seed, the newest is.
     """
     recipes = load_recipes()
-    completed: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    completed: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
     failed_seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
     excluded: list[str] = []
     num_unmatched = 0
     for run in runs:
-        name = str(run.setup.options.get("experiment")).removesuffix(".yaml")
-        device = str(run.results.get("device"))
+        name = str(run.settings.choices.get("experiment")).removesuffix(".yaml")
+        device = str(run.results.device)
         if name not in recipes:
             num_unmatched += 1
         elif reason := _reason_excluded(run):
-            excluded.append(f"{run.folder}: {name} {reason}")
-            if run.results["status"] == "failed" and not _relevant_overrides(run):
-                failed_seeds[name, device].add(run.results["seed"])
+            excluded.append(f"{run.directory}: {name} {reason}")
+            if run.results.status == Status.FAILED and not _relevant_overrides(run):
+                failed_seeds[name, device].add(run.results.seed)
         else:
             completed[name, device].append(run)
     results = []
     for name, device in sorted(completed, key=lambda key: (list(recipes).index(key[0]), key[1])):
         compared, superseded = _newest_of_each_seed(completed[name, device])
-        failed = failed_seeds[name, device] - {run.results["seed"] for run in compared}
+        failed = failed_seeds[name, device] - {run.results.seed for run in compared}
         results.append(RecipeResult(recipes[name], compared, len(failed)))
         excluded += superseded
     return PublishedComparison(results, sorted(excluded), num_unmatched)
 
 
-def _newest_of_each_seed(runs: list[Run]) -> tuple[list[Run], list[str]]:
+def _newest_of_each_seed(runs: list[RunRecord]) -> tuple[list[RunRecord], list[str]]:
     """Return the newest run of every seed, and a line for each of the others.
 
     Runs from before a change of the recipe, as the newest of all shows, are among the others.
     """
-    newest_first = sorted(runs, key=lambda run: run.results["started"], reverse=True)
+    newest_first = sorted(runs, key=lambda run: str(run.results.started), reverse=True)
     newest = newest_first[0]
-    by_seed: dict[int, Run] = {}
+    by_seed: dict[int, RunRecord] = {}
     superseded = []
     for run in newest_first:
-        seed = run.results["seed"]
+        seed = run.results.seed
         differences = [
-            f"{key} {run.results.get(key)} instead of {newest.results.get(key)}"
+            f"{key} {getattr(run.results, key)} instead of {getattr(newest.results, key)}"
             for key in _RECIPE_VERSION_KEYS
-            if run.results.get(key) != newest.results.get(key)
+            if getattr(run.results, key) != getattr(newest.results, key)
         ]
         if differences:
-            superseded.append(f"{run.folder}: older than {newest.folder} and has {', '.join(differences)}")
+            superseded.append(f"{run.directory}: older than {newest.directory} and has {', '.join(differences)}")
         elif seed in by_seed:
-            superseded.append(f"{run.folder}: superseded by {by_seed[seed].folder} with the same seed {seed}")
+            superseded.append(f"{run.directory}: superseded by {by_seed[seed].directory} with the same seed {seed}")
         else:
             by_seed[seed] = run
     return [run for _, run in sorted(by_seed.items())], superseded
 
 
-def _reason_excluded(run: Run) -> str | None:
+def _reason_excluded(run: RunRecord) -> str | None:
     """Return why a run does not count as one of its recipe; None if it counts."""
     results = run.results
     if overrides := _relevant_overrides(run):
         return f"with {' '.join(overrides)}"
-    if results["status"] != "completed":
-        error = f": {results['error']}" if results.get("error") else ""
-        return f"has status {results['status']}{error}"
-    if (num_processes := results.get("processes", 1)) > 1:
-        return f"was trained by {num_processes} processes, which multiplies the batch size"
+    if results.status != Status.COMPLETED:
+        error = f": {results.error}" if results.error else ""
+        return f"has status {results.status}{error}"
+    if (results.processes or 1) > 1:
+        return f"was trained by {results.processes} processes, which multiplies the batch size"
     missing = [".".join(path) for path, kind in _REQUIRED_FIELDS.items() if not isinstance(_field(results, path), kind)]
     if missing:
         return f"lacks {', '.join(missing)} in results.json"
@@ -215,20 +218,28 @@ def _reason_excluded(run: Run) -> str | None:
     return None
 
 
-def _field(results: dict[str, Any], path: Sequence[str]) -> Any:
+def _field(results: RunResults, path: Sequence[str]) -> Any:
     """Return a nested value of results.json; None if there is none."""
-    value: Any = results
-    for key in path:
+    key, *nested = path
+    value = getattr(results, key)
+    for key in nested:
         value = value.get(key) if isinstance(value, dict) else None
     return value
 
 
-def _relevant_overrides(run: Run) -> list[str]:
+def _number(run: RunRecord, *path: str) -> float:
+    """Return a nested number of results.json that every compared run has."""
+    value = _field(run.results, path)
+    assert isinstance(value, int | float)
+    return value
+
+
+def _relevant_overrides(run: RunRecord) -> list[str]:
     """Return the overrides that make the run another experiment than its recipe."""
     return [
         override
-        for override in run.results["overrides"]
-        if override not in _NEUTRAL_OVERRIDES and override.lstrip("+").partition("=")[0] not in _NEUTRAL_KEYS
+        for override in run.results.overrides
+        if override not in _NEUTRAL_OVERRIDES and split_override(override)[0] not in _NEUTRAL_KEYS
     ]
 
 

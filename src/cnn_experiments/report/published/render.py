@@ -156,7 +156,7 @@ def _markdown_row(result: RecipeResult) -> dict[str, str]:
 
 def _command(result: RecipeResult) -> str:
     """Return the command that repeats the runs."""
-    seeds = ",".join(str(run.results["seed"]) for run in result.runs)
+    seeds = ",".join(str(run.results.seed) for run in result.runs)
     command = f"{result.recipe.command} seed={seeds}"
     return command.replace(" experiment=", " -m experiment=") if len(result.runs) > 1 else command
 
@@ -164,10 +164,10 @@ def _command(result: RecipeResult) -> str:
 def _provenance(result: RecipeResult) -> str:
     """Return the dates, versions and commits of the runs."""
     runs = [run.results for run in result.runs]
-    dates = sorted({run["started"][:10] for run in runs})
+    dates = sorted({str(run.started)[:10] for run in runs})
     period = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    versions = {f"torch {run['versions']['torch']}, lightning {run['versions']['lightning']}" for run in runs}
-    commits = {f"commit {_short_commit(run['git_commit'])}" for run in runs if run.get("git_commit")}
+    versions = {f"torch {run.versions['torch']}, lightning {run.versions['lightning']}" for run in runs}
+    commits = {f"commit {_short_commit(run.git_commit)}" for run in runs if run.git_commit}
     return "; ".join([period, *sorted(versions), *sorted(commits)])
 
 

@@ -6,20 +6,20 @@ from cnn_experiments.console import print_line, print_table
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.report.published.comparison import compare_with_published
 from cnn_experiments.report.published.render import VERDICT_LEGEND, format_notes, markdown_report, terminal_tables
-from cnn_experiments.runs.records import find
+from cnn_experiments.runs.records import find_runs
 
 
-def show_published(folders: list[Path], file: Path | None) -> None:
-    """Print the comparison of the runs in some folders, and write it to a Markdown file with plots next to it.
+def show_published(directories: list[Path], file: Path | None) -> None:
+    """Print the comparison of the runs in some directories, and write it to a Markdown file with plots next to it.
 
     The plots go to a directory with the name of the file without its suffix.
 
     Raises:
-        ConfigError: there are no runs in a folder, or the file cannot be written.
+        ConfigError: there are no runs in a directory, or the file cannot be written.
     """
     if file is not None and (file.suffix != ".md" or file.is_dir() or not file.parent.is_dir()):
         raise ConfigError("--markdown", file, problem="must be a file name that ends in .md, in an existing directory")
-    runs, damaged = find(folders)
+    runs, damaged = find_runs(directories)
     comparison = compare_with_published(runs)
     for table in terminal_tables(comparison):
         print_table(table)

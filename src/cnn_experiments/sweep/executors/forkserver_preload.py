@@ -1,7 +1,7 @@
 """Imported once, by the process that all runs of a sweep are forked from; nothing is computed here.
 
-It outlives a SIGTERM, which a service manager sends to all processes of a program: it is the one that knows how the
-runs end. It ends with the sweep.
+That process ignores SIGTERM, which a service manager sends to all processes of a program: it has to report how the runs
+ended. It ends with the sweep.
 """
 
 import atexit
@@ -13,12 +13,12 @@ import cnn_experiments.config.composed
 import cnn_experiments.tasks.train  # noqa: F401
 
 
-def _listen() -> None:
+def _restore_default_handlers() -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, signal.SIG_DFL)
 
 
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-os.register_at_fork(after_in_child=_listen)
-gc.freeze()  # what is imported is not looked through, and its memory stays shared
-atexit.register(os._exit, 0)  # taking apart what is imported would hold up the end of the sweep
+os.register_at_fork(after_in_child=_restore_default_handlers)
+gc.freeze()  # the imported modules are not collected, so that their memory stays shared
+atexit.register(os._exit, 0)  # tearing down the imported modules would delay the end of the sweep

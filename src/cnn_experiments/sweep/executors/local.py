@@ -1,4 +1,4 @@
-"""Runs as processes of their own, several at once on this machine."""
+"""Runs as processes of this machine, several at once."""
 
 import multiprocessing
 import os
@@ -13,177 +13,198 @@ from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
+from cnn_experiments.config.rules import check_all, integer
+from cnn_experiments.runs.directory import CONSOLE_FILE
+from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.signals import SIGNALS, Interrupted, disable_watchdog, signals_deferred
-from cnn_experiments.sweep.monitor import Watch
-from cnn_experiments.sweep.run import Run
+from cnn_experiments.sweep.executors.base import RunObserver
+from cnn_experiments.sweep.plan import PlannedRun
 
 PROGRAM = "cnn_experiments"
 
-# A process that is forked from one that has imported everything starts at once. Elsewhere than on Linux, libraries
-# do not bear being forked.
-_FORKS = sys.platform == "linux"
-_LOOK_EVERY = 0.2  # seconds
-_WARM = ["cnn_experiments.sweep.executors.forkserver_preload"]
+# A process that is forked from one that has imported everything starts at once. On other systems than Linux, libraries
+# do not survive a fork.
+_USES_FORKSERVER = sys.platform == "linux"
+_POLL_SECONDS = 0.2
+_PRELOAD = ["cnn_experiments.sweep.executors.forkserver_preload"]
 
 
 @dataclass(frozen=True)
-class Share:
-    """What of the machine a run may use: CPU threads, and GPUs by the names that CUDA_VISIBLE_DEVICES knows."""
+class ResourceShare:
+    """What a run may use of the machine: CPU threads, and GPUs as CUDA_VISIBLE_DEVICES names them."""
 
     threads: int
     gpus: tuple[str, ...]
 
 
-def shares(jobs: int, threads: int, gpus: Sequence[str]) -> list[Share]:
-    """Divides the machine among runs that go on at once. Where there are fewer GPUs than runs, some share one."""
-    dealt = [tuple(gpus[job % len(gpus) :: jobs]) if gpus else () for job in range(jobs)]
-    return [Share(max(1, threads // jobs), each) for each in dealt]
+def split_resources(jobs: int, threads: int, gpus: Sequence[str]) -> list[ResourceShare]:
+    """Divide the machine among runs that run at the same time. If there are fewer GPUs than runs, some share one."""
+    gpus_of_jobs = [tuple(gpus[job % len(gpus) :: jobs]) if gpus else () for job in range(jobs)]
+    return [ResourceShare(max(1, threads // jobs), gpus_of_job) for gpus_of_job in gpus_of_jobs]
 
 
-class Pool:
-    """Starts runs as others end, and survives whatever becomes of them."""
+@dataclass(frozen=True)
+class _RunningProcess:
+    process: BaseProcess
+    run: PlannedRun
+    slot: int
+    """Its place among the runs at the same time."""
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+
+class LocalExecutor:
+    """Starts a process for each run as others end, and survives whatever happens in them.
+
+    Args:
+        jobs: runs at the same time; CPU threads and visible GPUs are divided among them.
+    """
+
+    supports_stop = True
+    supports_pruning = True
 
     def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
-        self._context: BaseContext = multiprocessing.get_context("forkserver" if _FORKS else "spawn")
-        self._running: dict[int, tuple[BaseProcess, Run, int]] = {}
+        check_all({"jobs": integer(1)}, "hydra.launcher", {"jobs": jobs})
+        self.max_parallel = jobs
+        self._context: BaseContext = multiprocessing.get_context("forkserver" if _USES_FORKSERVER else "spawn")
+        self._running: dict[int, _RunningProcess] = {}
 
     def warm_up(self) -> None:
-        """Begins to import what runs need, in the background."""
-        if _FORKS:
+        """Begin to import what runs need, in a process of its own."""
+        if _USES_FORKSERVER:
             from multiprocessing import forkserver
 
-            forkserver.set_forkserver_preload(_WARM)
+            forkserver.set_forkserver_preload(_PRELOAD)
             forkserver.ensure_running()
 
-    def run(self, runs: Iterable[Run], watch: Watch) -> None:
-        """Runs them all in order.
-
-        Args:
-            runs: what to run; the next is asked for when there is room for it.
-            watch: is told of each, and says whether to go on. If not, what is running is asked to stop.
+    def run(self, runs: Iterable[PlannedRun], observer: RunObserver) -> None:
+        """Run all of them in order; the next is taken when there is room for it.
 
         Raises:
-            Interrupted: a signal came; all that were running have ended by it.
+            Interrupted: a signal came; all runs that were running have been stopped by it.
         """
         self.warm_up()
-        # The same for the last runs, or those left of an interrupted sweep: the number of threads shows in last digits.
-        machine = shares(self.jobs, *_machine()) if self.jobs > 1 else [None]
+        observer.on_launch()
+        # Shares are fixed, also for the last runs or those left of an interrupted sweep: the number of threads changes
+        # the last digits of results.
+        shares = split_resources(self.max_parallel, *_available_resources()) if self.max_parallel > 1 else [None]
         waiting = iter(runs)
         try:
             while True:
-                taken = {slot for _, _, slot in self._running.values()}
-                for slot in range(self.jobs):
-                    if slot not in taken and (run := _next(waiting, watch)):
-                        watch.started(run)
-                        self._start(run, slot, machine[slot])
+                used_slots = {running.slot for running in self._running.values()}
+                for slot in range(self.max_parallel):
+                    if slot not in used_slots and (run := _next_run(waiting, observer)):
+                        observer.on_start(run)
+                        self._start(run, slot, shares[slot])
                 if not self._running:
                     return
-                goes_on = [watch.ended(run, *in_words(status)) for run, status in self._ended(_LOOK_EVERY)]
+                ended = self._collect_ended(_POLL_SECONDS)
+                goes_on = [observer.on_end(run, **describe_exit_code(exit_code)) for run, exit_code in ended]
                 if not all(goes_on):
                     waiting = iter(())
-                    self._stop(signal.SIGTERM, watch)
-                self._tell(signal.SIGTERM, watch.unwanted())
+                    self._stop_all(signal.SIGTERM, observer)
+                self._send_signal(signal.SIGTERM, observer.runs_to_stop())
         except Interrupted as interruption:
             disable_watchdog()
             try:
-                self._stop(signal.Signals[interruption.signal], watch)
+                self._stop_all(signal.Signals[interruption.signal], observer)
             except Interrupted:
-                self._stop(signal.SIGKILL, watch)
+                self._stop_all(signal.SIGKILL, observer)
+            raise
+        except Exception:  # of the observer: no run shall train on unobserved
+            self._send_signal(signal.SIGTERM, [running.run for running in self._running.values()])
             raise
 
-    def _start(self, run: Run, slot: int, share: Share | None) -> None:
-        # One that is started by half would go on unseen; the first waits until everything is imported.
-        with signals_deferred():
-            self._start_whole(run, slot, share)
+    def _start(self, run: PlannedRun, slot: int, share: ResourceShare | None) -> None:
+        with signals_deferred():  # a process that is started but not noted down would run on unseen
+            process = self._context.Process(target=_run, args=(run.argv, run.directory, share))  # type: ignore[attr-defined]
+            process.start()
+            self._running[process.sentinel] = _RunningProcess(process, run, slot)
 
-    def _start_whole(self, run: Run, slot: int, share: Share | None) -> None:
-        process = self._context.Process(target=_run, args=(run.command, run.folder, share))  # type: ignore[attr-defined]
-        process.start()
-        self._running[process.sentinel] = process, run, slot
-
-    def _ended(self, seconds: float | None = None) -> list[tuple[Run, int]]:
-        """Waits for at least one of those that run, or for some time."""
-        found = []
+    def _collect_ended(self, seconds: float | None = None) -> list[tuple[PlannedRun, int]]:
+        """Wait until a process ends, or for some time, and return the runs that ended with their exit codes."""
+        ended = []
         for sentinel in wait(list(self._running), seconds):
             assert isinstance(sentinel, int)
-            process, run, _ = self._running[sentinel]
-            process.join()
-            assert process.pid is not None
+            running = self._running.pop(sentinel)
+            running.process.join()
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # processes that it started and left
-            del self._running[sentinel]
-            found.append((run, process.exitcode or 0))
-        return found
+                os.killpg(running.pid, signal.SIGKILL)  # processes that it started and left behind
+            ended.append((running.run, running.process.exitcode or 0))
+        return ended
 
-    def _stop(self, signum: signal.Signals, watch: Watch) -> None:
-        """Waits for all to end by a signal."""
-        self._tell(signum, [run for _, run, _ in self._running.values()])
+    def _stop_all(self, signum: signal.Signals, observer: RunObserver) -> None:
+        """Send all processes a signal and wait for their end."""
+        self._send_signal(signum, [running.run for running in self._running.values()])
         while self._running:
-            for run, _ in self._ended():
-                watch.ended(run, "interrupted", signum.name)
+            for run, _ in self._collect_ended():
+                observer.on_end(run, Status.INTERRUPTED, signal=signum.name)
 
-    def _tell(self, signum: signal.Signals, runs: Iterable[Run]) -> None:
-        folders = {run.folder for run in runs}
-        for process, run, _ in self._running.values():
-            assert process.pid is not None
-            if run.folder in folders:
+    def _send_signal(self, signum: signal.Signals, runs: Iterable[PlannedRun]) -> None:
+        directories = {run.directory for run in runs}
+        for running in self._running.values():
+            if running.run.directory in directories:
                 with suppress(ProcessLookupError):
-                    os.kill(process.pid, signum)
+                    os.kill(running.pid, signum)
 
 
-def _next(waiting: Iterator[Run], watch: Watch) -> Run | None:
-    """The next that nobody else has done or is at."""
+def _next_run(waiting: Iterator[PlannedRun], observer: RunObserver) -> PlannedRun | None:
+    """Return the next run that no other process works on or has completed."""
     for run in waiting:
-        if run.standing.status not in ("completed", "running"):
+        if run.next_action() not in (Action.SKIP, Action.WAIT):
             return run
-        watch.skipped(run)
+        observer.on_skip(run)
     return None
 
 
-def in_words(status: int) -> tuple[str, str]:
-    """Status and error of a run that has not said itself how it ended, from the exit status of its process.
+def describe_exit_code(exit_code: int) -> dict[str, Any]:
+    """Return status, error and signal of a run that has not recorded its end, from the exit code of its process.
 
-    A negative one is that of a signal that killed it; behind 128 is one that it was asked by.
+    A negative code is a signal that killed the process; one above 128 is a signal that it ended by itself for.
     """
-    number = -status if status < 0 else status - 128
+    number = -exit_code if exit_code < 0 else exit_code - 128
     if number not in set(signal.Signals):
-        return "failed", f"its process ended with status {status}"
-    return "interrupted" if number in SIGNALS else "failed", signal.Signals(number).name
+        return {"status": Status.FAILED, "error": f"process exited with status {exit_code}"}
+    status = Status.INTERRUPTED if number in SIGNALS else Status.FAILED
+    return {"status": status, "signal": signal.Signals(number).name}
 
 
-def _machine() -> tuple[int, list[str]]:
-    """CPU threads and visible GPUs."""
+def _available_resources() -> tuple[int, list[str]]:
+    """Return the number of CPU threads and the visible GPUs."""
     import torch
 
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
     return torch.get_num_threads(), gpus[: torch.cuda.device_count()]
 
 
-def _run(command: list[str], folder: Path, share: Share | None) -> None:
-    """What happens in the new process: the same as if the command had been typed."""
+def _run(argv: list[str], directory: Path, share: ResourceShare | None) -> None:
+    """Do in the new process what typing the command would do."""
     os.setsid()  # Ctrl-C reaches the sweep alone, which passes it on
-    threading.Thread(target=_end_with_the_sweep, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if share is not None:
-        _keep_to(share)
-        _write_to(folder / "console.log")
-    sys.argv = command
+        _limit_resources(share)
+        _redirect_output(directory / CONSOLE_FILE)
+    sys.argv = argv
     runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)
 
 
-def _keep_to(share: Share) -> None:
+def _limit_resources(share: ResourceShare) -> None:
     import torch
 
     torch.set_num_threads(share.threads)
-    os.environ["OMP_NUM_THREADS"] = str(share.threads)  # of further processes
+    os.environ["OMP_NUM_THREADS"] = str(share.threads)  # of processes that it starts
     if share.gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(share.gpus)
 
 
-def _write_to(path: Path) -> None:
-    """Everything that the process prints, the libraries underneath Python included."""
+def _redirect_output(path: Path) -> None:
+    """Append everything that the process prints to a file, also what libraries below Python print."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         for stream in (sys.stdout, sys.stderr):
@@ -191,8 +212,8 @@ def _write_to(path: Path) -> None:
             os.dup2(file.fileno(), stream.fileno())
 
 
-def _end_with_the_sweep() -> None:
-    """A run does not go on alone where its sweep was killed."""
+def _end_with_parent() -> None:
+    """Stop this run when its sweep is killed."""
     sweep = multiprocessing.parent_process()
     assert sweep is not None
     sweep.join()

@@ -1,149 +1,201 @@
-"""Runs as a Slurm array, submitted by submitit."""
+"""Runs as the jobs of a Slurm array, submitted by submitit."""
 
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from cnn_experiments.console import print_line
-from cnn_experiments.errors import Refusal, RunFailedError
+from cnn_experiments.config.rules import NULL, STRING, check_all, integer
+from cnn_experiments.console import print_line, relative_path
+from cnn_experiments.errors import ConfigError, RunFailedError
+from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted, disable_watchdog, signals_deferred
-from cnn_experiments.sweep.executors.local import PROGRAM, in_words
-from cnn_experiments.sweep.monitor import Watch
-from cnn_experiments.sweep.run import Run
+from cnn_experiments.sweep.executors.base import RunObserver
+from cnn_experiments.sweep.executors.local import PROGRAM, describe_exit_code
+from cnn_experiments.sweep.plan import PlannedRun
 
-_OF_SLURM_ALONE = ("partition", "array_parallelism", "additional_parameters")
-_FROM_OUTSIDE = {"CANCELLED", "TIMEOUT", "PREEMPTED", "NODE_FAIL", "DEADLINE", "REVOKED"}
-_BY_ITSELF = {"COMPLETED", "FAILED", "OUT_OF_MEMORY", "BOOT_FAIL"}
-"""States in which a job ends: stopped, or for a reason of its own."""
-_LOOK_EVERY = 2.0  # seconds
-_PATIENCE = 10  # looks that Slurm may leave unanswered
+_RULES = {
+    "partition": STRING | NULL,
+    "timeout_min": integer(1),
+    "max_num_timeout": integer(0),
+    "array_parallelism": integer(1),
+    "cpus_per_task": integer(1),
+    "gpus_per_node": integer(0) | NULL,
+    "mem_gb": integer(1) | NULL,
+}
+_SLURM_ONLY_KEYS = ("partition", "array_parallelism", "additional_parameters")
+"""Parameters that submitit knows with the prefix `slurm_`."""
+
+_STOPPED_STATES = {"CANCELLED", "TIMEOUT", "PREEMPTED", "NODE_FAIL", "DEADLINE", "REVOKED"}
+_ENDED_STATES = {"COMPLETED", "FAILED", "OUT_OF_MEMORY", "BOOT_FAIL"}
+"""Slurm's states of jobs that were stopped from outside, and of jobs that ended for a reason of their own."""
+
+_POLL_SECONDS = 2.0
+_MAX_UNANSWERED_POLLS = 10
 
 
 class CommandJob:
     """What submitit calls in a job: the run's command, in a process of its own.
 
-    A run that is queued again, after a time limit or for a more urgent job, goes on in its folder.
+    A run that is requeued, after a time limit or for a more urgent job, continues in its directory.
     """
 
-    def __call__(self, words: list[str]) -> int:
-        """Its exit status."""
+    def __call__(self, arguments: list[str]) -> int:
+        """Run the command and return its exit code."""
         environment = dict(os.environ)
         if threads := environment.get("SLURM_CPUS_PER_TASK"):
             environment.setdefault("OMP_NUM_THREADS", threads)
-        process = subprocess.Popen([sys.executable, "-m", PROGRAM, *words], env=environment)  # noqa: S603
+        process = subprocess.Popen([sys.executable, "-m", PROGRAM, *arguments], env=environment)  # noqa: S603
         try:
             return process.wait()
-        finally:  # submitit leaves with an exception where the job is to be queued again; Slurm has told the run too
+        finally:  # submitit raises if the job is to be requeued; Slurm has signaled the run too
             process.wait()
 
-    def checkpoint(self, words: list[str]) -> Any:
-        """What is queued in its place: the same."""
+    def checkpoint(self, arguments: list[str]) -> Any:
+        """Return what is submitted in place of a job that is requeued: the same."""
         from submitit.helpers import DelayedSubmission
 
-        return DelayedSubmission(self, words)
+        return DelayedSubmission(self, arguments)
 
 
-class Array:
-    """One Slurm array.
+@dataclass(frozen=True)
+class _RunningJob:
+    job: Any
+    run: PlannedRun
+
+
+class SlurmExecutor:
+    """Submits runs as one array of Slurm jobs and watches them until all have ended.
 
     Args:
-        folder: for submitit's own files and what the jobs print.
-        parameters: of submitit's executor.
+        parameters: of submitit's executor, by the names in conf/hydra/launcher/slurm.yaml.
+
+    Raises:
+        ConfigError: a parameter is not allowed.
     """
 
-    def __init__(self, folder: Path, parameters: Mapping[str, Any]) -> None:
-        try:
-            import submitit
-        except ModuleNotFoundError:
-            raise Refusal('hydra/launcher=slurm: needs submitit; pip install "cnn_experiments[slurm]"') from None
-        given = dict(parameters)
-        times = given.pop("max_num_timeout")
-        try:
-            self._executor = submitit.AutoExecutor(folder / "%j", cluster="slurm", slurm_max_num_timeout=times)
-        except RuntimeError as error:
-            raise Refusal(f"hydra/launcher=slurm: {error}") from error
-        self._executor.update_parameters(
-            name=PROGRAM,
-            **{f"slurm_{key}" if key in _OF_SLURM_ALONE else key: value for key, value in given.items()},
-        )
+    supports_stop = True
+    supports_pruning = False
 
-    def run(self, runs: Sequence[Run], watch: Watch) -> None:
-        """Submits an array, and watches it until all its jobs have ended.
+    def __init__(self, **parameters: Any) -> None:
+        check_all(_RULES, "hydra.launcher", parameters)
+        self.max_parallel = parameters["array_parallelism"]
+        self._parameters = parameters
+
+    def warm_up(self) -> None:
+        """Do nothing."""
+
+    def run(self, runs: Iterable[PlannedRun], observer: RunObserver) -> None:
+        """Submit an array, and wait until all its jobs have ended.
 
         Raises:
-            Interrupted: a signal came; the jobs are cancelled, and have ended.
+            ConfigError: submitit or Slurm rejects the array.
+            Interrupted: a signal came; the jobs have been cancelled and have ended.
         """
-        left: list[tuple[Any, Run]] = []
+        runs = list(runs)
+        executor = _submitit_executor(self._parameters, runs[0])
+        running: list[_RunningJob] = []
         try:
             with signals_deferred():
-                left += zip(self._submitted(runs), runs, strict=True)
-            number = _array(left)
-            print_line(f"Slurm array {number}; what its jobs print is in {self._executor.folder}")
+                running += map(_RunningJob, _submit(executor, runs), runs)
+            array = _array_id(running)
+            observer.on_launch()
+            print_line(f"Slurm array {array}; the output of its jobs is in {relative_path(executor.folder.parent)}")
             for run in runs:
-                watch.started(run)
-            while left:
-                time.sleep(_LOOK_EVERY)
-                if not self._look(number, left, watch):
-                    _cancel(number)
+                observer.on_start(run)
+            while running:
+                time.sleep(_POLL_SECONDS)
+                if not _poll(running, observer):
+                    _cancel(array)
         except Interrupted:
             disable_watchdog()
-            if left:
-                _cancel(_array(left))
-            while left:
-                time.sleep(_LOOK_EVERY)
-                self._look(_array(left), left, watch)
+            if running:
+                _cancel(_array_id(running))
+            while running:
+                time.sleep(_POLL_SECONDS)
+                _poll(running, observer)
             raise
 
-    def _submitted(self, runs: Sequence[Run]) -> list[Any]:
-        """One job for each.
 
-        Raises:
-            Refusal: Slurm takes none.
-        """
-        from submitit.core.utils import FailedJobError
-
-        try:
-            return self._executor.map_array(CommandJob(), [run.command[1:] for run in runs])
-        except FailedJobError as error:
-            raise Refusal(f"hydra/launcher=slurm: {' '.join(str(error).split())}") from error
-
-    def _look(self, number: str, left: list[tuple[Any, Run]], watch: Watch) -> bool:
-        """Tells of those that have ended; whether the sweep goes on."""
-        states = _states(number)
-        goes_on = True
-        for job, run in list(left):
-            state = states.get(job.job_id)
-            if state is None or state in _FROM_OUTSIDE:
-                goes_on &= watch.ended(run, "interrupted", f"Slurm: {state or 'forgotten'}")
-            elif state in _BY_ITSELF:
-                returned = state == "COMPLETED" and job.paths.result_pickle.exists()
-                goes_on &= watch.ended(run, *(in_words(job.result()) if returned else ("failed", f"Slurm: {state}")))
-            else:
-                continue
-            left.remove((job, run))
-        return goes_on
+def _submitit_executor(parameters: Mapping[str, Any], run: PlannedRun) -> Any:
+    try:
+        import submitit
+    except ModuleNotFoundError:
+        problem = 'needs submitit; pip install "cnn_experiments[slurm]"'
+        raise ConfigError("hydra/launcher", "slurm", problem=problem) from None
+    options = dict(parameters)
+    max_num_timeout = options.pop("max_num_timeout")
+    folder = run.directory.parent / ".submitit" / "%j"
+    try:
+        executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=max_num_timeout)
+    except RuntimeError as error:
+        raise ConfigError("hydra/launcher", "slurm", problem=str(error)) from error
+    executor.update_parameters(
+        name=PROGRAM,
+        **{f"slurm_{key}" if key in _SLURM_ONLY_KEYS else key: value for key, value in options.items()},
+    )
+    return executor
 
 
-def _array(jobs: Sequence[tuple[Any, Run]]) -> str:
-    """The number that the jobs have in common."""
-    number: str = jobs[0][0].job_id.partition("_")[0]
-    return number
+def _submit(executor: Any, runs: Sequence[PlannedRun]) -> list[Any]:
+    """Submit one job for each run.
+
+    Raises:
+        ConfigError: Slurm rejects them.
+    """
+    from submitit.core.utils import FailedJobError
+
+    try:
+        jobs: list[Any] = executor.map_array(CommandJob(), [run.argv[1:] for run in runs])
+    except FailedJobError as error:
+        raise ConfigError("hydra/launcher", "slurm", problem=" ".join(str(error).split())) from error
+    return jobs
 
 
-def _states(number: str) -> dict[str, str]:
-    """By job; Slurm forgets those that ended long ago."""
-    command = ["squeue", "--noheader", "--array", "--states=all", f"--jobs={number}", "--format=%i %T"]
-    for _ in range(_PATIENCE):
-        asked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-        if asked.returncode == 0 or "Invalid job id" in asked.stderr:
-            return dict(line.split(maxsplit=1) for line in asked.stdout.splitlines())
-        time.sleep(_LOOK_EVERY)
-    raise RunFailedError(f"squeue does not answer: {asked.stderr.strip()}; the runs go on without this sweep")
+def _poll(running: list[_RunningJob], observer: RunObserver) -> bool:
+    """Report the jobs that have ended and remove them; return whether to continue."""
+    states = _job_states(_array_id(running))
+    goes_on = True
+    for running_job in list(running):
+        job, run = running_job.job, running_job.run
+        state = states.get(job.job_id)
+        if state is None:
+            goes_on &= observer.on_end(run, Status.INTERRUPTED, error="Slurm: job no longer known to squeue")
+        elif state in _STOPPED_STATES:
+            goes_on &= observer.on_end(run, Status.INTERRUPTED, error=f"Slurm: {state}")
+        elif state == "COMPLETED" and job.paths.result_pickle.exists():
+            goes_on &= observer.on_end(run, **describe_exit_code(job.result()))
+        elif state in _ENDED_STATES:
+            goes_on &= observer.on_end(run, Status.FAILED, error=f"Slurm: {state}")
+        else:
+            continue
+        running.remove(running_job)
+    return goes_on
 
 
-def _cancel(number: str) -> None:
-    subprocess.run(["scancel", number], check=False)  # noqa: S603, S607
+def _array_id(running: Sequence[_RunningJob]) -> str:
+    """Return the number that the jobs have in common."""
+    array_id: str = running[0].job.job_id.partition("_")[0]
+    return array_id
+
+
+def _job_states(array_id: str) -> dict[str, str]:
+    """Return Slurm's state of each job; Slurm forgets jobs that ended long ago.
+
+    Raises:
+        RunFailedError: squeue does not answer.
+    """
+    command = ["squeue", "--noheader", "--array", "--states=all", f"--jobs={array_id}", "--format=%i %T"]
+    for _ in range(_MAX_UNANSWERED_POLLS):
+        squeue = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        if squeue.returncode == 0 or "Invalid job id" in squeue.stderr:
+            return dict(line.split(maxsplit=1) for line in squeue.stdout.splitlines())
+        time.sleep(_POLL_SECONDS)
+    raise RunFailedError(f"squeue does not answer: {squeue.stderr.strip()}; the runs continue without this sweep")
+
+
+def _cancel(array_id: str) -> None:
+    subprocess.run(["scancel", array_id], check=False)  # noqa: S603, S607

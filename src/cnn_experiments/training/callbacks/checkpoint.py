@@ -1,5 +1,7 @@
-"""The two checkpoints of a run's folder."""
+"""The two checkpoints of a run."""
 
+import logging
+import math
 import os
 import shutil
 from pathlib import Path
@@ -7,21 +9,30 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.utilities import rank_zero_only
+
+log = logging.getLogger(__name__)
 
 
-class BestAndLast(Checkpoint):
-    """Writes `last.ckpt` after every epoch and keeps it as `best.ckpt` where `monitor` is above all epochs before.
+class BestAndLastCheckpoint(Checkpoint):
+    """Write `last.ckpt` after every epoch, and keep it as `best.ckpt` if `monitor` is higher than ever before.
 
-    Without a `monitor` the last epoch is the best. Each epoch is serialised once, and each file changes in one step, so
-    that a reader never meets half a checkpoint. A run resumed into another folder goes on from the best score so far if
-    the best checkpoint has been put there.
+    Without a `monitor`, the last epoch is the best one. Each epoch is serialized once, and each file is replaced
+    atomically, so that a reader never sees a partial checkpoint. A run that is resumed in another directory keeps the
+    best score so far if `best.ckpt` has been copied there.
+
+    Args:
+        directory: where both files are written.
+        monitor: the metric that chooses the best checkpoint; higher is better.
     """
 
-    def __init__(self, folder: Path, monitor: str | None) -> None:
-        self.best = folder / "best.ckpt"
-        self.last = folder / "last.ckpt"
+    state_key = "BestAndLast"
+
+    def __init__(self, directory: Path, monitor: str | None) -> None:
+        self.best = directory / "best.ckpt"
+        self.last = directory / "last.ckpt"
         self.monitor = monitor
-        self.best_score = float("-inf")
+        self.best_score = -math.inf
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         improved = True
@@ -32,30 +43,38 @@ class BestAndLast(Checkpoint):
         self._save(trainer, improved)
 
     def save_last(self, trainer: pl.Trainer) -> None:
-        """Writes `last.ckpt` as training stands."""
+        """Write `last.ckpt` with the current state of the training."""
         self._save(trainer, improved=False)
 
     def _save(self, trainer: pl.Trainer, improved: bool) -> None:
-        fresh = self.last.with_suffix(".writing")
-        trainer.save_checkpoint(fresh, weights_only=False)
+        temporary = self.last.with_suffix(".writing")
+        trainer.save_checkpoint(temporary, weights_only=False)
         if not trainer.is_global_zero:
             return
-        with fresh.open("rb") as file:
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         if improved:
-            # First: killed between the two, the run does the epoch again, and writes the same once more.
-            best = self.best.with_suffix(".best")
-            best.unlink(missing_ok=True)
-            _link(fresh, best)
-            best.replace(self.best)
-        fresh.replace(self.last)
+            # The best one first: a run killed between the two repeats the epoch and writes the same again.
+            temporary_best = self.best.with_suffix(".best")
+            temporary_best.unlink(missing_ok=True)
+            _link(temporary, temporary_best)
+            temporary_best.replace(self.best)
+        temporary.replace(self.last)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        best_score = state_dict["best_score"]
         if self.best.exists():
-            self.best_score = state_dict["best_score"]
+            self.best_score = best_score
+        elif best_score > -math.inf:
+            rank_zero_only(log.warning)(
+                "%s not found: the best %s so far, %.4g, is ignored, and the best of the epochs that follow is kept",
+                self.best,
+                self.monitor,
+                best_score,
+            )
 
 
 def _link(source: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""The history of a run: metrics.csv, results.json and one line an epoch."""
+"""The history of a run: metrics.csv, results.json and one log line per epoch."""
 
 import csv
 import logging
@@ -12,72 +12,70 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
 
-from cnn_experiments.runs.directory import RunFolder, rewritten, rounded
-from cnn_experiments.runs.hparams import BEST
+from cnn_experiments.runs.atomic import atomic_write
+from cnn_experiments.runs.directory import METRICS_FILE, RunDirectory
+from cnn_experiments.runs.fingerprint import round_to_float32
+from cnn_experiments.runs.hparams import BEST_VAL_ACC
+from cnn_experiments.runs.metrics import metric_keys
+from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted
 
 log = logging.getLogger(__name__)
 
-_METRICS = tuple(f"{stage}/{figure}" for stage in ("train", "val", "test") for figure in ("loss", "acc", "f1"))
 
+class History(Checkpoint):
+    """Record the metrics of every epoch. Every checkpoint holds the history, so that a resumed run has all of it.
 
-class Recorder(Checkpoint):
-    """Writes down every epoch as it ends. The history is in every checkpoint, so a resumed run has all of it.
-
-    A `Checkpoint`, because Lightning calls these last, when the epoch's metrics are complete.
+    Args:
+        directory: the run directory, where metrics.csv and results.json are written.
+        monitor: the metric that chooses the best epoch; None chooses the last one.
+        settings: the settings of the run, stored in its checkpoints.
     """
 
-    def __init__(self, folder: RunFolder, monitor: str | None, settings: dict[str, Any]) -> None:
+    state_key = "Recorder"  # the name in all checkpoints, also in those of version 0.1
+
+    def __init__(self, directory: RunDirectory, monitor: str | None, settings: dict[str, Any]) -> None:
         self.epochs: list[dict[str, float]] = []
-        self._folder = folder
+        self._directory = directory
         self._monitor = monitor
         self._settings = settings
 
-    @classmethod
-    def history_in(cls, checkpoint: Path) -> tuple[dict[str, Any], int]:
-        """The settings of the run that wrote a checkpoint, and how many epochs it had trained.
-
-        Raises:
-            KeyError: it is a checkpoint of something else.
-        """
-        state = torch.load(checkpoint, map_location="meta", weights_only=True)["callbacks"][cls.__qualname__]
-        return state["settings"], len(state["epochs"])
+    @property
+    def best_epoch(self) -> int:
+        """Return the number, from 1, of the epoch that is tested: the first with the best `monitor`, or the last."""
+        return int(self._best_row["epoch"])
 
     @property
-    def tested_epoch(self) -> int:
-        """The epoch of the best checkpoint, from 1 on: the first with the highest `monitor`, or the last of all."""
-        return int(self._tested_row["epoch"])
+    def best_metrics(self) -> dict[str, float]:
+        """Return the metrics of the best epoch: those of its training and of the evaluation after it."""
+        return {key: value for key, value in self._best_row.items() if key in metric_keys()}
 
     @property
-    def tested_metrics(self) -> dict[str, float]:
-        """Training figures of that epoch, and those measured after it."""
-        return {name: value for name, value in self._tested_row.items() if name in _METRICS}
-
-    @property
-    def _tested_row(self) -> dict[str, float]:
+    def _best_row(self) -> dict[str, float]:
         if self._monitor is None:
             return self.epochs[-1]
         monitor = self._monitor
         return max(self.epochs, key=lambda row: row[monitor])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._started = time.monotonic()
-        self._epochs_before = len(self.epochs)
+        self._start_time = time.monotonic()
+        self._num_epochs_before_resume = len(self.epochs)
         self._write()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        metrics = {name: rounded(value.item()) for name, value in trainer.callback_metrics.items()}
+        metrics = {key: round_to_float32(value.item()) for key, value in trainer.callback_metrics.items()}
         self.epochs.append({"epoch": trainer.current_epoch + 1, "step": trainer.global_step} | metrics)
         self._write()
         if self._monitor is not None:
             for logger in trainer.loggers:
-                logger.log_metrics({BEST: self._tested_row[self._monitor]}, step=trainer.global_step)
+                logger.log_metrics({BEST_VAL_ACC: self._best_row[self._monitor]}, step=trainer.global_step)
         if trainer.is_global_zero:
-            log.info(self._line(trainer))
+            log.info(self._format_last_epoch(trainer))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, Interrupted):  # at once: several processes may hang in what Lightning does next
-            self._folder.record(status="interrupted", error=exception.signal)
+        # Recorded here because Lightning's teardown may hang with several ranks.
+        if isinstance(exception, Interrupted):
+            self._directory.update(status=Status.INTERRUPTED, signal=exception.signal)
 
     def state_dict(self) -> dict[str, Any]:
         return {"epochs": self.epochs, "settings": self._settings}
@@ -89,16 +87,27 @@ class Recorder(Checkpoint):
     def _write(self) -> None:
         if not self.epochs:
             return
-        with rewritten(self._folder.path / "metrics.csv") as file:
+        with atomic_write(self._directory.path / METRICS_FILE) as file:
             writer = csv.DictWriter(file, list(self.epochs[-1]))
             writer.writeheader()
             writer.writerows(self.epochs)
-        self._folder.record(epochs=len(self.epochs), metrics=self.tested_metrics)
+        self._directory.update(epochs=len(self.epochs), metrics=self.best_metrics)
 
-    def _line(self, trainer: pl.Trainer) -> str:
+    def _format_last_epoch(self, trainer: pl.Trainer) -> str:
         row = self.epochs[-1]
-        done = len(self.epochs) - self._epochs_before
-        left = (time.monotonic() - self._started) / done * ((trainer.max_epochs or 0) - len(self.epochs))
-        shown = "  ".join(f"{name} {row[name]:.4g}" for name in _METRICS if name in row)
+        num_new_epochs = len(self.epochs) - self._num_epochs_before_resume
+        seconds_per_epoch = (time.monotonic() - self._start_time) / num_new_epochs
+        seconds_left = round(seconds_per_epoch * ((trainer.max_epochs or 0) - len(self.epochs)))
+        metrics = "  ".join(f"{key} {row[key]:.4g}" for key in metric_keys() if key in row)
         speed = f"{row['train/images_per_second']:,.0f} images/s"
-        return f"epoch {row['epoch']}/{trainer.max_epochs}  {shown}  {speed}  {timedelta(seconds=round(left))} left"
+        return f"epoch {row['epoch']}/{trainer.max_epochs}  {metrics}  {speed}  {timedelta(seconds=seconds_left)} left"
+
+
+def read_checkpoint_info(checkpoint: Path) -> tuple[dict[str, Any], int]:
+    """Return the settings of the run that wrote a checkpoint, and the number of epochs it had trained.
+
+    Raises:
+        KeyError: another program wrote the checkpoint.
+    """
+    state = torch.load(checkpoint, map_location="meta", weights_only=True)["callbacks"][History.state_key]
+    return state["settings"], len(state["epochs"])

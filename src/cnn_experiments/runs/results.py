@@ -1,0 +1,203 @@
+"""The schema of results.json: its keys, their types and meanings, its first content, reading and writing."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from signal import Signals
+from types import UnionType
+from typing import Any, Self, get_args, get_origin, get_type_hints
+
+from cnn_experiments.runs.atomic import atomic_write
+from cnn_experiments.runs.fingerprint import config_hash, effective_settings, round_to_float32, run_id, upgrade_settings
+from cnn_experiments.runs.status import STORED_STATUSES, Status
+
+RESULTS_FILE = "results.json"
+
+_PRUNED_IN_0_1 = "pruned after epoch "
+
+
+def _field(meaning: str, **default: Any) -> Any:
+    return field(metadata={"meaning": meaning}, **default)
+
+
+# ruff: noqa: RUF009 (_field returns a field)
+
+
+@dataclass(kw_only=True)
+class RunResults:
+    """The content of results.json. A new key is a line here, and is computed where its value is known.
+
+    Keys without a default are required when a file is read.
+    """
+
+    status: Status = _field("`running`, `completed`, `failed` or `interrupted`")
+    started: str | None = _field("when the run first started, UTC", default=None)
+    model: str = _field("the option of the group `model`")
+    data: str = _field("the option of the group `data`")
+    options: dict[str, str] = _field("the option of every group", default_factory=dict)
+    overrides: list[str] = _field("this run's overrides, as typed")
+    seed: int = _field("the seed of weights, order, held-out images and augmentation")
+    identity: str | None = _field(
+        "a hash of the settings that change the result: equal for runs that repeat each other", default=None
+    )
+    configuration: str | None = _field(
+        "a hash of them without the seeds and what only changes speed: equal for runs that may be averaged",
+        default=None,
+    )
+    settings: dict[str, Any] = _field("all settings that change the result, with dotted keys", default_factory=dict)
+    protocol: str | None = _field("how the tested epoch is chosen: `holdout`, `last_epoch` or `book`", default=None)
+    epochs: int = _field("epochs trained so far", default=0)
+    tested_epoch: int | None = _field("the epoch whose checkpoint was tested, from 1", default=None)
+    metrics: dict[str, float | None] = _field(
+        "test metrics, and training and validation metrics of the tested epoch; "
+        "of a run that is not completed, those of its best epoch so far"
+    )
+    seconds: dict[str, float | None] = _field(
+        "wall time of `fit`, all parts of a resumed run, and of `test`",
+        default_factory=lambda: {"fit": None, "test": None},
+    )
+    images_per_second: dict[str, float | None] = _field(
+        "`train`: an epoch's training images over the wall time of its training loop, without validation and "
+        "checkpoints, the median of all epochs but the first; `test`",
+        default_factory=lambda: {"train": None, "test": None},
+    )
+    peak_memory_bytes: int | None = _field("of the GPU's memory, or of the process on a CPU", default=None)
+    image_size: int | None = _field("pixels a side of the network's input", default=None)
+    parameters: int | None = _field("trainable parameters", default=None)
+    multiply_adds: int | None = _field("multiply-adds of one image's forward pass", default=None)
+    device: str | None = _field("its kind and name: `cuda (NVIDIA H200)`", default=None)
+    precision: str | None = _field("Lightning's precision: `32-true`", default=None)
+    processes: int | None = _field("processes that trained together, each with batches of its own", default=None)
+    git_commit: str | None = _field("the commit of the working directory, `-dirty` if files differ", default=None)
+    versions: dict[str, str] = _field("versions of Python and the packages", default_factory=dict)
+    error: str | None = _field("why the run failed", default=None)
+    signal: str | None = _field("the signal that stopped or killed the run: `SIGTERM`", default=None)
+    pruned_after_epoch: int | None = _field("the epoch after which a search stopped the run", default=None)
+
+    @classmethod
+    def initial(
+        cls,
+        choices: Mapping[str, str],
+        overrides: Sequence[str],
+        settings: Mapping[str, Any],
+        previous: "RunResults | None" = None,
+    ) -> "RunResults":
+        """Return the results of a run that starts, or that continues with what `previous` had reached.
+
+        Args:
+            choices: the option of every group.
+            overrides: as typed.
+            settings: all settings, nested.
+            previous: the results of the attempt that continues.
+        """
+        start: dict[str, Any] = {
+            "status": Status.RUNNING,
+            "model": choices["model"],
+            "data": choices["data"],
+            "options": dict(choices),
+            "overrides": list(overrides),
+            "seed": settings["seed"],
+            "identity": run_id(settings),
+            "configuration": config_hash(settings),
+            "settings": effective_settings(settings),
+            "error": None,
+            "signal": None,
+            "pruned_after_epoch": None,
+        }
+        if previous is not None:
+            return replace(previous, **start)
+        return cls(metrics={}, started=datetime.now(UTC).isoformat(timespec="seconds"), **start)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read the results.json of a run's directory, of this version of the program or an earlier one.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it is damaged; the message says how.
+        """
+        content = json.loads((directory / RESULTS_FILE).read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"must hold an object, not a {type(content).__name__}")
+        return cls.from_json(content)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Build the results from the content of results.json. Unknown keys are ignored.
+
+        Raises:
+            ValueError: a key is missing or has the wrong type.
+        """
+        content = _upgrade(content)
+        types = get_type_hints(cls)
+        known = {key.name: content[key.name] for key in fields(cls) if content.get(key.name) is not None}
+        wrong = [key for key, value in known.items() if not _has_type(value, types[key])]
+        wrong += [key.name for key in fields(cls) if key.name not in known and _is_required(key)]
+        if wrong:
+            raise ValueError(f"missing or of the wrong type: {', '.join(sorted(wrong))}")
+        if known["status"] not in STORED_STATUSES:
+            raise ValueError(f"status={known['status']}: must be one of {', '.join(STORED_STATUSES)}")
+        return cls(**known | {"status": Status(known["status"])})
+
+    @property
+    def total_seconds(self) -> float | None:
+        """Return the wall time of training and test; None unless both are known."""
+        fit, test = (finite_number(self.seconds.get(part)) for part in ("fit", "test"))
+        return None if fit is None or test is None else fit + test
+
+    def save(self, directory: Path) -> None:
+        """Write results.json, which is complete at every moment. A float that JSON cannot hold becomes null."""
+        with atomic_write(directory / RESULTS_FILE) as file:
+            json.dump(_to_json(asdict(self)), file, indent=1, allow_nan=False)
+
+
+def _is_required(key: Field[Any]) -> bool:
+    return key.default is MISSING and key.default_factory is MISSING
+
+
+def _upgrade(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert the content that version 0.1 wrote, which has no key `signal`, to this schema.
+
+    The hashes are computed again from the settings, so that no run is repeated. The task was a group, and `error` also
+    held the name of a signal, or that a search had pruned the run.
+    """
+    content = dict(content)
+    if "signal" in content:
+        return content
+    if isinstance(settings := content.get("settings"), Mapping) and settings:
+        processes = content.get("processes")
+        content["settings"] = upgrade_settings(settings, processes if isinstance(processes, int) else None)
+        content["identity"] = run_id(content["settings"])
+        content["configuration"] = config_hash(content["settings"])
+    if isinstance(options := content.get("options"), Mapping):
+        content["options"] = {group: option for group, option in options.items() if group != "task"}
+    error = content.get("error")
+    if isinstance(error, str) and error in Signals.__members__:
+        content |= {"signal": error, "error": None}
+    if isinstance(error, str) and error.startswith(_PRUNED_IN_0_1):
+        content |= {"pruned_after_epoch": int(error.removeprefix(_PRUNED_IN_0_1)), "error": None}
+    return content
+
+
+def _has_type(value: Any, hint: Any) -> bool:
+    """Return whether a value of JSON has the type, not looking into lists and objects."""
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    allowed = tuple(str if kind is Status else get_origin(kind) or kind for kind in kinds)
+    return isinstance(value, allowed) and not (isinstance(value, bool) and bool not in allowed)
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _to_json(item) for key, item in value.items()}
+    if isinstance(value, float):
+        return round_to_float32(value) if math.isfinite(value) else None
+    return value
+
+
+def finite_number(value: Any) -> float | None:
+    """Return the value if it is a finite number, else None."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and math.isfinite(value) else None

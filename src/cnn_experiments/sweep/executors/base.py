@@ -1,0 +1,57 @@
+"""What a sweep needs of the thing that runs its runs, and what that thing reports."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from cnn_experiments.runs.status import Status
+from cnn_experiments.sweep.plan import PlannedRun
+
+
+class RunObserver(Protocol):
+    """Is told how runs start and end."""
+
+    def on_launch(self) -> None:
+        """Take note that runs are about to start: from here on, nothing is rejected."""
+
+    def on_start(self, run: PlannedRun) -> None:
+        """Take note that a run starts."""
+
+    def on_skip(self, run: PlannedRun) -> None:
+        """Take note that a run is left to another process, or was completed by one."""
+
+    def on_end(self, run: PlannedRun, status: Status, *, error: str | None = None, signal: str | None = None) -> bool:
+        """Take note that the process of a run has ended.
+
+        Args:
+            run: the run.
+            status: what to record if the run itself has not recorded how it ended.
+            error: why it failed, in that case.
+            signal: the signal that stopped or killed it, in that case.
+
+        Returns:
+            Whether to continue with the other runs.
+        """
+
+    def runs_to_stop(self) -> Iterable[PlannedRun]:
+        """Return the running runs that are to stop. It is called often."""
+
+
+class Executor(Protocol):
+    """Runs planned runs."""
+
+    max_parallel: int
+    """How many at once."""
+    supports_stop: bool
+    """Whether it can end a sweep at the first failed run."""
+    supports_pruning: bool
+    """Whether it takes runs one by one and can stop a single one, as a search needs."""
+
+    def warm_up(self) -> None:
+        """Begin to prepare, in the background."""
+
+    def run(self, runs: Iterable[PlannedRun], observer: RunObserver) -> None:
+        """Run all of them in order, and wait for their end.
+
+        Raises:
+            Interrupted: a signal came; all runs that were running have been stopped.
+        """

@@ -1,0 +1,176 @@
+"""Tests of composing a configuration and of validating it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.config.hydra_internals import config_loader
+from cnn_experiments.errors import ConfigError
+
+pytestmark = pytest.mark.usefixtures("set_argv")
+
+
+def sweep_config(*overrides: str) -> DictConfig:
+    return config_loader().load_configuration("config", ["hydra.mode=MULTIRUN", *overrides], run_mode=RunMode.MULTIRUN)
+
+
+def error_of(function: Callable[[], object]) -> str:
+    with pytest.raises(ConfigError) as error:
+        function()
+    return str(error.value)
+
+
+def write_recipe(config_dir: Path, name: str, text: str) -> None:
+    (config_dir / "experiment").mkdir(exist_ok=True)
+    (config_dir / "experiment" / f"{name}.yaml").write_text(text)
+
+
+def test_settings_are_resolved_plain_values() -> None:
+    config = ComposedConfig.from_overrides("model=densenet", "data=digits", "seed=3")
+    assert type(config.settings) is dict
+    assert type(config.settings["model"]["depths"]) is list
+    assert config.settings["model"]["in_channels"] == 1
+    assert config.settings["data"]["seed"] == 3
+    assert "hydra" not in config.settings
+    assert "\nseed: 3\n" in f"\n{config.to_yaml()}"
+
+
+def test_overrides_are_kept_as_typed_without_those_of_the_sweep() -> None:
+    overrides = ["model=nin", "optimizer.lr=${seed}", "on_error=stop", "++seed=3"]
+    config = ComposedConfig.from_overrides(*overrides)
+    assert config.overrides == ["model=nin", "optimizer.lr=${seed}", "++seed=3"]
+    assert config.typed == {"model": "nin", "optimizer.lr": "${seed}", "on_error": "stop", "seed": "3"}
+    assert config.settings["optimizer"]["lr"] == 3
+
+
+def test_choices_are_the_options_of_this_programs_groups() -> None:
+    assert ComposedConfig.from_overrides("model=nin", "experiment=best_sgd").choices == {
+        "model": "nin",
+        "init": "default",
+        "data": "fashion_mnist",
+        "optimizer": "sgd",
+        "scheduler": "onecycle",
+        "trainer": "default",
+        "experiment": "best_sgd",
+    }
+
+
+def test_run_id_depends_on_settings_alone() -> None:
+    run_id = ComposedConfig.from_overrides("optimizer.lr=0.01").run_id
+    assert run_id == ComposedConfig.from_overrides("optimizer.lr=1e-2", "on_error=stop").run_id
+    assert run_id != ComposedConfig.from_overrides().run_id
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("experiment=best_sgd", "model=densenet"),
+        ("experiment=book/sgd/lenet", "optimizer.lr=0.5"),
+        ("model=resnet18", "model.depths=[1,1]", "data.resize=null"),
+    ],
+)
+def test_valid_configuration_is_accepted(overrides: tuple[str, ...]) -> None:
+    ComposedConfig.from_overrides(*overrides).validate()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["task=null"], "task=null: must be a string"),
+        (["model=[lenet,nin]"], "model=[lenet,nin]: must be one option"),
+        (["~model"], "~model: groups can't be deleted"),
+        (["data.channels=3"], "data.channels=3: must be 1, which is fixed by the data set"),
+        (["model.norm=${nothing}"], "model.norm=${nothing}: Interpolation key 'nothing' not found"),
+        (["+model.foo.bar=1"], "model.foo.bar=1: unknown key; keys of model: in_channels, norm, num_classes, padding, pool"),
+        (["optimizer.lr=${data.root}"], "optimizer.lr=data: must be a number > 0"),
+    ],
+)  # fmt: skip
+def test_invalid_configuration_is_rejected(overrides: list[str], line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CNN_EXPERIMENTS_DATA", raising=False)
+    assert error_of(ComposedConfig.from_overrides(*overrides).validate) == line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (
+            ["experiment=book/sgd/lenet", "model=alexnet"],
+            "model=alexnet: can't be combined with experiment=book/sgd/lenet, "
+            "which sets model.padding=2 model.pool=avg for its own model",
+        ),
+        (
+            ["experiment=book/sgd/lenet", "optimizer=adam"],
+            "optimizer=adam: can't be combined with experiment=book/sgd/lenet, "
+            "which sets optimizer.lr=0.9 for its own optimizer",
+        ),
+    ],
+)
+def test_option_that_a_recipe_does_not_fit_is_rejected(overrides: list[str], line: str) -> None:
+    assert error_of(ComposedConfig.from_overrides(*overrides).validate) == line
+
+
+def test_option_is_accepted_if_all_that_the_recipe_sets_for_it_is_typed() -> None:
+    ComposedConfig.from_overrides("experiment=book/sgd/lenet", "optimizer=adam", "optimizer.lr=0.1").validate()
+
+
+def test_recipe_without_its_first_line_is_rejected(config_dir: Path) -> None:
+    write_recipe(config_dir, "fast", "optimizer:\n  lr: 0.5\n")
+    line = error_of(ComposedConfig.from_overrides("experiment=fast").validate)
+    assert line == "experiment=fast: must begin with the line # @package _global_"
+
+
+def test_error_names_the_recipe_that_set_the_value(config_dir: Path) -> None:
+    write_recipe(config_dir, "fast", "# @package _global_\noptimizer:\n  lr: fast\n")
+    line = error_of(ComposedConfig.from_overrides("experiment=fast").validate)
+    assert line == "optimizer.lr=fast: must be a number > 0 (set by experiment=fast)"
+    line = error_of(ComposedConfig.from_overrides("experiment=fast", "optimizer.lr=slow").validate)
+    assert line == "optimizer.lr=slow: must be a number > 0"
+
+
+def test_error_in_a_sweep_names_the_combination(config_dir: Path) -> None:
+    write_recipe(config_dir, "fast", "# @package _global_\noptimizer:\n  lr: fast\n")
+    sweep = sweep_config("experiment=fast")
+    line = error_of(lambda: ComposedConfig.compose(sweep, ["experiment=fast", "seed=1"]))
+    assert line == "optimizer.lr=fast: must be a number > 0 (set by experiment=fast) (in experiment=fast seed=1)"
+    # A setting of the whole sweep belongs to no combination.
+    line = error_of(lambda: ComposedConfig.compose(sweep, ["on_error=pause", "seed=1"]))
+    assert line == "on_error=pause: must be one of continue, stop"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (
+            ["model=resnet18", "model.norm=batch"],
+            "model.norm=batch: unknown key; keys of model: bottleneck, depths, in_channels, num_classes, stem, version "
+            "(in model=resnet18 model.norm=batch)",
+        ),
+        (
+            ["init=null", "seed=1"],
+            "init=null: unknown option; allowed: default, kaiming, xavier (in init=null seed=1)",
+        ),
+        (
+            ["init=xavir", "seed=1"],
+            "init=xavir: unknown option; allowed: default, kaiming, xavier; did you mean xavier? (in init=xavir seed=1)",
+        ),
+        (
+            ["seed=1", "model.norm=${nothing}"],
+            "model.norm=${nothing}: Interpolation key 'nothing' not found (in seed=1 model.norm=${nothing})",
+        ),
+    ],
+)
+def test_combination_that_cannot_be_composed_is_rejected(overrides: list[str], line: str) -> None:
+    assert error_of(lambda: ComposedConfig.compose(sweep_config(), overrides)) == line
+
+
+def test_combination_after_a_rejected_one_is_composed() -> None:
+    sweep = sweep_config()
+    error_of(lambda: ComposedConfig.compose(sweep, ["model=resnet18", "model.norm=batch"]))
+    config = ComposedConfig.compose(sweep, ["model=lenet", "model.norm=batch"])
+    assert config.settings["model"]["norm"] == "batch"
+    assert config.overrides == ["model=lenet", "model.norm=batch"]

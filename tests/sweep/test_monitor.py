@@ -1,0 +1,129 @@
+"""Tests of recording the end of killed runs, and of the lines that a sweep prints about its runs."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.runs import hparams
+from cnn_experiments.runs.lock import acquire, release
+from cnn_experiments.runs.results import RunResults
+from cnn_experiments.runs.state import RunState
+from cnn_experiments.runs.status import Status
+from cnn_experiments.sweep.monitor import RunMonitor, finalize_run, format_metrics, reason, status_label
+from cnn_experiments.sweep.plan import PlannedRun
+from tests.conftest import read_results
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> PlannedRun:
+    return PlannedRun(ComposedConfig.from_overrides("data=digits", "seed=3"), tmp_path / "run")
+
+
+def write_results(run: PlannedRun, **values: Any) -> None:
+    run.directory.mkdir(exist_ok=True)
+    config = run.config
+    replace(RunResults.initial(config.choices, config.overrides, config.settings), **values).save(run.directory)
+
+
+def test_killed_run_is_recorded_as_failed_in_its_results_and_its_log(run: PlannedRun) -> None:
+    write_results(run, status=Status.RUNNING, epochs=3)
+    assert finalize_run(run, Status.FAILED, signal="SIGKILL").status == "failed"
+    results = read_results(run.directory)
+    assert (results["status"], results["signal"], results["error"]) == ("failed", "SIGKILL", None)
+    assert (results["epochs"], results["seed"]) == (3, 3)
+    assert (run.directory / "run.log").read_text().endswith("[ERROR] failed: SIGKILL\n")
+    assert hparams.has_session(run.directory)
+
+
+def test_run_without_directory_is_recorded_if_it_failed(run: PlannedRun) -> None:
+    assert finalize_run(run, Status.INTERRUPTED, signal="SIGTERM").status == "new"
+    assert not run.directory.exists()
+    assert finalize_run(run, Status.FAILED, signal="SIGSEGV").status == "failed"
+    results = read_results(run.directory)
+    assert (results["overrides"], results["options"]["model"]) == (["data=digits", "seed=3"], "lenet")
+    assert results["identity"] == run.config.run_id
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED, Status.INTERRUPTED])
+def test_recorded_end_is_kept(run: PlannedRun, status: Status) -> None:
+    write_results(run, status=status, error="its own")
+    content = (run.directory / "results.json").read_bytes()
+    assert finalize_run(run, Status.FAILED, signal="SIGKILL").status == status
+    assert (run.directory / "results.json").read_bytes() == content
+    assert not (run.directory / "run.log").exists()
+
+
+def test_damaged_results_are_replaced(run: PlannedRun) -> None:
+    run.directory.mkdir()
+    (run.directory / "results.json").write_text('{"status": "comp')
+    assert finalize_run(run, Status.FAILED, error="process exited with status 7").status == "failed"
+    results = read_results(run.directory)
+    assert (results["status"], results["error"]) == ("failed", "process exited with status 7")
+
+
+@pytest.mark.parametrize("stop_on_error", [False, True])
+def test_monitor_numbers_runs_and_stops_at_a_failure_only_with_stop_on_error(
+    run: PlannedRun, capsys: pytest.CaptureFixture[str], stop_on_error: bool
+) -> None:
+    completed = replace(run, directory=run.directory.with_name("completed"))
+    write_results(completed, status=Status.COMPLETED, metrics={"val/acc": 0.98765, "test/acc": 0.5, "test/loss": 1.0})
+    skipped = replace(run, directory=run.directory.with_name("skipped"))
+    write_results(skipped, status=Status.COMPLETED)
+    monitor = RunMonitor(3, stop_on_error, on_launch=lambda: None)
+    monitor.on_start(run)
+    monitor.on_start(completed)
+    assert monitor.on_end(completed, Status.FAILED, error="not recorded")
+    assert monitor.on_end(run, Status.FAILED, signal="SIGKILL") != stop_on_error
+    monitor.on_skip(skipped)
+    assert list(monitor.runs_to_stop()) == []
+    assert capsys.readouterr().out == (
+        "[1/3] run\n"
+        "[2/3] completed\n"
+        "[2/3] completed completed val/acc 0.9877  test/acc 0.5\n"
+        "[1/3] run failed killed by SIGKILL (out of memory?)\n"
+        "[3/3] skipped\n"
+        "[3/3] skipped completed by another process; skipped\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"status": Status.COMPLETED}, ""),
+        ({"status": Status.FAILED, "error": "ValueError: no"}, "ValueError: no"),
+        ({"status": Status.FAILED, "signal": "SIGKILL"}, "killed by SIGKILL (out of memory?)"),
+        ({"status": Status.FAILED, "signal": "SIGSEGV"}, "killed by SIGSEGV"),
+        ({"status": Status.INTERRUPTED, "signal": "SIGTERM"}, "by SIGTERM"),
+        ({"status": Status.INTERRUPTED, "signal": "SIGTERM", "pruned_after_epoch": 2}, "pruned after epoch 2"),
+        ({"status": Status.INTERRUPTED, "error": "Slurm: TIMEOUT"}, "Slurm: TIMEOUT"),
+        ({"status": Status.RUNNING}, "killed together with its sweep"),
+    ],
+)
+def test_reason_explains_why_a_run_is_not_completed(run: PlannedRun, values: dict[str, Any], expected: str) -> None:
+    write_results(run, **values)
+    assert reason(run.read_state()) == expected
+
+
+def test_state_without_results_has_a_label_and_no_metrics(run: PlannedRun) -> None:
+    new = run.read_state()
+    assert (status_label(new), reason(new), format_metrics(new)) == ("not run", "", "")
+    damaged = RunState(Status.DAMAGED, None)
+    assert (status_label(damaged), reason(damaged), format_metrics(damaged)) == ("damaged", "", "")
+    running = RunState(Status.RUNNING, None)
+    assert (status_label(running), reason(running)) == ("running", "by another process")
+
+
+def test_results_of_a_locked_run_are_not_changed(run: PlannedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_results(run, status=Status.RUNNING)
+    content = (run.directory / "results.json").read_bytes()
+    assert acquire(run.directory)
+    try:
+        with monkeypatch.context() as other_process:
+            other_process.setattr("cnn_experiments.runs.lock._acquired", {})
+            assert finalize_run(run, Status.FAILED, signal="SIGKILL").status == "running"
+    finally:
+        release(run.directory)
+    assert (run.directory / "results.json").read_bytes() == content

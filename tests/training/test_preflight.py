@@ -1,0 +1,179 @@
+"""Tests that every option is accepted, and that settings that cannot work are rejected."""
+
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from cnn_experiments.config.sources import CONF, find_options
+from cnn_experiments.errors import ConfigError
+from cnn_experiments.training.preflight import check_parts, check_training
+from tests.conftest import compose_settings
+
+
+def options(group: str) -> list[str]:
+    return find_options(group, [CONF])
+
+
+@pytest.mark.parametrize("model", options("model"))
+@pytest.mark.parametrize("data", options("data"))
+def test_every_network_accepts_every_data_set(model: str, data: str) -> None:
+    check_training(compose_settings(f"model={model}", f"data={data}", "data.resize=96"))
+
+
+@pytest.mark.parametrize(("optimizer", "scheduler"), list(product(options("optimizer"), options("scheduler"))))
+def test_every_scheduler_accepts_every_optimizer(optimizer: str, scheduler: str) -> None:
+    check_training(compose_settings(f"optimizer={optimizer}", f"scheduler={scheduler}"))
+
+
+@pytest.mark.parametrize("trainer", sorted(set(options("trainer")) - {"gpu"}))
+def test_every_trainer_is_accepted(trainer: str) -> None:
+    check_training(compose_settings(f"trainer={trainer}"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_missing_gpu_is_rejected() -> None:
+    with pytest.raises(ConfigError, match=r"^trainer\.accelerator=gpu: "):
+        check_training(compose_settings("trainer=gpu"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["data.resize=15"], "data.resize=15: this network needs images of at least 16 pixels, these have 15; did you mean data.resize=16?"),
+        (["data=digits", "data.resize=null"], "data.resize=null: this network needs images of at least 16 pixels, these have 8; did you mean data.resize=16?"),
+        (["data.val_size=60000"], "data.val_size=60000: must be below the 60000 training images"),
+        (["model.norm=layer"], "model.norm=layer: must be one of none, batch, scratch"),
+        (["model=vgg11", "model.channel_divisor=3"], "model.channel_divisor=3: must divide 64"),
+        (["data.augment=flop"], "data.augment=flop: must be one of none, flip, crop_flip, crop_flip_erase; did you mean flip?"),
+        (["scheduler=onecycle", "scheduler.warmup=2"], "scheduler.warmup=2: must be a fraction of the steps in [0, 1]"),
+        (["optimizer=sgd", "optimizer.nesterov=true"], "optimizer: Nesterov momentum requires a momentum and zero dampening"),
+        (["optimizer.betas=[0.9]"], "optimizer: IndexError: list index out of range"),
+        (["ckpt_path=nowhere"], "ckpt_path=nowhere: must be a checkpoint, or a run's directory with checkpoints/last.ckpt"),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_work_are_rejected(overrides: list[str], line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        check_training(compose_settings(*overrides))
+    assert str(error.value) == line
+
+
+def test_checkpoint_is_rejected_by_a_task_that_trains_nothing() -> None:
+    with pytest.raises(ConfigError) as error:
+        check_parts(compose_settings("task=inspect", "ckpt_path=nowhere"))
+    assert str(error.value) == "ckpt_path=nowhere: must be null for a task that trains nothing"
+
+
+@pytest.mark.parametrize("target", ["my.Net", "cnn_experiments.models.LeNett"])
+def test_missing_class_is_rejected(target: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^model\._target_={target}: .*"):
+        check_training(compose_settings(f"model._target_={target}"))
+
+
+def settings_of_user_network(tmp_path: Path, name: str) -> dict[str, Any]:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "own.yaml").write_text(
+        f"_target_: tests.training.user_networks.{name}\n"
+        "in_channels: ${data.channels}\n"
+        "num_classes: ${data.classes}\n"
+    )
+    return compose_settings("model=own", f"hydra.searchpath=[file://{tmp_path}]")
+
+
+@pytest.mark.parametrize("name", ["FixedSize", "NeedsValuesToBuild", "NeedsValuesInTraining"])
+def test_user_network_may_restrict_its_images_and_need_values(tmp_path: Path, name: str) -> None:
+    settings = settings_of_user_network(tmp_path, name)
+    check_training(settings)
+    settings["data"]["resize"] = 32
+    with pytest.raises(ConfigError, match=r"^model: does not fit images of 1 x 32 x 32 in 10 classes: RuntimeError"):
+        check_training(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("TooFewClasses", "model: does not fit images of 1 x 28 x 28 in 10 classes: the logits of one image must have the shape (1, 10), not (1, 7)"),
+        ("ReturnsTuple", "model: does not fit images of 1 x 28 x 28 in 10 classes: the logits of one image must have the shape (1, 10), not tuple"),
+        ("FailsInTraining", "model: does not train: AttributeError: 'FailsInTraining' object has no attribute 'missing' (user_networks.py:"),
+    ],
+)  # fmt: skip
+def test_user_network_is_run_before_it_is_trained(tmp_path: Path, name: str, line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        check_training(settings_of_user_network(tmp_path, name))
+    assert str(error.value).startswith(line)
+
+
+@pytest.mark.parametrize("model", ["lenet_bn", "lenet_bn model.norm=scratch", "resnet18"])
+def test_batch_norm_needs_two_images(model: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^data\.batch_size=1: must be >= 2 for this network: ValueError: .*more than"
+    ):
+        check_training(compose_settings(*f"model={model} data.batch_size=1".split()))
+    check_training(compose_settings("model=lenet", "data.batch_size=1"))
+
+
+def initialize(model: nn.Module, gains: list[float]) -> None:
+    assert type(gains) is list
+    raise ValueError(f"gains={gains}: must be > 0")
+
+
+def test_error_of_a_user_initialization_names_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "init").mkdir()
+    (tmp_path / "init" / "own.yaml").write_text(f"_target_: {__name__}.initialize\n_partial_: true\ngains: [-1.0]\n")
+    with pytest.raises(ConfigError) as error:
+        check_training(compose_settings("init=own", f"hydra.searchpath=[file://{tmp_path}]"))
+    assert str(error.value) == "init.gains=[-1.0]: must be > 0"
+
+
+def test_resumed_run_must_have_the_settings_of_its_checkpoint(train: Callable[..., Path]) -> None:
+    def check_resumed(*overrides: str) -> None:
+        check_training(compose_settings("data=digits", "trainer=smoke", f"ckpt_path={directory}", *overrides))
+
+    directory = train("run", "trainer=smoke", "trainer.accelerator=cpu")
+    check_resumed("trainer.max_epochs=5", "trainer.accelerator=auto")
+    check_resumed("trainer.max_epochs=5", "memory_format=channels_last")
+    for override, stored in (
+        ("optimizer.lr=0.1", "0.001"),
+        ("data.val_size=0", "180"),
+        ("model.norm=batch", "none"),
+    ):
+        line = rf"^{override}: must be {stored}, as in the run that ckpt_path continues$"
+        with pytest.raises(ConfigError, match=line):
+            check_resumed(override)
+    with pytest.raises(ConfigError) as error:
+        check_resumed()
+    assert str(error.value) == f"trainer.max_epochs=1: must be > 1, the epochs already trained in {directory}"
+    (directory / "checkpoints" / "best.ckpt").unlink()
+    with pytest.raises(ConfigError, match=r": best\.ckpt not found next to the checkpoint$"):
+        check_resumed("trainer.max_epochs=5")
+    (directory / "checkpoints" / "last.ckpt").write_text("nonsense")
+    with pytest.raises(ConfigError, match=r": must be a checkpoint of this program$"):
+        check_resumed()
+
+
+def test_resumed_run_with_a_schedule_must_keep_its_number_of_epochs(train: Callable[..., Path]) -> None:
+    directory = train("run", "trainer=smoke", "trainer.accelerator=cpu", "scheduler=cosine")
+    overrides = ("data=digits", "trainer=smoke", "scheduler=cosine", f"ckpt_path={directory}", "trainer.max_epochs=2")
+    with pytest.raises(ConfigError, match=r"^trainer\.max_epochs=2: must be 1, as in the run"):
+        check_training(compose_settings(*overrides))
+
+
+def test_compile_needs_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        ConfigError, match=r"^compile=true: must be false without \S+; CXX names another C\+\+ compiler$"
+    ):
+        check_training(compose_settings("compile=true"))
+    compiler = tmp_path / "mine"
+    compiler.touch(mode=0o755)
+    monkeypatch.setenv("CXX", f"{compiler} --with=options")
+    check_training(compose_settings("compile=true"))
+
+
+def test_preflight_reads_and_writes_no_data(tmp_path: Path) -> None:
+    check_training(compose_settings(f"data.root={tmp_path}"))
+    assert list(tmp_path.iterdir()) == []
