@@ -20,8 +20,9 @@ class EvaluationProtocol:
 
     Args:
         name: `holdout`: images held out of the training set choose the epoch, and the test set is used once.
-            `last_epoch`: nothing is held out, the last epoch is tested, and the test set is used once. `book`: nothing
-            is held out, the last epoch is tested, and the test set is used after every epoch.
+            `last_epoch`: nothing is held out, the last epoch is tested, and the test set is used once. `book`, as
+            in Dive into Deep Learning: nothing is held out, the last epoch is tested, and the test set is used after
+            every epoch.
         eval_split: the split that is evaluated after every epoch, or None.
         monitor: the metric whose highest value chooses the epoch that is tested; None for the last epoch.
     """
@@ -124,14 +125,14 @@ class ImageDataModule(pl.LightningDataModule, ABC):
 
     @property
     def protocol(self) -> EvaluationProtocol:
-        """The evaluation protocol that `val_size` and `test_every_epoch` imply."""
+        """Return the evaluation protocol that `val_size` and `test_every_epoch` imply."""
         if self.val_size:
             return HOLDOUT
         return BOOK if self.test_every_epoch else LAST_EPOCH
 
     @abstractmethod
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
-        """Return one of the two splits as stored.
+        """Return the training set or the test set, as stored.
 
         Returns:
             images: uint8 (N, channels, native_size, native_size).

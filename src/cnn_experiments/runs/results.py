@@ -40,6 +40,7 @@ class RunResults:
     options: dict[str, str] = _field("the option of every group", default_factory=dict)
     overrides: list[str] = _field("this run's overrides, as typed")
     seed: int = _field("the seed of weights, order, held-out images and augmentation")
+    # These two are run_id() and config_hash() of the settings; the keys are part of the contract.
     identity: str | None = _field(
         "a hash of the settings that change the result: equal for runs that repeat each other", default=None
     )

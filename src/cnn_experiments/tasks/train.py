@@ -220,11 +220,11 @@ def _timed_fit(directory: RunDirectory, earlier_seconds: float) -> Iterator[None
     """Record the seconds of training, those of the earlier parts of the run included."""
     assert directory.results is not None
     seconds = directory.results.seconds
-    started = time.perf_counter()
+    start_time = time.perf_counter()
     try:
         yield
     finally:
-        directory.update(seconds=seconds | {"fit": earlier_seconds + time.perf_counter() - started})
+        directory.update(seconds=seconds | {"fit": earlier_seconds + time.perf_counter() - start_time})
 
 
 @contextmanager

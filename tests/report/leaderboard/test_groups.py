@@ -88,7 +88,7 @@ def test_unfinished_runs_are_counted_but_not_averaged(
     val = group.sample("val/acc")
     assert val is not None
     assert val.values == (0.8, 0.9)
-    assert {status: len(runs) for status, runs in group.unfinished.items()} == {"running": 1}
+    assert {status: len(runs) for status, runs in group.not_completed.items()} == {"running": 1}
     assert [group.label for group in leaderboard.unranked] == ["other"]
     assert leaderboard.status_counts == {"completed": 2, "running": 1, "failed": 1}
 
@@ -163,7 +163,7 @@ def test_run_that_failed_before_recording_parameters_is_in_its_group(
     make_holdout_run("a", "one", 0, val=0.9, test=0.9, processes=8)
     make_holdout_run("b", "one", 1, val=None, test=None, status="failed", error="x", parameters=None, processes=None)
     (group,) = read_leaderboard().boards[0].groups
-    assert {status: len(runs) for status, runs in group.unfinished.items()} == {"failed": 1}
+    assert {status: len(runs) for status, runs in group.not_completed.items()} == {"failed": 1}
     assert group.label == "one"
 
 

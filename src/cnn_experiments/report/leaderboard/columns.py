@@ -178,9 +178,9 @@ def format_counts(runs_by_status: Mapping[str, Sequence[RunRecord]]) -> str:
 
 
 def _describe_unranked(group: Group) -> str:
-    runs = [run for runs in group.unfinished.values() for run in runs]
+    runs = [run for runs in group.not_completed.values() for run in runs]
     reasons = list(dict.fromkeys(str(run.results.error or _progress(run)) for run in runs))
-    text = f"{group.label}: {format_counts(group.unfinished)}"
+    text = f"{group.label}: {format_counts(group.not_completed)}"
     return f"{text} ({join_some(reasons)})" if reasons else text
 
 
@@ -193,9 +193,9 @@ def _progress(run: RunRecord) -> str:
 
 def _with_counts(group: Group) -> str:
     """Return a group's label, with the number of runs by status if some are not completed."""
-    if not group.unfinished:
+    if not group.not_completed:
         return group.label
-    return f"{group.label} ({len(group.completed)} completed, {format_counts(group.unfinished)})"
+    return f"{group.label} ({len(group.completed)} completed, {format_counts(group.not_completed)})"
 
 
 def _setting_names(leaderboard: Leaderboard) -> dict[str, str]:
@@ -221,7 +221,7 @@ def _metric(key: str) -> Callable[[Board, Group], Cell]:
 
 
 def _num_runs(_: Board, group: Group) -> Cell:
-    return Cell(str(len(group.completed)), format_counts(group.unfinished), len(group.completed))
+    return Cell(str(len(group.completed)), format_counts(group.not_completed), len(group.completed))
 
 
 def _difference_to_best(board: Board, group: Group) -> Cell:

@@ -19,7 +19,7 @@ from cnn_experiments.report.leaderboard.columns import (
     headline_sentence,
     sort_groups,
 )
-from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, device_name, format_setting
+from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, format_device, format_setting
 from cnn_experiments.report.statistics import Sample
 from cnn_experiments.runs.metrics import leaderboard_keys, leaderboard_metrics
 
@@ -118,7 +118,7 @@ def as_csv(leaderboard: Leaderboard) -> str:
 def _csv_fields(leaderboard: Leaderboard, group: Group, difference: Sample | None) -> list[Any]:
     settings = group.varying if leaderboard.keys else {"model": group.any_run.results.model}
     samples = [*(group.sample(key) for key in leaderboard_keys()), difference]
-    devices = list(dict.fromkeys(map(device_name, group.completed)))
+    devices = list(dict.fromkeys(map(format_device, group.completed)))
     costs = [
         "; ".join(f"{values[device]:.10g}" if device in values else "" for device in devices)
         for values in (group.images_per_second, group.seconds, group.peak_memory)
@@ -126,7 +126,7 @@ def _csv_fields(leaderboard: Leaderboard, group: Group, difference: Sample | Non
     return [
         *map(format_setting, settings.values()),
         len(group.completed),
-        *(len(group.unfinished.get(status, ())) for status in _UNFINISHED_STATUSES),
+        *(len(group.not_completed.get(status, ())) for status in _UNFINISHED_STATUSES),
         " ".join(map(str, group.seeds)),
         *(field for sample in samples for field in _sample_fields(sample)),
         group.parameters,

@@ -29,7 +29,7 @@ class Group:
     """The settings that distinguish it from other groups, by key."""
     completed: Sequence[RunRecord]
     """The completed runs, one for each seed."""
-    unfinished: Mapping[str, Sequence[RunRecord]]
+    not_completed: Mapping[str, Sequence[RunRecord]]
     """Runs with other statuses, by status, of seeds that have no completed run."""
     label_suffix: str
     """What distinguishes its label from that of a group with the same settings."""
@@ -48,7 +48,7 @@ class Group:
     @property
     def any_run(self) -> RunRecord:
         """Return one of its runs, completed if possible."""
-        return next(run for runs in (self.completed, *self.unfinished.values()) for run in runs)
+        return next(run for runs in (self.completed, *self.not_completed.values()) for run in runs)
 
     @property
     def seeds(self) -> list[int]:
@@ -95,7 +95,7 @@ class Group:
         for run in self.completed:
             value = measure(run.results)
             if value is not None:
-                values.setdefault(device_name(run), []).append(value)
+                values.setdefault(format_device(run), []).append(value)
         return {device: statistics.median(of_device) for device, of_device in sorted(values.items())}
 
 
@@ -145,11 +145,11 @@ class Leaderboard:
     @cached_property
     def devices(self) -> list[str]:
         """Return the devices of all completed runs in boards."""
-        return sorted({device_name(run) for run in self._ranked_runs})
+        return sorted({format_device(run) for run in self._ranked_runs})
 
     @cached_property
     def software_versions(self) -> dict[str, list[str]]:
-        """Return commits and torch versions of the runs in boards, each if there are several of it."""
+        """Return the commits and the torch versions of the runs in boards, each only if the runs differ in it."""
         hashes = {str(run.results.git_commit) for run in self._ranked_runs if run.results.git_commit}
         torch_versions = {run.results.versions.get("torch") for run in self._ranked_runs}
         versions = {
@@ -164,7 +164,7 @@ class Leaderboard:
         counts: Counter[str] = Counter()
         for group in [*self._ranked_groups, *self.unranked]:
             counts["completed"] += len(group.completed)
-            counts.update({status: len(runs) for status, runs in group.unfinished.items()})
+            counts.update({status: len(runs) for status, runs in group.not_completed.items()})
         return +counts
 
     @cached_property
@@ -208,18 +208,18 @@ def _group(runs: Sequence[RunRecord], keys: Sequence[str]) -> tuple[list[Group],
     for same_configuration in by_configuration.values():
         networks = _split_by_parameters(same_configuration)
         for parameters, members in networks.items():
-            completed, unfinished, older = _newest_per_seed(members)
+            completed, not_completed, older = _newest_per_seed(members)
             suffix = f" ({parameters:,} parameters)" if len(networks) > 1 else ""
             values = {key: members[0].settings.value(key) for key in keys}
-            groups.append(Group(values, completed, unfinished, suffix))
+            groups.append(Group(values, completed, not_completed, suffix))
             superseded += older
     return groups, superseded
 
 
 def _configuration_key(run: RunRecord) -> str:
-    """Return a key that is equal for runs of the same settings but the seed.
+    """Return a key that is equal for runs whose settings differ in the seed alone.
 
-    Settings that change the speed alone count too, because speeds are not averaged over them.
+    Runs that differ in a setting for speed have different keys too, because their speeds are not averaged.
     """
     results, settings = run.results, run.settings
     configuration: Any = results.configuration
@@ -246,9 +246,9 @@ def _split_by_parameters(runs: Sequence[RunRecord]) -> dict[int | None, list[Run
 def _newest_per_seed(
     runs: Sequence[RunRecord],
 ) -> tuple[list[RunRecord], dict[str, list[RunRecord]], list[RunRecord]]:
-    """Return the completed runs that count, the unfinished runs by status, and the older completed runs.
+    """Return the completed runs that count, the others by status, and the older completed runs.
 
-    Of each seed the newest completed run counts, or if there is none, the newest unfinished run.
+    Of each seed the newest completed run counts, or if there is none, the newest run of another status.
     """
     newest_first = sorted(runs, key=lambda run: str(run.results.started), reverse=True)
     by_seed: dict[Hashable, RunRecord] = {}
@@ -257,13 +257,13 @@ def _newest_per_seed(
             by_seed.setdefault(_seed(run), run)
     completed = sorted(by_seed.values(), key=lambda run: run.results.seed)
     older = [run for run in runs if run.results.status == Status.COMPLETED and run not in completed]
-    unfinished: dict[str, list[RunRecord]] = {}
+    not_completed: dict[str, list[RunRecord]] = {}
     seen = set(by_seed)
     for run in newest_first:
         if _seed(run) not in seen:
             seen.add(_seed(run))
-            unfinished.setdefault(_status(run), []).append(run)
-    return completed, unfinished, older
+            not_completed.setdefault(_status(run), []).append(run)
+    return completed, not_completed, older
 
 
 def _ranking_metric(group: Group) -> str | None:
@@ -306,7 +306,7 @@ def _comparison_title(run: RunRecord) -> str:
     return ", ".join(parts)
 
 
-def device_name(run: RunRecord) -> str:
+def format_device(run: RunRecord) -> str:
     """Return the kind and model of a run's device, and how many of them trained together: `2 x cuda (NVIDIA H200)`."""
     processes = finite_number(run.results.processes) or 1
     device = str(run.results.device or "an unknown device")
