@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_internals import config_loader
 from cnn_experiments.errors import ConfigError
+from cnn_experiments.runs.fingerprint import flatten
 
 pytestmark = pytest.mark.usefixtures("set_argv")
 
@@ -66,16 +67,18 @@ def test_run_id_depends_on_settings_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "overrides",
+    ("overrides", "key", "value"),
     [
-        (),
-        ("experiment=best_sgd", "model=densenet"),
-        ("experiment=book/sgd/lenet", "optimizer.lr=0.5"),
-        ("model=resnet18", "model.depths=[1,1]", "data.resize=null"),
+        ((), "optimizer.lr", 0.001),
+        (("experiment=best_sgd", "model=densenet"), "model.depths", [4, 4, 4, 4]),
+        (("experiment=book/sgd/lenet", "optimizer.lr=0.5"), "optimizer.lr", 0.5),
+        (("model=resnet18", "model.depths=[1,1]", "data.resize=null"), "model.depths", [1, 1]),
     ],
 )
-def test_valid_configuration_is_accepted(overrides: tuple[str, ...]) -> None:
-    ComposedConfig.from_overrides(*overrides).validate()
+def test_valid_configuration_is_accepted(overrides: tuple[str, ...], key: str, value: object) -> None:
+    config = ComposedConfig.from_overrides(*overrides)
+    config.validate()
+    assert flatten(config.settings)[key] == value
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,9 @@ def test_option_that_a_recipe_does_not_fit_is_rejected(overrides: list[str], lin
 
 
 def test_option_is_accepted_if_all_that_the_recipe_sets_for_it_is_typed() -> None:
-    ComposedConfig.from_overrides("experiment=book/sgd/lenet", "optimizer=adam", "optimizer.lr=0.1").validate()
+    config = ComposedConfig.from_overrides("experiment=book/sgd/lenet", "optimizer=adam", "optimizer.lr=0.1")
+    config.validate()
+    assert config.choices["optimizer"] == "adam"
 
 
 def test_recipe_without_its_first_line_is_rejected(config_dir: Path) -> None:

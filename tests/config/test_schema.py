@@ -109,6 +109,9 @@ def test_deleted_key_is_rejected(key: str, line: str) -> None:
 def test_setting_whose_default_is_null_may_be_nested() -> None:
     nested = VALID | {"model": DEFAULTS["model"] | {"must": 1, "extra": {"a": {"b": 1}}}}
     validate(nested, DEFAULTS)
+    unknown = VALID | {"model": DEFAULTS["model"] | {"must": 1, "another": {"a": {"b": 1}}}}
+    with pytest.raises(ConfigError, match=r"^model\.another\.a\.b=1: unknown key"):
+        validate(unknown, DEFAULTS)
 
 
 def test_setting_that_others_refer_to_is_named_first() -> None:

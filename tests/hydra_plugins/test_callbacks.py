@@ -179,8 +179,9 @@ def test_other_sweepers_are_rejected(capsys: pytest.CaptureFixture[str], overrid
 
 
 @pytest.mark.parametrize("overrides", [[], ["hydra/sweeper=optuna"], ["hydra/sweeper=optuna/training"]])
-def test_sweepers_of_this_program_are_accepted(overrides: list[str]) -> None:
+def test_sweepers_of_this_program_are_accepted(capsys: pytest.CaptureFixture[str], overrides: list[str]) -> None:
     RunDirectoryCallback().on_multirun_start(compose_command(*overrides))
+    assert capsys.readouterr() == ("", "")
 
 
 def test_unexpected_error_ends_the_program_with_a_traceback(

@@ -44,7 +44,8 @@ def test_bad_setting_of_a_search_is_rejected(name: str, value: Any, problem: str
 def test_settings_of_every_predefined_search_are_accepted() -> None:
     for option in ("optuna", "optuna/densenet", "optuna/learning_rate", "optuna/training"):
         settings = compose_sweep(f"hydra/sweeper={option}").hydra.sweeper
-        OptunaSweeper(**{str(key): value for key, value in settings.items() if key != "_target_"})
+        sweeper = OptunaSweeper(**{str(key): value for key, value in settings.items() if key != "_target_"})
+        assert sweeper._search["n_trials"] == settings.n_trials
 
 
 def test_typed_overrides_come_after_those_of_the_sweepers_settings() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cnn_experiments.errors import RunFailedError
-from cnn_experiments.runtime.signals import Interrupted, interruptible
+from cnn_experiments.runtime.signals import Interrupted, interruptible, pending_signal
 from cnn_experiments.training.callbacks import BestAndLastCheckpoint, StopOnSignal, stop_on_signal
 
 TRAINER: Any = SimpleNamespace(world_size=1)
@@ -70,6 +70,7 @@ def test_interrupted_run_is_not_interrupted_twice(callback: StopOnSignal) -> Non
         callback.on_train_start(TRAINER, MODULE)
         os.kill(os.getpid(), signal.SIGTERM)
         callback.on_exception(TRAINER, MODULE, Interrupted(signal.SIGTERM))
+        assert pending_signal() is None
 
 
 def test_signals_raise_at_once_after_a_failure(callback: StopOnSignal) -> None:
