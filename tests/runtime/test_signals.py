@@ -5,9 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import count
-from types import FrameType
-from typing import Any
 
 import pytest
 
@@ -20,6 +17,7 @@ from cnn_experiments.runtime.signals import (
     signals_deferred,
     stop_deferring,
 )
+from tests.signal_sender import SignalBeforeLine, lines_that_raise
 
 
 def run_program(program: str) -> subprocess.CompletedProcess[str]:
@@ -81,36 +79,13 @@ def test_deferred_signal_is_raised_after_the_block() -> None:
     assert (completed_steps, interrupted.value.signal) == ([1], "SIGTERM")
 
 
-def test_signal_is_not_lost_at_any_line_that_ends_the_deferral() -> None:
-    def run(line_of_signal: int) -> bool:
-        """Send a signal before the given line of the code that ends the deferral, and return whether it was sent."""
-        lines_left = line_of_signal
+def test_signal_is_not_lost_at_any_line_of_a_deferral() -> None:
+    def run(line_of_signal: int) -> SignalBeforeLine:
+        with SignalBeforeLine(signals, line_of_signal) as sender, signals_deferred():
+            pass
+        return sender
 
-        def send_signal(frame: FrameType, event: str, _: object) -> Any:
-            nonlocal lines_left
-            if frame.f_code.co_filename == signals.__file__ and event == "line":
-                lines_left -= 1
-                if lines_left == 0:
-                    os.kill(os.getpid(), signal.SIGTERM)
-            return send_signal
-
-        tracer = sys.gettrace()
-        try:
-            with signals_deferred():
-                sys.settrace(send_signal)
-        finally:
-            sys.settrace(tracer)
-        return lines_left <= 0
-
-    with interruptible():
-        for line in count(1):
-            try:
-                was_sent = run(line)
-            except Interrupted:
-                continue
-            assert not was_sent
-            break
-        assert line > 4
+    assert lines_that_raise(run) > 4
 
 
 def test_exception_takes_precedence_over_a_deferred_signal() -> None:

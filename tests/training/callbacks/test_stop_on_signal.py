@@ -2,10 +2,8 @@
 
 import os
 import signal
-import sys
-from itertools import count
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from cnn_experiments.errors import RunFailedError
 from cnn_experiments.runtime.signals import Interrupted, interruptible, pending_signal
 from cnn_experiments.training.callbacks import BestAndLastCheckpoint, StopOnSignal, stop_on_signal
+from tests.signal_sender import SignalBeforeLine, lines_that_raise
 
 TRAINER: Any = SimpleNamespace(world_size=1)
 MODULE: Any = None
@@ -24,36 +23,13 @@ def callback(tmp_path: Path) -> StopOnSignal:
 
 
 def test_signal_is_not_lost_at_any_line_of_the_end_of_training(callback: StopOnSignal) -> None:
-    def end_training(line_of_signal: int) -> bool:
-        """End the training, send a signal before the given line of the callback's code, return whether it was sent."""
-        lines_left = line_of_signal
-
-        def send_signal(frame: FrameType, event: str, _: object) -> Any:
-            nonlocal lines_left
-            if frame.f_code.co_filename == stop_on_signal.__file__ and event == "line":
-                lines_left -= 1
-                if lines_left == 0:
-                    os.kill(os.getpid(), signal.SIGTERM)
-            return send_signal
-
+    def end_training(line_of_signal: int) -> SignalBeforeLine:
         callback.on_train_start(TRAINER, MODULE)
-        tracer = sys.gettrace()
-        sys.settrace(send_signal)
-        try:
+        with SignalBeforeLine(stop_on_signal, line_of_signal) as sender:
             callback.on_train_end(TRAINER, MODULE)
-        finally:
-            sys.settrace(tracer)
-        return lines_left <= 0
+        return sender
 
-    with interruptible():
-        for line in count(1):
-            try:
-                was_sent = end_training(line)
-            except Interrupted:
-                continue
-            assert not was_sent
-            break
-        assert line > 1
+    assert lines_that_raise(end_training) >= 1
 
 
 def test_pending_signal_takes_precedence_over_a_failure(callback: StopOnSignal) -> None:
