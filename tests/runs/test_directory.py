@@ -124,13 +124,14 @@ def test_files_of_the_user_are_kept_when_a_failed_run_is_restarted(tmp_path: Pat
     with directory.locked_for(RUN_ID):
         begin(directory, status=Status.FAILED, error="ZeroDivisionError")
         directory.last.write_bytes(b"last")
-    notes = [tmp_path / "notes.md", tmp_path / "plots" / "a.png", tmp_path / "checkpoints" / "mine.pt"]
-    for file in notes:
+    names = ("notes.md", "plots/a.png", "checkpoints/mine.pt", "checkpoints/before_nan.ckpt")
+    files = [tmp_path / name for name in names]
+    for file in files:
         file.parent.mkdir(exist_ok=True)
         file.write_text("mine")
     with RunDirectory(tmp_path).locked_for(RUN_ID) as action:
         assert action == Action.RESTART
-    assert [file.read_text() for file in notes] == ["mine"] * 3
+    assert [file.read_text() for file in files] == ["mine"] * 4
     assert not directory.last.exists()
     assert not (tmp_path / "results.json").exists()
 

@@ -216,6 +216,27 @@ def test_best_epoch_is_kept_and_tested(run_with_best_epoch_first: Path) -> None:
     assert load_checkpoint(checkpoints / "last.ckpt")["global_step"] == 80
 
 
+def test_tested_epoch_is_that_of_the_checkpoint_if_an_earlier_best_one_was_deleted(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt = send_signal_at_step(45)
+
+    def unlearn_and_interrupt(history: History, trainer: pl.Trainer, *arguments: Any) -> None:
+        unlearn_after_first_epoch(history, trainer, *arguments)
+        interrupt(history, trainer)
+
+    monkeypatch.setattr(History, "on_train_batch_end", unlearn_and_interrupt)
+    with interruptible(), pytest.raises(Interrupted):
+        train("run", *QUICK)
+    directory = RunDirectory(tmp_path / "run")
+    directory.best.unlink()
+    train("run", *QUICK)
+    rows, results = read_epochs(directory.path), read_results(directory.path)
+    assert float(rows[0]["val/acc"]) > float(rows[2]["val/acc"])
+    assert results["tested_epoch"] == load_checkpoint(directory.best)["epoch"] + 1 == 3
+    assert results["metrics"]["val/acc"] == float(rows[2]["val/acc"])
+
+
 @pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint need to be provided")
 def test_test_metrics_are_those_of_the_best_checkpoint(run_with_best_epoch_first: Path) -> None:
     settings = compose_settings("data=digits", "trainer=cpu", *QUICK)

@@ -39,7 +39,10 @@ FILES = {
 _FILES_BEFORE_RESULTS = {LOCK_FILE, ".hydra", LOG_FILE, CONSOLE_FILE, f"{RESULTS_FILE}{WRITING_SUFFIX}"}
 """What is there before the run has results."""
 
-_ATTEMPT_FILES = ("checkpoints/*.ckpt", "checkpoints/*.writing", "checkpoints/*.best", "events.out.tfevents.*")
+_ATTEMPT_FILES = (
+    *(f"checkpoints/{name}" for name in ("best.ckpt", "last.ckpt", "last.writing", "best.best")),
+    "events.out.tfevents.*",
+)
 """What a failed attempt wrote and the next one must not find."""
 
 

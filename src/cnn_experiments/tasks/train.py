@@ -34,7 +34,9 @@ from cnn_experiments.training.callbacks import (
     StopOnSignal,
     TerminateOnNaN,
     Throughput,
+    last_row,
     read_checkpoint_info,
+    reported_metrics,
 )
 from cnn_experiments.training.logger import RunLogger
 
@@ -116,14 +118,12 @@ class _Experiment:
         with _timed_fit(self.directory, earlier_seconds):
             self.trainer.fit(self.classifier, datamodule=self.data, ckpt_path=checkpoint)
         start_time = time.perf_counter()
-        tested_metrics = self._test()
-        # The test's own values count, and come first: with the book protocol both have test metrics.
-        metrics = tested_metrics | self.history.best_metrics | tested_metrics
+        tested_epoch, metrics = self._test()
         assert self.directory.results is not None
         self.directory.update(
             epochs=len(self.history.epochs),
             metrics=metrics,
-            tested_epoch=self.history.best_epoch,
+            tested_epoch=tested_epoch,
             seconds=self.directory.results.seconds | {"test": time.perf_counter() - start_time},
             images_per_second={"train": self.throughput.median_train, "test": self.throughput.test},
             peak_memory_bytes=memory.peak_memory(device),
@@ -156,15 +156,17 @@ class _Experiment:
         self.directory.copy_best_checkpoint(checkpoint)
         return checkpoint
 
-    def _test(self) -> dict[str, float]:
-        """Test the weights of the best checkpoint.
+    def _test(self) -> tuple[int, dict[str, float]]:
+        """Test the weights of the best checkpoint, and return its epoch and all its metrics.
 
         They are loaded here because `trainer.test(ckpt_path=...)` would also restore the callbacks.
         """
         checkpoint = torch.load(self.directory.best, map_location="cpu", weights_only=True)
         self.classifier.load_state_dict(checkpoint["state_dict"])
         (metrics,) = self.trainer.test(self.classifier, datamodule=self.data, verbose=False)
-        return dict(metrics)
+        row = last_row(checkpoint)
+        # The test's own values count, and come first: with the book protocol both have test metrics.
+        return int(row["epoch"]), dict(metrics) | reported_metrics(row) | dict(metrics)
 
     def print_result(self) -> None:
         """Print the metrics, the directory and how to see the curves."""

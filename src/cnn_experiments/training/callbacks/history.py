@@ -3,6 +3,7 @@
 import csv
 import logging
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -39,16 +40,6 @@ class History(Checkpoint):
         self._directory = directory
         self._monitor = monitor
         self._settings = settings
-
-    @property
-    def best_epoch(self) -> int:
-        """Return the number, from 1, of the epoch that is tested: the first with the best `monitor`, or the last."""
-        return int(self._best_row["epoch"])
-
-    @property
-    def best_metrics(self) -> dict[str, float]:
-        """Return the metrics of the best epoch: those of its training and of the evaluation after it."""
-        return {key: value for key, value in self._best_row.items() if key in metric_keys()}
 
     @property
     def _best_row(self) -> dict[str, float]:
@@ -91,7 +82,7 @@ class History(Checkpoint):
             writer = csv.DictWriter(file, list(self.epochs[-1]))
             writer.writeheader()
             writer.writerows(self.epochs)
-        self._directory.update(epochs=len(self.epochs), metrics=self.best_metrics)
+        self._directory.update(epochs=len(self.epochs), metrics=reported_metrics(self._best_row))
 
     def _format_last_epoch(self, trainer: pl.Trainer) -> str:
         row = self.epochs[-1]
@@ -101,6 +92,17 @@ class History(Checkpoint):
         metrics = "  ".join(f"{key} {row[key]:.4g}" for key in metric_keys() if key in row)
         speed = f"{row['train/images_per_second']:,.0f} images/s"
         return f"epoch {row['epoch']}/{trainer.max_epochs}  {metrics}  {speed}  {timedelta(seconds=seconds_left)} left"
+
+
+def reported_metrics(row: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics of an epoch's row: those of its training and of the evaluation after it."""
+    return {key: value for key, value in row.items() if key in metric_keys()}
+
+
+def last_row(checkpoint: Mapping[str, Any]) -> dict[str, float]:
+    """Return the row of the epoch at whose end a checkpoint was written."""
+    row: dict[str, float] = checkpoint["callbacks"][History.state_key]["epochs"][-1]
+    return row
 
 
 def read_checkpoint_info(checkpoint: Path) -> tuple[dict[str, Any], int]:
