@@ -54,8 +54,8 @@ class RunDirectoryCallback(Callback):
 def _check(run: ComposedConfig) -> None:
     run.validate()
     for key in SWEEP_KEYS:
-        if key in run.typed:
-            raise ConfigError(key, run.typed[key], problem="only valid in a sweep, which needs -m")
+        if key in run.overrides_by_key:
+            raise ConfigError(key, run.overrides_by_key[key], problem="only valid in a sweep, which needs -m")
     for override in run.hydra.overrides.hydra:
         if override.startswith(_SWEEP_OVERRIDES):
             raise ConfigError(override, problem="only valid in a sweep, which needs -m")

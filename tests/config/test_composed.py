@@ -44,7 +44,7 @@ def test_overrides_are_kept_as_typed_without_those_of_the_sweep() -> None:
     overrides = ["model=nin", "optimizer.lr=${seed}", "on_error=stop", "++seed=3"]
     config = ComposedConfig.from_overrides(*overrides)
     assert config.overrides == ["model=nin", "optimizer.lr=${seed}", "++seed=3"]
-    assert config.typed == {"model": "nin", "optimizer.lr": "${seed}", "on_error": "stop", "seed": "3"}
+    assert config.overrides_by_key == {"model": "nin", "optimizer.lr": "${seed}", "on_error": "stop", "seed": "3"}
     assert config.settings["optimizer"]["lr"] == 3
 
 

@@ -19,7 +19,7 @@ from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
 from cnn_experiments.search.space import to_parameter
 from cnn_experiments.search.trials import ActiveTrials, TrialObserver, TrialRuns, make_pruner, make_sampler
-from cnn_experiments.sweep.plan import PlannedRun, RunDirectories, find_runs_by_id
+from cnn_experiments.sweep.plan import PlannedRun, RunPaths, find_runs_by_id
 from tests.conftest import read_results
 
 NUM_EPOCHS = 4
@@ -32,9 +32,9 @@ class StubConfig:
 
     def __init__(self, overrides: list[str]) -> None:
         self.overrides = overrides
-        self.typed = dict(override.split("=") for override in overrides)
+        self.overrides_by_key = dict(override.split("=") for override in overrides)
         self.choices = {"model": "lenet", "data": "digits"}
-        learning_rate = float(self.typed["optimizer.lr"])
+        learning_rate = float(self.overrides_by_key["optimizer.lr"])
         self.settings = {
             "seed": 0,
             "retry_failed": False,
@@ -55,7 +55,7 @@ class StubSearch:
 @pytest.fixture(autouse=True)
 def reject_high_learning_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     def preflight(config: ComposedConfig) -> None:
-        if float(config.typed["optimizer.lr"]) > 0.9:
+        if float(config.overrides_by_key["optimizer.lr"]) > 0.9:
             raise ConfigError("optimizer.lr", problem="can't work")
 
     monkeypatch.setattr("cnn_experiments.search.trials.preflight", preflight)
@@ -93,7 +93,7 @@ def make_search(
         active,
         [to_parameter(override)],
         compose=lambda overrides: cast(ComposedConfig, StubConfig(overrides)),
-        directories=RunDirectories(directory, ["optimizer.lr"], known),
+        directories=RunPaths(directory, ["optimizer.lr"], known),
         num_trials=num_trials,
         sampler=lambda number: make_sampler(sampler, 0, number, max_parallel=1),
     )
@@ -102,7 +102,7 @@ def make_search(
 
 def accuracy_of(run: PlannedRun) -> float:
     """Return the accuracy that the run reaches in its last epoch."""
-    return 1 - float(run.config.typed["optimizer.lr"])
+    return 1 - float(run.config.overrides_by_key["optimizer.lr"])
 
 
 def write_run(run: PlannedRun, num_epochs: int, **values: Any) -> None:

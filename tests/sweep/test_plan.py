@@ -15,7 +15,7 @@ from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.sweep.plan import (
     InvalidCombinations,
     PlannedRun,
-    RunDirectories,
+    RunPaths,
     default_name,
     drop_invalid,
     find_runs_by_id,
@@ -50,7 +50,7 @@ def test_default_name_consists_of_the_typed_keys(overrides: list[str], name: str
 
 
 def test_run_directory_is_named_after_network_and_varying_values(tmp_path: Path) -> None:
-    directories = RunDirectories(tmp_path, ["model", "optimizer", "optimizer.lr", "compile"], {})
+    directories = RunPaths(tmp_path, ["model", "optimizer", "optimizer.lr", "compile"], {})
     config = compose("model=nin", "optimizer=sgd", "optimizer.lr=0.5", "compile=True")
     assert directories.path_for(config) == tmp_path / f"nin-sgd-lr0.5-compiletrue-{config.run_id[:8]}"
     assert not any(tmp_path.iterdir())
@@ -59,27 +59,27 @@ def test_run_directory_is_named_after_network_and_varying_values(tmp_path: Path)
 def test_run_directory_is_that_of_a_known_run(tmp_path: Path) -> None:
     config = compose("seed=1")
     known = {config.run_id: tmp_path / "known"}
-    assert RunDirectories(tmp_path, ["seed"], known).path_for(config) == tmp_path / "known"
+    assert RunPaths(tmp_path, ["seed"], known).path_for(config) == tmp_path / "known"
     assert known == {config.run_id: tmp_path / "known"}
 
 
 def test_run_directory_with_other_files_is_not_reused(tmp_path: Path) -> None:
     config = compose("seed=1")
-    path = RunDirectories(tmp_path, ["seed"], {}).path_for(config)
+    path = RunPaths(tmp_path, ["seed"], {}).path_for(config)
     assert path == tmp_path / f"lenet-seed1-{config.run_id[:8]}"
     path.mkdir()
     (path / "run.log").touch()  # which exists before a run has results
-    assert RunDirectories(tmp_path, ["seed"], {}).path_for(config) == path
+    assert RunPaths(tmp_path, ["seed"], {}).path_for(config) == path
     (path / "thesis.tex").touch()
     path.with_name(f"{path.name}-2").touch()
-    directories = RunDirectories(tmp_path, ["seed"], {})
+    directories = RunPaths(tmp_path, ["seed"], {})
     assert directories.path_for(config) == path.with_name(f"{path.name}-3")
     assert directories.path_for(compose("seed=1")) == path.with_name(f"{path.name}-3")
 
 
 def test_equal_configurations_are_planned_once(tmp_path: Path) -> None:
     configs = [compose("seed=1"), compose("seed=2"), compose("seed=1", "trainer.accelerator=cpu")]
-    runs = plan_runs(RunDirectories(tmp_path, ["seed"], {}), configs)
+    runs = plan_runs(RunPaths(tmp_path, ["seed"], {}), configs)
     assert [run.config for run in runs] == configs[:2]
     assert [run.directory.name.rpartition("-")[0] for run in runs] == ["lenet-seed1", "lenet-seed2"]
 
@@ -123,13 +123,13 @@ def test_invalid_runs_are_left_out_and_checked_once_for_all_seeds(
     checked: list[Mapping[str, Any]] = []
 
     def preflight(config: ComposedConfig) -> None:
-        checked.append(config.typed)
+        checked.append(config.overrides_by_key)
         if config.choices["model"] == "nin":
             raise ConfigError("data.resize", 28, problem="too small")
 
     monkeypatch.setattr("cnn_experiments.sweep.plan.preflight", preflight)
     configs = [compose(f"model={model}", f"seed={seed}") for model in ("lenet", "nin") for seed in (0, 1)]
-    runs = plan_runs(RunDirectories(tmp_path, ["model", "seed"], {}), configs)
+    runs = plan_runs(RunPaths(tmp_path, ["model", "seed"], {}), configs)
     invalid = InvalidCombinations(skip=True)
     assert list(drop_invalid(runs, invalid)) == runs[:2]
     assert invalid.configs == configs[2:]

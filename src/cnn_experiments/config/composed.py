@@ -38,14 +38,14 @@ class ComposedConfig:
         return cls(config_loader().load_configuration("config", list(overrides), run_mode=RunMode.RUN))
 
     @classmethod
-    def compose(cls, sweep: DictConfig, overrides: Sequence[str]) -> "ComposedConfig":
+    def compose(cls, sweep_config: DictConfig, overrides: Sequence[str]) -> "ComposedConfig":
         """Compose and validate a combination of a sweep.
 
         Raises:
             ConfigError: it can't be composed, or a setting is not allowed.
         """
         try:
-            config = cls(config_loader().load_sweep_config(sweep, list(overrides)))
+            config = cls(config_loader().load_sweep_config(sweep_config, list(overrides)))
         except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: an option that is no string
             raise translate(error, overrides).with_context(f"in {' '.join(_without_sweep_keys(overrides))}") from error
         config.validate()
@@ -78,19 +78,19 @@ class ComposedConfig:
 
     @property
     def _task_overrides(self) -> list[str]:
-        """Return everything that was typed. OmegaConf would resolve a `${...}` in it."""
+        """Return all overrides but those of Hydra's own settings. OmegaConf would resolve a `${...}` in them."""
         overrides = OmegaConf.to_container(self.hydra.overrides.task, resolve=False)
         assert isinstance(overrides, list)
         return overrides
 
     @property
     def overrides(self) -> list[str]:
-        """Return the overrides of this run, as typed; those of the sweep as a whole are left out."""
+        """Return the overrides of this run, unresolved; those of the sweep as a whole are left out."""
         return _without_sweep_keys(self._task_overrides)
 
     @property
-    def typed(self) -> dict[str, str]:
-        """Return everything that was typed, by key."""
+    def overrides_by_key(self) -> dict[str, str]:
+        """Return the values of all overrides but those of Hydra's own settings, by key."""
         return dict(map(split_override, self._task_overrides))
 
     def to_yaml(self) -> str:
@@ -98,7 +98,7 @@ class ComposedConfig:
         return OmegaConf.to_yaml(self._config, resolve=True)
 
     def validate(self) -> None:
-        """Check the settings against those of the chosen options alone. Torch is not imported for this.
+        """Check the settings against the defaults of the chosen options. Torch is not imported for this.
 
         Raises:
             ConfigError: a setting is not allowed.
@@ -117,7 +117,11 @@ class ComposedConfig:
             remarks = []
             recipe = self.choices.get("experiment")
             key = error.key
-            if recipe and key not in self.typed and flatten(self.settings).get(key) != flatten(self._defaults).get(key):
+            if (
+                recipe
+                and key not in self.overrides_by_key
+                and flatten(self.settings).get(key) != flatten(self._defaults).get(key)
+            ):
                 remarks.append(f"set by experiment={recipe}")
             if self.hydra.mode == RunMode.MULTIRUN and key not in SWEEP_KEYS:
                 remarks.append(f"in {' '.join(self.overrides)}")
@@ -125,7 +129,7 @@ class ComposedConfig:
 
     def _check_options(self) -> None:
         """Check that no group has several options, which Hydra merges and does not list among the choices."""
-        for group, value in self.typed.items():
+        for group, value in self.overrides_by_key.items():
             if group not in self.choices and isinstance(self.settings.get(group), dict):
                 raise ConfigError(group, value, problem="must be one option")
 
@@ -138,19 +142,19 @@ class ComposedConfig:
             raise ConfigError("experiment", recipe, problem="must begin with the line # @package _global_")
         defaults = flatten(self._defaults)
         for group in _RECIPE_GROUPS:
-            if group not in self.typed:
+            if group not in self.overrides_by_key:
                 continue
             set_by_recipe = [
                 f"{key}={format_value(value)}"
                 for key, value in flatten(self.settings).items()
-                if key.startswith(f"{group}.") and key not in self.typed and value != defaults.get(key)
+                if key.startswith(f"{group}.") and key not in self.overrides_by_key and value != defaults.get(key)
             ]
             if set_by_recipe:
                 problem = (
                     f"can't be combined with experiment={recipe}, "
                     f"which sets {' '.join(set_by_recipe)} for its own {group}"
                 )
-                raise ConfigError(group, self.typed[group], problem=problem)
+                raise ConfigError(group, self.overrides_by_key[group], problem=problem)
 
     @cached_property
     def _defaults(self) -> dict[str, Any]:

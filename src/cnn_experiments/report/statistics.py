@@ -4,8 +4,11 @@ import math
 import statistics
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from scipy.special import stdtrit
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 _CONFIDENCE = 0.95
 _RESOLUTION = 1e-6
@@ -61,7 +64,7 @@ class Sample:
         return (low > 0) - (high < 0)
 
 
-def paired_difference(minuend: Mapping[Hashable, float], subtrahend: Mapping[Hashable, float]) -> Sample | None:
+def paired_difference(minuend: Mapping[_Key, float], subtrahend: Mapping[_Key, float]) -> Sample | None:
     """Return the differences over the seeds that are in both; None if no seed is.
 
     Args:

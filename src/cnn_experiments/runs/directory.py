@@ -43,7 +43,7 @@ _ATTEMPT_FILES = (
     *(f"checkpoints/{name}" for name in ("best.ckpt", "last.ckpt", "last.writing", "best.best")),
     "events.out.tfevents.*",
 )
-"""What a failed attempt wrote and the next one must not find."""
+"""The checkpoints of an attempt, the temporary files in which they are written, and its event files."""
 
 
 def is_unused(path: Path) -> bool:
@@ -83,7 +83,8 @@ class RunDirectory:
     def locked_for(self, run_id: str) -> Iterator[Action]:
         """Lock the directory for a run, and yield what is to be done: SKIP, START, RESUME or RESTART.
 
-        Before a failed run starts over, the files of its first attempt are removed; the logs stay.
+        Before a failed run starts over, the files of its previous attempt are removed; the logs stay.
+        Ranks above 0 take no lock and get START.
 
         Raises:
             RunFailedError: another process works there, or the directory holds another run or damaged results.

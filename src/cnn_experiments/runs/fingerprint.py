@@ -43,7 +43,7 @@ def run_id(settings: Mapping[str, Any]) -> str:
 
 
 def config_hash(settings: Mapping[str, Any]) -> str:
-    """Return the same without the seeds and what only changes speed: equal for runs that may be averaged."""
+    """Return the same hash without the seeds and what changes the result by rounding alone."""
     per_run = (*SEED_KEYS, *PERFORMANCE_KEYS)
     return run_id({key: value for key, value in flatten(settings).items() if key not in per_run})
 

@@ -38,18 +38,24 @@ class RunResults:
     model: str = _field("the option of the group `model`")
     data: str = _field("the option of the group `data`")
     options: dict[str, str] = _field("the option of every group", default_factory=dict)
-    overrides: list[str] = _field("this run's overrides, as typed")
-    seed: int = _field("the seed of weights, order, held-out images and augmentation")
-    # These two are run_id() and config_hash() of the settings; the keys are part of the contract.
+    overrides: list[str] = _field("this run's overrides; those that a sweep or a search chose are among them")
+    seed: int = _field(
+        "the seed of weights, order and augmentation, and of the held-out images unless `data.seed` is set"
+    )
+    # These two are run_id() and config_hash() of the settings. The keys stay, because scripts of users read them.
     identity: str | None = _field(
         "a hash of the settings that change the result: equal for runs that repeat each other", default=None
     )
     configuration: str | None = _field(
-        "a hash of them without the seeds and what only changes speed: equal for runs that may be averaged",
+        "the same hash without the seeds and without `compile` and `memory_format`, which change the result by "
+        "rounding alone",
         default=None,
     )
     settings: dict[str, Any] = _field("all settings that change the result, with dotted keys", default_factory=dict)
-    protocol: str | None = _field("how the tested epoch is chosen: `holdout`, `last_epoch` or `book`", default=None)
+    protocol: str | None = _field(
+        "which split is evaluated after every epoch, and which epoch is tested: `holdout`, `last_epoch` or `book`",
+        default=None,
+    )
     epochs: int = _field("epochs trained so far", default=0)
     tested_epoch: int | None = _field("the epoch whose checkpoint was tested, from 1", default=None)
     metrics: dict[str, float | None] = _field(
@@ -86,11 +92,11 @@ class RunResults:
         settings: Mapping[str, Any],
         previous: "RunResults | None" = None,
     ) -> "RunResults":
-        """Return the results of a run that starts, or that continues with what `previous` had reached.
+        """Return the results of a run before it trains: empty ones, or those that `previous` had reached.
 
         Args:
             choices: the option of every group.
-            overrides: as typed.
+            overrides: of this run.
             settings: all settings, nested.
             previous: the results of the attempt that continues.
         """

@@ -12,7 +12,7 @@ from cnn_experiments.runs.status import Action, Status
 class RunState:
     """A run's status, and its results as far as they can be read.
 
-    What says `running` while no process works there was killed before it could say more: it is `interrupted`.
+    A run whose results.json says `running` while no process holds its lock was killed: its status is `interrupted`.
     """
 
     status: Status

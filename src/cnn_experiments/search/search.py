@@ -19,7 +19,7 @@ from cnn_experiments.search.summary import print_best, print_trials
 from cnn_experiments.search.trials import ActiveTrials, TrialObserver, TrialRuns, make_pruner, make_sampler
 from cnn_experiments.sweep.executors.base import Executor
 from cnn_experiments.sweep.grid import Report
-from cnn_experiments.sweep.plan import RunDirectories, find_runs_by_id, sweep_directory
+from cnn_experiments.sweep.plan import RunPaths, find_runs_by_id, sweep_directory
 from cnn_experiments.sweep.summary import write_hparams_columns
 
 
@@ -117,7 +117,7 @@ def _plan_trials(
         active,
         definition.space,
         definition.compose,
-        RunDirectories(directory, [parameter.key for parameter in definition.space], known),
+        RunPaths(directory, [parameter.key for parameter in definition.space], known),
         n_trials,
         make_sampler,
     )

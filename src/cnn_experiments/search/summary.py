@@ -16,7 +16,7 @@ from cnn_experiments.runs.status import Status
 from cnn_experiments.search.definition import Definition
 from cnn_experiments.search.study import FIXED_ATTR, best_trial
 from cnn_experiments.search.trials import METRIC, OVERRIDES_ATTR, REASON_ATTR
-from cnn_experiments.sweep.monitor import STYLES
+from cnn_experiments.sweep.observer import STYLES
 
 _STATE_LABELS = {
     TrialState.COMPLETE: "completed",

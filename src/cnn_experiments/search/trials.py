@@ -23,8 +23,8 @@ from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.signals import signals_deferred
 from cnn_experiments.search.space import Parameter
-from cnn_experiments.sweep.monitor import STYLES, finalize_run, format_metrics, reason
-from cnn_experiments.sweep.plan import PlannedRun, RunDirectories
+from cnn_experiments.sweep.observer import STYLES, finalize_run, format_metrics, reason
+from cnn_experiments.sweep.plan import PlannedRun, RunPaths
 from cnn_experiments.tasks import preflight
 
 METRIC = "val/acc"
@@ -177,7 +177,7 @@ class TrialRuns:
         active: ActiveTrials,
         space: Sequence[Parameter],
         compose: Callable[[list[str]], ComposedConfig],
-        directories: RunDirectories,
+        directories: RunPaths,
         num_trials: int,
         sampler: Callable[[int], BaseSampler],
     ) -> None:

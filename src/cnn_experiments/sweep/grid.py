@@ -16,11 +16,11 @@ from cnn_experiments.runs.fingerprint import SWEEP_KEYS
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.sweep.executors.base import Executor
-from cnn_experiments.sweep.monitor import RunMonitor, finalize_run
+from cnn_experiments.sweep.observer import SweepObserver, finalize_run
 from cnn_experiments.sweep.plan import (
     InvalidCombinations,
     PlannedRun,
-    RunDirectories,
+    RunPaths,
     default_name,
     drop_invalid,
     find_runs_by_id,
@@ -124,7 +124,7 @@ class _GridSweep:
         for path in damaged:
             print_line(f"{path / 'results.json'} is damaged; that run is not counted", style="yellow")
         varying = [override.key_or_group for override in overrides if override.is_sweep_override()]
-        self.runs = plan_runs(RunDirectories(self.directory, varying, existing_runs), configs)
+        self.runs = plan_runs(RunPaths(self.directory, varying, existing_runs), configs)
 
     def run(self, report: Report) -> int:
         """Execute the pending runs, and return the exit status."""
@@ -163,10 +163,10 @@ class _GridSweep:
         if not pending:
             write_columns()
             return None
-        monitor = RunMonitor(len(pending), self._settings["on_error"] == "stop", on_launch=write_columns)
+        observer = SweepObserver(len(pending), self._settings["on_error"] == "stop", on_launch=write_columns)
         interruption = None
         try:
-            self._executor.run(pending, monitor)
+            self._executor.run(pending, observer)
         except Interrupted as error:
             interruption = error
         except RunFailedError as error:  # the runs may continue without this sweep

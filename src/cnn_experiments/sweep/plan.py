@@ -61,13 +61,13 @@ def sweep_directory(config: DictConfig, name: str) -> Path:
     if directory.exists() and not directory.is_dir():
         raise ConfigError("hydra.sweep.dir", directory, problem="must be a directory; this is a file")
     with read_write(config.hydra):
-        # Runs are composed again, from the overrides.
+        # Each run is composed again from the overrides, and must get the same directory.
         config.hydra.overrides.hydra.append(quote_override("hydra.sweep.dir", directory))
     return directory
 
 
-class RunDirectories:
-    """The directories of a sweep's runs, named after their networks and what varies.
+class RunPaths:
+    """Chooses the directories of a sweep's runs, named after their networks and what varies.
 
     Args:
         directory: the sweep's.
@@ -84,17 +84,17 @@ class RunDirectories:
         """Return the directory of a run: the same again for one that repeats it."""
         run_id = config.run_id
         if run_id not in self._by_run_id:
-            choices, typed = config.choices, config.typed
-            words = [choices["model"], *(value_name(key, typed[key], choices) for key in self._varying_keys)]
+            choices, overrides = config.choices, config.overrides_by_key
+            words = [choices["model"], *(value_name(key, overrides[key], choices) for key in self._varying_keys)]
             self._by_run_id[run_id] = _unused_directory(self._directory / run_name(words, run_id))
         return self._by_run_id[run_id]
 
 
-def find_runs_by_id(sweep: Path) -> tuple[dict[str, Path], list[Path]]:
-    """Return the runs in a sweep's directory by run id, of several equal ones a completed one, and the damaged ones."""
+def find_runs_by_id(directory: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Return the run of every run id in a sweep's directory, a completed one if several are equal, and damaged runs."""
     runs: dict[str, Path] = {}
     damaged: list[Path] = []
-    for path in sorted(sweep.iterdir()) if sweep.is_dir() else []:
+    for path in sorted(directory.iterdir()) if directory.is_dir() else []:
         if not path.is_dir():
             continue
         state = RunState.read(path)
@@ -158,7 +158,7 @@ def _preflight_error(config: ComposedConfig) -> ConfigError | None:
     return None
 
 
-def plan_runs(directories: RunDirectories, configs: Sequence[ComposedConfig]) -> list[PlannedRun]:
+def plan_runs(directories: RunPaths, configs: Sequence[ComposedConfig]) -> list[PlannedRun]:
     """Return one run for each different configuration, in order."""
     unique: dict[str, ComposedConfig] = {}
     for config in configs:

@@ -17,7 +17,7 @@ from cnn_experiments.runs.results import RESULTS_FILE
 from cnn_experiments.runs.settings import RunSettings, varying_keys
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
-from cnn_experiments.sweep.monitor import STYLES, reason, status_label
+from cnn_experiments.sweep.observer import STYLES, reason, status_label
 from cnn_experiments.sweep.plan import InvalidCombinations, PlannedRun, find_runs_by_id
 
 
@@ -157,7 +157,7 @@ def write_hparams_columns(
 
 
 def _run_settings(run: PlannedRun) -> RunSettings:
-    return RunSettings(run.config.choices, run.config.typed, effective_settings(run.config.settings))
+    return RunSettings(run.config.choices, run.config.overrides_by_key, effective_settings(run.config.settings))
 
 
 def _varies_as_typed(key: str, runs: Sequence[RunSettings]) -> bool:

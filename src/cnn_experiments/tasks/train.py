@@ -66,12 +66,12 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
         directory.begin(RunResults.initial(config.choices, config.overrides, config.settings, previous))
         logger = RunLogger(directory.path)
         with _record_end(directory, logger):
-            experiment = _Experiment(config, directory, logger)
+            experiment = _TrainingRun(config, directory, logger)
             experiment.run()
-        experiment.print_result()  # only now: a run is completed even if nobody can read that
+        experiment.print_result()  # after the status is recorded, so that a closed stdout can't fail the run
 
 
-class _Experiment:
+class _TrainingRun:
     """A run: training, then the test."""
 
     def __init__(self, config: ComposedConfig, directory: RunDirectory, logger: RunLogger) -> None:
@@ -165,7 +165,8 @@ class _Experiment:
         self.classifier.load_state_dict(checkpoint["state_dict"])
         (metrics,) = self.trainer.test(self.classifier, datamodule=self.data, verbose=False)
         row = last_row(checkpoint)
-        # The test's own values count, and come first: with the book protocol both have test metrics.
+        # The test metrics come first in results.json. They also come last, because with the book protocol the row has
+        # test metrics as well, of the evaluation after the epoch.
         return int(row["epoch"]), dict(metrics) | reported_metrics(row) | dict(metrics)
 
     def print_result(self) -> None:

@@ -18,7 +18,7 @@ from cnn_experiments.sweep.executors.base import Executor
 from cnn_experiments.sweep.executors.hydra_launcher import HydraLauncherExecutor
 from cnn_experiments.sweep.executors.local import LocalExecutor
 from cnn_experiments.sweep.executors.slurm import SlurmExecutor
-from cnn_experiments.sweep.monitor import RunMonitor
+from cnn_experiments.sweep.observer import SweepObserver
 from cnn_experiments.sweep.plan import PlannedRun
 
 
@@ -48,7 +48,7 @@ def make_runs(*names: str) -> list[PlannedRun]:
 def test_launcher_gets_the_overrides_and_the_directory_of_every_run() -> None:
     events: list[str] = []
     launcher = StubLauncher(events)
-    monitor = RunMonitor(2, stop_on_error=False, on_launch=lambda: events.append("launch"))
+    monitor = SweepObserver(2, stop_on_error=False, on_launch=lambda: events.append("launch"))
     HydraLauncherExecutor(launcher).run(make_runs("lenet-seed1", "it's lenet"), monitor)
     assert events == ["launch", "job 0 and later"]
     assert [job[:-1] for job in launcher.jobs] == [["model=lenet", "seed=1"]] * 2
@@ -62,7 +62,7 @@ def test_launcher_gets_the_overrides_and_the_directory_of_every_run() -> None:
 def test_error_of_the_launcher_is_logged_and_does_not_end_the_sweep(caplog: pytest.LogCaptureFixture) -> None:
     executor = HydraLauncherExecutor(StubLauncher([], ZeroDivisionError("a worker died")))
     with caplog.at_level(logging.ERROR):
-        executor.run(make_runs("lenet"), RunMonitor(1, stop_on_error=False, on_launch=lambda: None))
+        executor.run(make_runs("lenet"), SweepObserver(1, stop_on_error=False, on_launch=lambda: None))
     (record,) = caplog.records
     assert record.getMessage() == "StubLauncher ended before its runs"
     assert record.exc_info is not None
@@ -73,7 +73,7 @@ def test_error_of_the_launcher_is_logged_and_does_not_end_the_sweep(caplog: pyte
 def test_known_error_of_a_run_ends_the_sweep(error: Exception) -> None:
     executor = HydraLauncherExecutor(StubLauncher([], error))
     with pytest.raises(type(error)) as exc_info:
-        executor.run(make_runs("lenet"), RunMonitor(1, stop_on_error=False, on_launch=lambda: None))
+        executor.run(make_runs("lenet"), SweepObserver(1, stop_on_error=False, on_launch=lambda: None))
     assert exc_info.value is error
 
 

@@ -3,7 +3,7 @@
 import json
 import statistics
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,9 @@ from cnn_experiments.runs.results import RunResults, finite_number
 from cnn_experiments.runs.settings import short_names, varying_keys
 from cnn_experiments.runs.status import Status
 
+SeedPair = tuple[int, int]
+"""The seed of training, and that of the data split."""
+
 _EVALUATION_LIMITS = ("trainer.limit_val_batches", "trainer.limit_test_batches")
 """Settings that leave images out of the evaluation; an integer counts batches, so that the batch size matters too."""
 
@@ -28,9 +31,9 @@ class Group:
     varying: Mapping[str, Any]
     """The settings that distinguish it from other groups, by key."""
     completed: Sequence[RunRecord]
-    """The completed runs, one for each seed."""
+    """The completed runs, one for each pair of seeds: of training, and of the data split."""
     not_completed: Mapping[str, Sequence[RunRecord]]
-    """Runs with other statuses, by status, of seeds that have no completed run."""
+    """Runs with other statuses, by status or `pruned`, of pairs of seeds that have no completed run."""
     label_suffix: str
     """What distinguishes its label from that of a group with the same settings."""
 
@@ -52,17 +55,17 @@ class Group:
 
     @property
     def seeds(self) -> list[int]:
-        """Return the seeds of the completed runs."""
+        """Return the training seeds of the completed runs."""
         return sorted(run.results.seed for run in self.completed)
 
-    def by_seed(self, metric: str) -> dict[Hashable, float]:
+    def by_seed_pair(self, metric: str) -> dict[SeedPair, float]:
         """Return a metric such as `val/acc` of every completed run that has it."""
-        values = {_seed(run): run.metric(metric) for run in self.completed}
+        values = {_seed_pair(run): run.metric(metric) for run in self.completed}
         return {seed: value for seed, value in values.items() if value is not None}
 
     def sample(self, metric: str) -> Sample | None:
         """Return a metric such as `val/acc` over the seeds; None if no run has it."""
-        values = tuple(self.by_seed(metric).values())
+        values = tuple(self.by_seed_pair(metric).values())
         return Sample(values) if values else None
 
     @cached_property
@@ -127,7 +130,7 @@ class Board:
     def test_difference(group: Group, other: Group) -> Sample | None:
         """Return a group's test accuracies minus those of another group, over the seeds they share."""
         metric = leaderboard_metrics()[0].key("test")
-        return paired_difference(group.by_seed(metric), other.by_seed(metric))
+        return paired_difference(group.by_seed_pair(metric), other.by_seed_pair(metric))
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ class Leaderboard:
 
     @cached_property
     def status_counts(self) -> Counter[str]:
-        """Return the number of runs by status, without those that are superseded."""
+        """Return the number of runs that count, by status: at most one for each pair of seeds."""
         counts: Counter[str] = Counter()
         for group in [*self._ranked_groups, *self.unranked]:
             counts["completed"] += len(group.completed)
@@ -251,17 +254,17 @@ def _newest_per_seed(
     Of each seed the newest completed run counts, or if there is none, the newest run of another status.
     """
     newest_first = sorted(runs, key=lambda run: str(run.results.started), reverse=True)
-    by_seed: dict[Hashable, RunRecord] = {}
+    by_seed_pair: dict[SeedPair, RunRecord] = {}
     for run in newest_first:
         if run.results.status == Status.COMPLETED:
-            by_seed.setdefault(_seed(run), run)
-    completed = sorted(by_seed.values(), key=lambda run: run.results.seed)
+            by_seed_pair.setdefault(_seed_pair(run), run)
+    completed = sorted(by_seed_pair.values(), key=lambda run: run.results.seed)
     older = [run for run in runs if run.results.status == Status.COMPLETED and run not in completed]
     not_completed: dict[str, list[RunRecord]] = {}
-    seen = set(by_seed)
+    seen = set(by_seed_pair)
     for run in newest_first:
-        if _seed(run) not in seen:
-            seen.add(_seed(run))
+        if _seed_pair(run) not in seen:
+            seen.add(_seed_pair(run))
             not_completed.setdefault(_status(run), []).append(run)
     return completed, not_completed, older
 
@@ -269,14 +272,14 @@ def _newest_per_seed(
 def _ranking_metric(group: Group) -> str | None:
     """Return the metric that ranks a group: that of the validation split if it has one, else of the test split."""
     metrics = leaderboard_metrics()[0].keys(EVAL_SPLITS)
-    return next((metric for metric in metrics if group.by_seed(metric)), None)
+    return next((metric for metric in metrics if group.by_seed_pair(metric)), None)
 
 
 def _mean(group: Group, metric: str) -> float:
-    return statistics.fmean(group.by_seed(metric).values())
+    return statistics.fmean(group.by_seed_pair(metric).values())
 
 
-def _seed(run: RunRecord) -> Hashable:
+def _seed_pair(run: RunRecord) -> SeedPair:
     """Return the seed of training and that of the data split, which is the same if it is not set."""
     data_seed = str(run.settings.value("data.seed"))
     return run.results.seed, int(data_seed) if data_seed.isdigit() else run.results.seed

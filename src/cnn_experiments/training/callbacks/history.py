@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 class History(Checkpoint):
     """Record the metrics of every epoch. Every checkpoint holds the history, so that a resumed run has all of it.
 
+    It is a `Checkpoint` because Lightning calls these last, when the metrics of the epoch are complete.
+
     Args:
         directory: the run directory, where metrics.csv and results.json are written.
         monitor: the metric that chooses the best epoch; None chooses the last one.

@@ -18,7 +18,7 @@ from cnn_experiments.sweep.plan import PlannedRun
 STYLES = {Status.FAILED: "red", Status.INTERRUPTED: "yellow", Status.COMPLETED: "green"}
 
 
-class RunMonitor:
+class SweepObserver:
     """Observes the runs of a sweep.
 
     Args:
@@ -45,7 +45,7 @@ class RunMonitor:
         print_line(f"{self._number(run)} {run.directory.name} {status} by another process; skipped", style="yellow")
 
     def on_end(self, run: PlannedRun, status: Status, *, error: str | None = None, signal: str | None = None) -> bool:
-        """Record the end if the run has not, and print a line."""
+        """Record the end if the run has not, print a line, and return whether the sweep continues."""
         state = finalize_run(run, status, error=error, signal=signal)
         words = [self._number(run), run.directory.name, status_label(state), reason(state) or format_metrics(state)]
         print_line(" ".join(words).rstrip(), style=STYLES.get(state.status))

@@ -12,7 +12,7 @@ from cnn_experiments.runs.lock import acquire, release
 from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
-from cnn_experiments.sweep.monitor import RunMonitor, finalize_run, format_metrics, reason, status_label
+from cnn_experiments.sweep.observer import SweepObserver, finalize_run, format_metrics, reason, status_label
 from cnn_experiments.sweep.plan import PlannedRun
 from tests.conftest import read_results
 
@@ -72,7 +72,7 @@ def test_monitor_numbers_runs_and_stops_at_a_failure_only_with_stop_on_error(
     write_results(completed, status=Status.COMPLETED, metrics={"val/acc": 0.98765, "test/acc": 0.5, "test/loss": 1.0})
     skipped = replace(run, directory=run.directory.with_name("skipped"))
     write_results(skipped, status=Status.COMPLETED)
-    monitor = RunMonitor(3, stop_on_error, on_launch=lambda: None)
+    monitor = SweepObserver(3, stop_on_error, on_launch=lambda: None)
     monitor.on_start(run)
     monitor.on_start(completed)
     assert monitor.on_end(completed, Status.FAILED, error="not recorded")
