@@ -14,6 +14,7 @@ from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.directory import is_unused, numbered_paths
 from cnn_experiments.runs.fingerprint import SWEEP_KEYS
 from cnn_experiments.runs.lock import acquire
+from cnn_experiments.runs.plan_file import check_plan, rejection_recorded
 from cnn_experiments.runs.state import RunState, next_action
 from cnn_experiments.runs.status import Action
 from cnn_experiments.runtime.distributed import is_rank_zero
@@ -43,12 +44,16 @@ class RunDirectoryCallback(Callback):
         """Check a run and claim its directory. The first of several processes does, and the others follow."""
         with exit_on_config_error():
             run = ComposedConfig(config)
-            if is_rank_zero():
-                _check(run)
-            if not task_of(run).needs_run_directory:
-                _use_no_directory(config)
-            elif is_rank_zero():
-                _claim_directory(config, run.run_id)
+            HydraConfig.instance().set_config(config)  # the directory's name refers to it
+            with rejection_recorded(_named_directory(config)) as directory:
+                if is_rank_zero():
+                    if directory is not None:
+                        check_plan(directory, run.settings)
+                    _check(run)
+                if not task_of(run).needs_run_directory:
+                    _use_no_directory(config)
+                elif is_rank_zero():
+                    _claim_directory(config, directory, run.run_id)
 
 
 def _check(run: ComposedConfig) -> None:
@@ -72,14 +77,18 @@ def _use_no_directory(config: DictConfig) -> None:
             config.hydra.job_logging.root.handlers.remove("file")
 
 
-def _claim_directory(config: DictConfig, run_id: str) -> None:
+def _named_directory(config: DictConfig) -> Path | None:
+    """Return the directory that was typed, or that a sweep has chosen."""
+    is_named = any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
+    return Path(config.hydra.run.dir) if is_named else None
+
+
+def _claim_directory(config: DictConfig, named: Path | None, run_id: str) -> None:
     """Make the directory of a run; of two processes that want the same one, one gets it."""
-    HydraConfig.instance().set_config(config)  # the directory's name refers to it
-    wanted = Path(config.hydra.run.dir)
-    if any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra):
-        _claim_named_directory(wanted, run_id)
+    if named is not None:
+        _claim_named_directory(named, run_id)
         return
-    directory = _make_unused_directory(wanted)
+    directory = _make_unused_directory(Path(config.hydra.run.dir))
     acquire(directory)
     with read_write(config.hydra):
         config.hydra.run.dir = str(directory)

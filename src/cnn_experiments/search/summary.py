@@ -13,9 +13,8 @@ from cnn_experiments.config.overrides import config_flags
 from cnn_experiments.console import print_line, print_table, relative_path
 from cnn_experiments.runs.settings import short_names, split_override
 from cnn_experiments.runs.status import Status
-from cnn_experiments.search.definition import Definition
-from cnn_experiments.search.study import FIXED_ATTR, best_trial
-from cnn_experiments.search.trials import METRIC, OVERRIDES_ATTR, REASON_ATTR
+from cnn_experiments.search.definition import METRIC, Definition
+from cnn_experiments.search.study import FIXED_ATTR, OVERRIDES_ATTR, REASON_ATTR, best_trial
 from cnn_experiments.sweep.observer import STYLES
 
 _STATE_LABELS = {

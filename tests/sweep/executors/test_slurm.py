@@ -89,7 +89,10 @@ PARAMETERS = {
 def make_runs(sweep: Path, count: int) -> list[PlannedRun]:
     return cast(
         list[PlannedRun],
-        [SimpleNamespace(argv=["program", f"seed={seed}"], directory=sweep / f"run{seed}") for seed in range(count)],
+        [
+            SimpleNamespace(argv=["program", f"seed={seed}"], directory=sweep / f"run{seed}", write_plan=lambda: None)
+            for seed in range(count)
+        ],
     )
 
 
