@@ -240,7 +240,7 @@ def test_damaged_runs_of_other_sweeps_are_not_reported(command: Command, tmp_pat
         (["-m", "model=glob(len*)", "sed=3"], r"sed=3: unknown key; .*; did you mean seed\?"),
         (
             ["-m", "hydra/launcher=slurm", "hydra.launcher.timeout_min=1h"],
-            r"hydra\.launcher\.timeout_min=1h: must be an integer >= 1",
+            r"hydra\.launcher\.timeout_min=1h: must be an integer from 1 to 1000000",
         ),
         (["-m", "seed=${nope}"], r"data\.seed: Interpolation key 'nope' not found \(in seed=.*nope.*\)"),
         (
@@ -248,7 +248,17 @@ def test_damaged_runs_of_other_sweeps_are_not_reported(command: Command, tmp_pat
             "on_error=stop: must be continue with hydra/launcher=joblib; local and slurm can stop",
         ),
         (["-m", "on_error=stop,continue"], "on_error=stop,continue: must be one value for the whole sweep"),
-        (["-m", "seed=0,1", "hydra.launcher.jobs=0"], "hydra.launcher.jobs=0: must be an integer >= 1"),
+        (["-m", "seed=0,1", "hydra.launcher.jobs=0"], "hydra.launcher.jobs=0: must be an integer from 1 to 1024"),
+        (
+            ["-m", "seed=0", "hydra.launcher.jobs=1000000000"],
+            "hydra.launcher.jobs=1000000000: must be an integer from 1 to 1024",
+        ),
+        (["-m", "seed=range(0)"], r"seed=range\(0\): must have at least one value"),
+        (["-m", "seed=range(1000000000)"], r"seed=range\(1000000000\): must not make more than 100,000 combinations"),
+        (
+            ["-m", "seed=range(1000)", "data.seed=range(1000)"],
+            r"data\.seed=range\(1000\): must not make more than 100,000 combinations",
+        ),
         (
             ["-m", "seed=0", "on_error=stp"],
             r"on_error=stp: must be one of continue, stop; did you mean stop\?",

@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 
+from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.errors import ConfigError, RunFailedError
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted, interruptible
@@ -143,13 +144,26 @@ def test_signal_cancels_the_array_and_waits_for_its_end(cluster: Path) -> None:
     assert observer.ends == [("run0", "interrupted", "Slurm: CANCELLED")]
 
 
+def test_lost_terminal_leaves_the_jobs_running(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cluster / "states-9").write_text("7 RUNNING\n")
+    monkeypatch.setattr("cnn_experiments.runtime.signals.SIGNALS", (signal.SIGHUP,))
+    with interruptible(), pytest.raises(Interrupted):
+        slurm.SlurmExecutor(**PARAMETERS).run(make_runs(cluster, 1), RecordingObserver(signal.SIGHUP))
+    assert not (cluster / "cancelled").exists()
+
+
 def test_rejection_by_slurm_is_reported_in_one_line(cluster: Path) -> None:
     write_program(cluster, "sbatch", "echo invalid partition >&2; exit 1")
+    config = cast(
+        ComposedConfig,
+        SimpleNamespace(overrides=[], hydra=SimpleNamespace(overrides=SimpleNamespace(hydra=[])), settings={"seed": 1}),
+    )
     observer = RecordingObserver()
     with pytest.raises(ConfigError, match=r"^hydra/launcher=slurm: .*invalid partition") as error:
-        slurm.SlurmExecutor(**PARAMETERS).run(make_runs(cluster, 1), observer)
+        slurm.SlurmExecutor(**PARAMETERS).run([PlannedRun(config, cluster / "run")], observer)
     assert "\n" not in str(error.value)
     assert observer.starts == []
+    assert not (cluster / "run").exists()
 
 
 def test_array_is_cancelled_if_the_sweep_is_to_stop(cluster: Path) -> None:
