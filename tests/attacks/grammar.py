@@ -364,7 +364,10 @@ def draw(seed: int, number: int) -> CommandLine:
             )
             parts["trainer"] = Part(limits, Sense.GOOD, "trainer")
         parts[part.key] = part
-    return _combine(list(parts.values()))
+    drawn = list(parts.values())
+    if generator.random() < 0.8:
+        drawn.sort(key=lambda part: not any(word.startswith("-") for word in part.words))
+    return _combine(drawn)
 
 
 def _draw_part(generator: random.Random) -> Part:
