@@ -31,6 +31,7 @@ class Fault:
         bytes_left: what the filler leaves free.
         record: a file to which every operation is written.
         closed: the descriptors that are closed when the program starts.
+        ignored: the signals that are ignored when the program starts, as SIGHUP is by nohup.
     """
 
     operation: int = 0
@@ -39,6 +40,7 @@ class Fault:
     bytes_left: int = 0
     record: str | None = None
     closed: tuple[int, ...] = ()
+    ignored: tuple[int, ...] = ()
 
     def to_environment(self) -> dict[str, str]:
         """Return the environment variables of a process with this fault."""
@@ -104,6 +106,8 @@ def main() -> None:
         name = ("stdin", "stdout", "stderr")[descriptor]
         setattr(sys, name, None)
         setattr(sys, f"__{name}__", None)
+    for number in fault.ignored:
+        signal.signal(number, signal.SIG_IGN)
     install(fault)
     sys.argv[0] = PROGRAM
     runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)

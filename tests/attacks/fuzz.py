@@ -95,6 +95,7 @@ class Fuzzer:
         self.directory = directory
         self.timeout = timeout
         self.memory = memory
+        os.environ["MPLCONFIGDIR"] = str(directory / "matplotlib")  # its list of fonts belongs to no command
         self.server: CommandServer = command_server("")
         self.stored_run = self._train()
 

@@ -162,7 +162,7 @@ HYDRA: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "hydra.sweep.dir": ((), (), ("outputs/other", "''", "x" * 300, "${seed}")),
     "hydra.job_logging": ((), (), ("null", "x", "{version:9}")),
     "hydra.job_logging.root.level": (("INFO",), (), ("LOUD", "null", "-1")),
-    "hydra.runtime.output_dir": ((), ("x",), ()),
+    "hydra.runtime.output_dir": ((), (), ("x",)),
     "hydra.launcher": ((), (), ("null", "local", "x")),
     "hydra.launcher._target_": ((), (), ("os._exit", "builtins.print")),
     "hydra.sweeper": ((), (), ("null", "grid")),
@@ -176,7 +176,7 @@ HYDRA: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
 WORDS: dict[Sense, tuple[tuple[str, ...], ...]] = {
     Sense.SENSELESS: (
         ("+hydra.x=1",), ("++hydra.x=1",), ("+foo=bar",), ("++foo=1",), ("foo=bar",), ("+optimizer.foo=1",), ("++model.foo=null",), ("~model",),
-        ("~optimizer.lr",), ("~seed",), ("~foo",), ("~hydra.callbacks.run_directory",), ("~hydra.callbacks",), ("~hydra/launcher=local",),
+        ("~optimizer.lr",), ("~seed",), ("~foo",), ("~hydra.callbacks.run_directory",), ("~hydra.callbacks",),
         ("~data.root",), ("+model=lenet",), ("++model=lenet",), ("+callbacks=mine",), ("+trainer.callbacks=[1]",), ("+trainer.profiler=simple",),
         ("+trainer.logger=true",), ("++trainer.num_sanity_val_steps=5",), ("optimizer@x=adam",), ("+optimizer@model=adam",), ("model@_global_=lenet",),
         ("data.batch_size",), ("a b",), ("=",), ("=1",), ("a=",), ("",), ("-",), ("--",), (" ",), ("model lenet",), ("\u2013m",), ("model.=1",), (".model=1",),

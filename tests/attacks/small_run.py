@@ -95,6 +95,12 @@ def _hash(value: Any, hasher: "hashlib._Hash") -> None:
         hasher.update(repr(value).encode())
 
 
+def read_outcomes(cwd: Path) -> dict[str, Outcome]:
+    """Return the outcomes of all runs below a directory, by their paths there."""
+    runs = sorted(path.parent for path in cwd.rglob("results.json"))
+    return {str(run.relative_to(cwd)): Outcome.read(run) for run in runs}
+
+
 def start(cwd: Path, words: Iterable[str], fault: Fault | None = None, directory: str = "run") -> Process:
     """Start the program, or the program with a fault, in a directory."""
     module = "cnn_experiments" if fault is None else "tests.attacks.faulty_program"
