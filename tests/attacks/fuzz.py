@@ -95,7 +95,6 @@ class Fuzzer:
         self.directory = directory
         self.timeout = timeout
         self.memory = memory
-        os.environ["MPLCONFIGDIR"] = str(directory / "matplotlib")  # its list of fonts belongs to no command
         self.server: CommandServer = command_server("")
         self.stored_run = self._train()
 
@@ -117,7 +116,7 @@ class Fuzzer:
             set_up(case.work, self.stored_run)
         case.before = _listing(case.work)
         environment = os.environ | {"HOME": str(case.directory / "home"), "TMPDIR": str(case.directory / "tmp")}
-        environment |= {"OMP_NUM_THREADS": "1", "SEED": "3"}
+        environment |= {"OMP_NUM_THREADS": "1", "SEED": "3", "MPLCONFIGDIR": str(self.directory / "matplotlib")}
         for name, value in line.environment.items():
             environment.pop(name, None)
             if value is not None:
