@@ -117,6 +117,7 @@ class Fuzzer:
         case.before = _listing(case.work)
         environment = os.environ | {"HOME": str(case.directory / "home"), "TMPDIR": str(case.directory / "tmp")}
         environment |= {"OMP_NUM_THREADS": "1", "SEED": "3", "MPLCONFIGDIR": str(self.directory / "matplotlib")}
+        environment |= {"TORCHINDUCTOR_CACHE_DIR": str(self.directory / "inductor")}
         for name, value in line.environment.items():
             environment.pop(name, None)
             if value is not None:

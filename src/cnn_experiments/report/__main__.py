@@ -3,8 +3,9 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import NoReturn
 
-from cnn_experiments.console import print_line
+from cnn_experiments.console import print_error, print_line
 from cnn_experiments.errors import ConfigError
 
 _LEADERBOARD_FLAGS = ("sort", "to")
@@ -26,9 +27,18 @@ def main() -> None:
         sys.exit(1)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that rejects bad input in one line, as the other commands do."""
+
+    def error(self, message: str) -> NoReturn:
+        print_error(f"{self.prog}: {message}; --help lists what is allowed")
+        self.exit(2)
+
+
 def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m cnn_experiments.report",
+        allow_abbrev=False,
         description="Compare runs, finished or not, by their results.json and metrics.csv alone.",
     )
     parser.add_argument(
@@ -72,8 +82,7 @@ def _report_published(arguments: argparse.Namespace) -> bool:
     _reject(arguments, _LEADERBOARD_FLAGS, "not valid with --published")
     from cnn_experiments.report.published.show import show_published
 
-    show_published(arguments.paths, arguments.markdown)
-    return True
+    return show_published(arguments.paths, arguments.markdown)
 
 
 def _reject(arguments: argparse.Namespace, flags: tuple[str, ...], problem: str) -> None:

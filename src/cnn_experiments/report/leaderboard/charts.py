@@ -3,6 +3,7 @@
 import io
 import re
 import statistics
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
+from cnn_experiments.console import printable
 from cnn_experiments.report.leaderboard.groups import Board, Group, format_setting
+from cnn_experiments.report.statistics import measured_curve
 from cnn_experiments.runs.records import RunRecord as RunRecord
 from cnn_experiments.runs.settings import short_names
 
@@ -87,13 +90,13 @@ def plot_accuracy_vs_cost(
     Args:
         board: the groups.
         cost_name: the label of the axis.
-        cost: returns the cost of a group; a group without one is left out.
+        cost: returns the cost of a group; a group without a positive one is left out.
         link: returns the target of a click on a group.
 
     Returns:
         None if all costs are the same.
     """
-    points = {group: (x, board.mean(group)) for group in board.groups if (x := cost(group))}
+    points = {group: (x, board.mean(group)) for group in board.groups if (x := cost(group)) and x > 0}
     if len({x for x, _ in points.values()}) < 2:
         return None
     families = list(dict.fromkeys(map(_family, points)))
@@ -164,12 +167,12 @@ def plot_heat_map(board: Board) -> Markup | None:
     }
     names = short_names(board.keys)
     with mpl.rc_context(_STYLE | {"axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
-        figure, axes = _new_chart(names[column_key], names[row_key])
+        figure, axes = _new_chart(_shorten(names[column_key]), _shorten(names[row_key]))
         _draw_cells(axes, {(columns.index(column), rows.index(row)): mean for (row, column), mean in means.items()})
         axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xticks(range(len(columns)), columns)
-        axes.set_yticks(range(len(rows)), rows)
+        axes.set_xticks(range(len(columns)), map(_shorten, columns))
+        axes.set_yticks(range(len(rows)), map(_shorten, rows))
         axes.tick_params(length=0)
         return _to_svg(figure, f"{board.metric} of every combination")
 
@@ -204,7 +207,7 @@ def _new_chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
 
 def _read_curve(run: RunRecord, metric: str) -> list[float]:
     try:
-        return run.curve(metric)
+        return measured_curve(run.curve(metric))
     except ValueError:  # the footnotes name a damaged metrics.csv
         return []
 
@@ -231,7 +234,7 @@ def _axis_floor(accuracies: Sequence[float]) -> float:
 def _truncate_axis(axes: Axes, values: Sequence[float], floor: float) -> float:
     """Let the y axis begin at the floor, or at the lowest value if that is higher. Return the lowest value shown."""
     floor, top = max(floor, min(values)), max(values)
-    margin = 0.08 * (top - floor) or 0.01
+    margin = 0.08 * (top - floor) or 0.01 * max(1, abs(top))
     axes.set_ylim(floor - margin, top + margin)
     return floor
 
@@ -243,12 +246,17 @@ def _add_legend(figure: Figure, axes: Axes, max_columns: int) -> None:
 
 
 def _shorten(label: str) -> str:
-    return label if len(label) <= _LEGEND_CHARACTERS - 6 else f"{label[: _LEGEND_CHARACTERS - 7]}…"
+    """Return a label that fits in one line of a legend."""
+    text = printable(label)
+    text = text if len(text) <= _LEGEND_CHARACTERS - 6 else f"{text[: _LEGEND_CHARACTERS - 7]}…"
+    return f" {text}" if text.startswith("_") else text  # matplotlib leaves such labels out of legends
 
 
 def _to_svg(figure: Figure, description: str) -> Markup:
     file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has others
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     document = file.getvalue()
     svg = document[document.index("<svg") :].replace(_FOREGROUND, "var(--ink)").replace(_GRID, "var(--faint)")
     svg = svg.replace(f"'{_FONT}'", "system-ui").replace("<svg", f'<svg role="img" aria-label="{description}"', 1)
