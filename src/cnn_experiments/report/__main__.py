@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from cnn_experiments.console import print_error, print_line
-from cnn_experiments.errors import ConfigError
+from cnn_experiments.errors import ConfigError, describe_error
 
 _LEADERBOARD_FLAGS = ("sort", "to")
 _PUBLISHED_FLAGS = ("markdown",)
@@ -21,7 +21,10 @@ def main() -> None:
     try:
         is_successful = _report_published(arguments) if arguments.published else _report_leaderboard(arguments)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        print_error(error)
+        sys.exit(2)
+    except OSError as error:  # such as a path that is too long, or a directory that may not be read
+        print_error(describe_error(error))
         sys.exit(2)
     if not is_successful:
         sys.exit(1)
