@@ -4,12 +4,15 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 import hydra
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, read_write
 
@@ -18,10 +21,11 @@ from cnn_experiments.config.hydra_errors import exit_on_config_error
 from cnn_experiments.config.hydra_internals import config_directories, flag_names, parse_command_line
 from cnn_experiments.config.overrides import run_argv
 from cnn_experiments.config.sources import CONF, find_groups
-from cnn_experiments.console import relative_path
-from cnn_experiments.errors import ConfigError, RunFailedError, suggest
+from cnn_experiments.console import print_error, relative_path
+from cnn_experiments.errors import ConfigError, RunFailedError, describe_error, suggest
 from cnn_experiments.runs.directory import LOG_FILE, RunDirectory
 from cnn_experiments.runtime.distributed import is_rank_zero
+from cnn_experiments.runtime.output import lossy_output
 from cnn_experiments.runtime.signals import Interrupted, interruptible
 from cnn_experiments.tasks import task_of
 
@@ -31,7 +35,8 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Run the command line.
 
-    Exit status: 0 for success, 1 for a run that failed, 2 for bad input, 130 and 143 for Ctrl-C and SIGTERM.
+    Exit status: 0 for success, 1 for a run that failed, 2 for bad input, 128 plus the number of a signal that ended it:
+    130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     """
     succeeded = True
 
@@ -44,10 +49,23 @@ def main() -> None:
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on unchanged; exit_on_config_error() prints one line
     _filter_third_party_warnings()
-    with interruptible(), exit_on_config_error():
-        _check_flags(sys.argv[1:])
-        run()
-    sys.exit(0 if succeeded else 1)
+    with lossy_output():
+        with interruptible(), exit_on_config_error(), _exit_on_os_error():
+            _check_flags(sys.argv[1:])
+            run()
+        sys.exit(0 if succeeded else 1)
+
+
+@contextmanager
+def _exit_on_os_error() -> Iterator[None]:
+    """End the program with one line and status 1 if a file can't be written outside a run, such as on a full disk."""
+    try:
+        yield
+    except HydraException:  # some are errors of the operating system too
+        raise
+    except OSError as error:
+        print_error(describe_error(error))
+        sys.exit(1)
 
 
 def _check_flags(arguments: list[str]) -> None:
@@ -99,12 +117,12 @@ def _run_job(config: DictConfig) -> bool:
             task.run([composed], directory)
     except (RunFailedError, MisconfigurationException) as error:
         log.info("directory: %s", directory.path)
-        log.error("failed: %s", error)
+        log.error("failed: %s", " ".join(str(error).split()))
     except Interrupted as interruption:
         log.warning("interrupted by %s; %s", interruption.signal, _resume_hint(hydra_config, directory))
         raise
-    except (Exception, SystemExit):
-        log.exception("failed; see %s", directory.path / LOG_FILE)
+    except (Exception, SystemExit) as error:
+        log.exception("failed: %s; the traceback is in %s", describe_error(error), directory.path / LOG_FILE)
     else:
         return True
     return False

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from cnn_experiments.console import print_error, print_line
 from cnn_experiments.errors import ConfigError, describe_error
+from cnn_experiments.runtime.output import lossy_output
 
 _LEADERBOARD_FLAGS = ("sort", "to")
 _PUBLISHED_FLAGS = ("markdown",)
@@ -17,17 +18,18 @@ def main() -> None:
 
     The exit status is 2 for bad input, and 1 if the leaderboard could not be written to the directory in `--to`.
     """
-    arguments = _parse_arguments()
-    try:
-        is_successful = _report_published(arguments) if arguments.published else _report_leaderboard(arguments)
-    except ConfigError as error:
-        print_error(error)
-        sys.exit(2)
-    except OSError as error:  # such as a path that is too long, or a directory that may not be read
-        print_error(describe_error(error))
-        sys.exit(2)
-    if not is_successful:
-        sys.exit(1)
+    with lossy_output():
+        arguments = _parse_arguments()
+        try:
+            is_successful = _report_published(arguments) if arguments.published else _report_leaderboard(arguments)
+        except ConfigError as error:
+            print_error(error)
+            sys.exit(2)
+        except OSError as error:  # such as a path that is too long, or a directory that may not be read
+            print_error(describe_error(error))
+            sys.exit(2)
+        if not is_successful:
+            sys.exit(1)
 
 
 class _Parser(argparse.ArgumentParser):
