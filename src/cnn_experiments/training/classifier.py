@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
 
 from cnn_experiments.runs.metrics import SPLITS, Split
+from cnn_experiments.training.limits import Limits
 from cnn_experiments.training.metrics import split_metrics
 
 Batch = tuple[Tensor, Tensor]
@@ -37,6 +38,7 @@ class Classifier(pl.LightningModule):
         memory_format: the memory format of the network's weights and inputs.
         compile_model: whether the network is compiled by torch.compile. Its modules and checkpoints stay as they are.
         eval_split: the split that is evaluated after every epoch; it prefixes the names of the metrics.
+        limits: when the training ends, which the schedule depends on.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Classifier(pl.LightningModule):
         memory_format: torch.memory_format,
         compile_model: bool,
         eval_split: Split,
+        limits: Limits,
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=memory_format)
@@ -56,6 +59,7 @@ class Classifier(pl.LightningModule):
         self.eval_split: Split = eval_split
         self._optimizer = optimizer
         self._scheduler = scheduler
+        self._limits = limits
         self._memory_format = memory_format
         self._needs_compilation = compile_model
         # nn.ModuleDict refuses the key "train", which is a method of every module.
@@ -131,6 +135,6 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer, and the schedule, which is stepped after every optimizer step."""
         optimizer = self._optimizer(self.parameters())
-        total_steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = self._scheduler(optimizer, total_steps)
+        steps_per_epoch = int(self.trainer.estimated_stepping_batches) // self._limits.max_epochs
+        scheduler = self._scheduler(optimizer, self._limits.num_steps(steps_per_epoch))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
