@@ -85,7 +85,7 @@ def build_classifier(settings: Settings, data: ImageDataModule) -> Classifier:
         memory_format=_MEMORY_FORMATS[settings["memory_format"]],
         compile_model=settings["compile"],
         eval_split=data.protocol.eval_split or "val",
-        limits=Limits.from_settings(settings),
+        max_steps=Limits.from_settings(settings).max_steps,
     )
 
 

@@ -13,7 +13,6 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
 
 from cnn_experiments.runs.metrics import SPLITS, Split
-from cnn_experiments.training.limits import Limits
 from cnn_experiments.training.metrics import split_metrics
 
 Batch = tuple[Tensor, Tensor]
@@ -38,7 +37,7 @@ class Classifier(pl.LightningModule):
         memory_format: the memory format of the network's weights and inputs.
         compile_model: whether the network is compiled by torch.compile. Its modules and checkpoints stay as they are.
         eval_split: the split that is evaluated after every epoch; it prefixes the names of the metrics.
-        limits: when the training ends, which the schedule depends on.
+        max_steps: the number of optimizer steps after which the training ends before its last epoch, or None.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class Classifier(pl.LightningModule):
         memory_format: torch.memory_format,
         compile_model: bool,
         eval_split: Split,
-        limits: Limits,
+        max_steps: int | None,
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=memory_format)
@@ -59,7 +58,7 @@ class Classifier(pl.LightningModule):
         self.eval_split: Split = eval_split
         self._optimizer = optimizer
         self._scheduler = scheduler
-        self._limits = limits
+        self._max_steps = max_steps
         self._memory_format = memory_format
         self._needs_compilation = compile_model
         # nn.ModuleDict refuses the key "train", which is a method of every module.
@@ -135,6 +134,8 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer, and the schedule, which is stepped after every optimizer step."""
         optimizer = self._optimizer(self.parameters())
-        steps_per_epoch = int(self.trainer.estimated_stepping_batches) // self._limits.max_epochs
-        scheduler = self._scheduler(optimizer, self._limits.num_steps(steps_per_epoch))
+        total_steps = int(self.trainer.estimated_stepping_batches)
+        if self._max_steps is not None:
+            total_steps = min(total_steps, self._max_steps)
+        scheduler = self._scheduler(optimizer, total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -97,7 +97,9 @@ class History(Checkpoint):
         if not self.epochs:
             return
         with atomic_write(self._directory.path / METRICS_FILE) as file:
-            writer = csv.DictWriter(file, max(self.epochs, key=len))  # cells of epochs that were not evaluated stay empty
+            writer = csv.DictWriter(
+                file, max(self.epochs, key=len)
+            )  # cells of epochs that were not evaluated stay empty
             writer.writeheader()
             writer.writerows(self.epochs)
         self._directory.update(epochs=len(self.epochs), metrics=reported_metrics(self._best_row))

@@ -12,7 +12,7 @@ class TrainingLimits(pl.Callback):
     """End training when its steps or its time are used up, and evaluate every n-th epoch and the last one.
 
     The epoch in which training ends is evaluated, recorded and saved as any other, although it may be shorter.
-    Lightning's own `max_steps` would leave its evaluation out, and its `check_val_every_n_epoch` that of the last epoch.
+    Lightning's own `max_steps` would leave its evaluation out, and so would its `check_val_every_n_epoch`.
 
     Args:
         limits: of the run. `max_epochs` is left to Lightning.
