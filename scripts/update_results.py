@@ -94,7 +94,9 @@ def main() -> None:
     if sys.argv[1:]:
         import_runs(map(Path, sys.argv[1:]))
     comparison = compare_with_published(find_runs([RUNS])[0])
-    plot_networks(comparison, RESULTS.with_suffix(""))
+    RESULTS.with_suffix("").mkdir(exist_ok=True)
+    for name, picture in plot_networks(comparison).items():
+        (RESULTS.with_suffix("") / name).write_bytes(picture)
     RESULTS.write_text(results_page(comparison), encoding="utf-8")
     for name, recipe in load_recipes().items():
         file = CONF / "experiment" / f"{name}.yaml"

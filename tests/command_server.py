@@ -81,6 +81,7 @@ def set_up_process(request: dict[str, Any]) -> None:
     import torch
 
     os.setpgid(0, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup may have started the tests
     for source, target in zip(request["files"], (1, 2), strict=True):
         os.dup2(source, target)
         os.close(source)

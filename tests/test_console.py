@@ -1,5 +1,6 @@
 """Tests of tables on terminals of any width."""
 
+import logging
 from io import StringIO
 from pathlib import Path
 
@@ -8,7 +9,15 @@ import rich
 from rich.console import Console
 from rich.table import Table
 
-from cnn_experiments.console import fits_terminal, print_table, relative_path
+from cnn_experiments.console import (
+    ConsoleHandler,
+    cell,
+    fits_terminal,
+    print_error,
+    print_line,
+    print_table,
+    relative_path,
+)
 
 
 def make_table() -> Table:
@@ -56,3 +65,34 @@ def test_path_is_relative_below_the_working_directory(monkeypatch: pytest.Monkey
     assert relative_path(tmp_path / "outputs" / "a") == Path("outputs/a")
     assert relative_path(tmp_path.parent) == tmp_path.parent
     assert relative_path(Path("outputs")) == Path("outputs")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("lenet ± ⌀ 网", "lenet ± ⌀ 网"),
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("a\nb\tc\rd\x00\x7f\x9b", r"a\nb\tc\rd\x00\x7f\x9b"),
+        ("\u202eabc\u2066", r"\u202eabc\u2066"),
+        ("\ud800", r"\ud800"),
+        ("[red]text[/red]", "[red]text[/red]"),
+    ],
+)
+def test_control_characters_never_reach_the_terminal(capsys: pytest.CaptureFixture[str], text: str, line: str) -> None:
+    print_line(text)
+    print_error(text)
+    assert capsys.readouterr() == (f"{line}\n", f"{line}\n")
+    table = Table("name")
+    table.add_row(cell(text))
+    print_table(table)
+    assert f" {line} " in capsys.readouterr().out
+
+
+def test_traceback_of_a_logged_error_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.Logger("test")
+    logger.addHandler(ConsoleHandler())
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        logger.exception("failed: %s", "a\nb")
+    assert capsys.readouterr().out == "failed: a\nb\n"

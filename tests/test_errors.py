@@ -111,3 +111,11 @@ def test_line_is_that_of_the_users_code_and_not_that_of_a_library() -> None:
 
 def test_error_that_was_never_raised_has_no_line() -> None:
     assert describe_error(KeyError("a")) == "KeyError: 'a'"
+
+
+def test_error_of_the_operating_system_is_described_by_its_message_and_file() -> None:
+    assert (
+        describe_error(OSError(28, "No space left on device", "run/run.log")) == "No space left on device: run/run.log"
+    )
+    assert describe_error(OSError(5, "Input/output error")) == "Input/output error"
+    assert describe_error(OSError("MD5 is wrong")) == "OSError: MD5 is wrong"

@@ -235,7 +235,7 @@ def test_two_processes_share_each_epoch_and_one_directory(command: Command, tmp_
     assert "Warning" not in completed.stdout
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_signal_ends_a_run_after_its_results_are_written(tmp_path: Path, number: signal.Signals, status: int) -> None:
     process = spawn(tmp_path, "data=digits", "trainer.max_epochs=1000", "hydra.run.dir=run")
     deadline = time.monotonic() + 60

@@ -4,12 +4,15 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 import hydra
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, read_write
 
@@ -18,11 +21,12 @@ from cnn_experiments.config.hydra_errors import exit_on_config_error
 from cnn_experiments.config.hydra_internals import config_directories, flag_names, parse_command_line
 from cnn_experiments.config.overrides import run_argv
 from cnn_experiments.config.sources import CONF, find_groups
-from cnn_experiments.console import relative_path
-from cnn_experiments.errors import ConfigError, IncompleteSweepError, RunFailedError, suggest
+from cnn_experiments.console import print_error, relative_path
+from cnn_experiments.errors import ConfigError, IncompleteSweepError, RunFailedError, describe_error, suggest
 from cnn_experiments.runs.directory import LOG_FILE, RunDirectory
 from cnn_experiments.runs.plan_file import check_plan, record_rejection
 from cnn_experiments.runtime.distributed import is_rank_zero
+from cnn_experiments.runtime.output import lossy_output
 from cnn_experiments.runtime.signals import Interrupted, interruptible
 from cnn_experiments.tasks import task_of
 
@@ -32,7 +36,8 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Run the command line.
 
-    Exit status: 0 for success, 1 for a run that failed, 2 for bad input, 130 and 143 for Ctrl-C and SIGTERM.
+    Exit status: 0 for success, 1 for a run that failed, 2 for bad input, 128 plus the number of a signal that ended it:
+    130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     """
     succeeded = True
 
@@ -45,13 +50,26 @@ def main() -> None:
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on unchanged; exit_on_config_error() prints one line
     _filter_third_party_warnings()
-    with interruptible(), exit_on_config_error():
-        _check_flags(sys.argv[1:])
-        try:
-            run()
-        except IncompleteSweepError as error:
-            sys.exit(error.status)
-    sys.exit(0 if succeeded else 1)
+    with lossy_output():
+        with interruptible(), exit_on_config_error(), _exit_on_os_error():
+            _check_flags(sys.argv[1:])
+            try:
+                run()
+            except IncompleteSweepError as error:
+                sys.exit(error.status)
+        sys.exit(0 if succeeded else 1)
+
+
+@contextmanager
+def _exit_on_os_error() -> Iterator[None]:
+    """End the program with one line and status 1 if a file can't be written outside a run, such as on a full disk."""
+    try:
+        yield
+    except HydraException:  # some are errors of the operating system too
+        raise
+    except OSError as error:
+        print_error(describe_error(error))
+        sys.exit(1)
 
 
 def _check_flags(arguments: list[str]) -> None:
@@ -81,7 +99,7 @@ def _run_job(config: DictConfig) -> bool:
     composed = ComposedConfig(config, cast(DictConfig, HydraConfig.get()))
     task = task_of(composed)
     if not task.needs_run_directory:
-        if is_rank_zero():
+        if is_rank_zero(composed.settings["trainer"]):
             task.run([composed], None)
         return True
     # Only now: torch takes seconds to import.
@@ -92,7 +110,7 @@ def _run_job(config: DictConfig) -> bool:
     _log_warnings()
     hydra_config = HydraConfig.get()
     path = Path(hydra_config.runtime.output_dir)
-    directory = RunDirectory(relative_path(path))
+    directory = RunDirectory(relative_path(path), is_writer=is_rank_zero(composed.settings["trainer"]))
     with read_write(cast(DictConfig, hydra_config)):
         hydra_config.run.dir = str(path)  # the other ranks that Lightning starts write here too, also in a multirun job
     argv = sys.argv
@@ -105,12 +123,12 @@ def _run_job(config: DictConfig) -> bool:
     except (ConfigError, RunFailedError, MisconfigurationException) as error:
         record_rejection(path, str(error))
         log.info("directory: %s", directory.path)
-        log.error("failed: %s", error)
+        log.error("failed: %s", " ".join(str(error).split()))
     except Interrupted as interruption:
         log.warning("interrupted by %s; %s", interruption.signal, _resume_hint(hydra_config, directory))
         raise
-    except (Exception, SystemExit):
-        log.exception("failed; see %s", directory.path / LOG_FILE)
+    except (Exception, SystemExit) as error:
+        log.exception("failed: %s; the traceback is in %s", describe_error(error), directory.path / LOG_FILE)
     else:
         return True
     return False

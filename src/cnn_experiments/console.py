@@ -1,27 +1,51 @@
 """Output on the terminal."""
 
 import logging
+import re
+import sys
 from pathlib import Path
 
 import rich
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
+
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # of bidirectional text
+    "\u2028\u2029\ud800-\udfff]"  # separators of lines and paragraphs, surrogates
+)
 
 
 class ConsoleHandler(logging.Handler):
-    """Prints messages unchanged, above a progress bar if there is one."""
+    """Prints messages without their tracebacks, above a progress bar if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a message in one line, not wrapped."""
-        message = self.format(record)
+        """Print each line of a message, not wrapped."""
         style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else None
-        print_line(message, style)
+        for line in record.getMessage().splitlines():
+            print_line(line, style)
+
+
+def printable(text: str) -> str:
+    r"""Return a text in which characters that control a terminal or the direction of text are escapes: `\x1b`."""
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def print_line(line: str, style: str | None = None) -> None:
-    """Print a line unchanged and not wrapped."""
-    rich.get_console().print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+    """Print one line, not wrapped; control characters are printed as escapes."""
+    rich.get_console().print(printable(line), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_error(line: object) -> None:
+    """Print one line to standard error; control characters are printed as escapes."""
+    print(printable(str(line)), file=sys.stderr)
+
+
+def cell(content: object, style: str = "") -> Text:
+    """Return the cell of a table with a text that comes from outside, such as a name; markup and controls are text."""
+    return Text(printable(str(content)), style=style)
 
 
 def fits_terminal(table: Table) -> bool:

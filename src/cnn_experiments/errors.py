@@ -94,10 +94,16 @@ def suggest(word: str, words: Iterable[str], cutoff: float = 0.5) -> str | None:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return the class of an error and its message in one line, with the line of the user's own code that raised it."""
+    """Return the class of an error and its message in one line, with the line of the user's own code that raised it.
+
+    An error of the operating system is its message and the file: `No space left on device: outputs/run.log`.
+    """
     own = [
         f" ({Path(frame.filename).name}:{frame.lineno})"
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith(_FOREIGN_CODE) and _INSTALLED_CODE.isdisjoint(Path(frame.filename).parts)
     ]
-    return " ".join(f"{type(error).__name__}: {error}".split()) + "".join(own[-1:])
+    message = f"{type(error).__name__}: {error}"
+    if isinstance(error, OSError) and error.strerror:
+        message = ": ".join(map(str, filter(None, (error.strerror, error.filename))))
+    return " ".join(message.split()) + "".join(own[-1:])

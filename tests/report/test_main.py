@@ -4,6 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.commands import run
 from tests.stored_runs import MakeRun
 
@@ -97,3 +99,61 @@ def test_leaderboard_is_written_to_the_one_directory_or_to_that_of_the_flag(make
     assert sorted(path.name for path in (tmp_path / "both").iterdir()) == files
     (tmp_path / "file").write_text("")
     assert run_report(tmp_path, "runs", "--to", "file/below").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "python -m cnn_experiments.report: the following arguments are required: DIRECTORY; --help lists what is allowed"),
+        (["runs", "--srt", "x"], "python -m cnn_experiments.report: unrecognized arguments: --srt x; --help lists what is allowed"),
+        (["runs", "--so", "rank"], "python -m cnn_experiments.report: unrecognized arguments: --so rank; --help lists what is allowed"),
+        (["runs", "--sort"], "python -m cnn_experiments.report: argument --sort: expected one argument; --help lists what is allowed"),
+        (["\x1b[31mred"], r"\x1b[31mred: must be a run's directory or contain some; no results.json found"),
+        (["runs", "--to", "x" * 300], f"OSError: [Errno 36] File name too long: '{'x' * 300}'"),
+        (["x" * 300], f"OSError: [Errno 36] File name too long: '{'x' * 300}'"),
+    ],
+    ids=lambda value: str(value)[:30],
+)  # fmt: skip
+def test_bad_arguments_are_rejected_in_one_line(
+    make_run: MakeRun, tmp_path: Path, arguments: list[str], line: str
+) -> None:
+    make_run("run", None)
+    completed = run_report(tmp_path, *arguments)
+    assert (completed.returncode, completed.stdout, completed.stderr) == (2, "", f"{line}\n")
+
+
+def test_comparison_that_cannot_be_written_is_printed(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("run", "book/sgd/lenet", curves={"epoch": [1], "test/acc": [0.8]})
+    (tmp_path / "ledger").write_text("mine")
+    completed = run_report(tmp_path, "--published", "runs", "--markdown", "ledger.md")
+    assert (completed.returncode, completed.stderr) == (1, "")
+    assert "│ book/sgd/lenet" in completed.stdout
+    assert completed.stdout.splitlines()[-1] == "could not write ledger.md: File exists"
+    assert not (tmp_path / "ledger.md").exists()
+    assert (tmp_path / "ledger").read_text() == "mine"
+
+
+def test_names_are_text_in_a_comparison_with_published_results(make_run: MakeRun, tmp_path: Path) -> None:
+    name = "<img src=x> $x^{2$ [/red] | `\x1b[31m"
+    versions = {"torch": name, "lightning": name}
+    curves = {"epoch": [1], "test/acc": [0.8]}
+    make_run("run", "book/sgd/lenet", curves=curves, device=name, versions=versions, git_commit=name, started=name)
+    make_run("other", "book/sgd/lenet", 1, status="failed", error=name, device=name)
+    completed = run_report(tmp_path, "--published", "runs", "--markdown", "ledger.md")
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert r"on <img src=x> $x^{2$ [/red] | `\x1b[31m" in completed.stdout
+    assert "\x1b" not in completed.stdout
+    page = (tmp_path / "ledger.md").read_text()
+    assert "\x1b" not in page
+    assert "<img" not in page
+    assert r"## On &lt;img src=x&gt; \$x^{2\$ \[/red] \| \`\\x1b\[31m" in page
+    assert (tmp_path / "ledger" / "lenet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_that_trained_no_epoch_are_not_compared(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("run", "book/sgd/lenet", epochs=0)
+    make_run("huge", "book/sgd/lenet", 1, 1e308)
+    completed = run_report(tmp_path, "--published", "runs")
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert "excluded: runs/huge: book/sgd/lenet lacks metrics.test/acc in results.json\n" in completed.stdout
+    assert "excluded: runs/run: book/sgd/lenet has 0 epochs\n" in completed.stdout

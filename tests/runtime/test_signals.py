@@ -1,4 +1,4 @@
-"""Tests of handling Ctrl-C, SIGTERM and SIGUSR2: raising, deferring, and exiting after the grace period."""
+"""Tests of handling Ctrl-C, SIGTERM, SIGHUP and SIGUSR2: raising, deferring, and exiting after the grace period."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def run_program(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], check=False, timeout=30, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signal_raises_interrupted_and_handlers_are_restored(number: signal.Signals, status: int) -> None:
     handler = signal.getsignal(number)
 
@@ -37,6 +37,19 @@ def test_signal_raises_interrupted_and_handlers_are_restored(number: signal.Sign
         run()
     assert (interrupted.value.code, interrupted.value.signal) == (status, number.name)
     assert signal.getsignal(number) == handler
+
+
+def test_hangup_that_nohup_ignores_stays_ignored() -> None:
+    program = """
+import os, signal
+from cnn_experiments.runtime.signals import interruptible, signals_deferred
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with interruptible(), signals_deferred():
+    os.kill(os.getpid(), signal.SIGHUP)
+print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)
+"""
+    completed = run_program(program)
+    assert (completed.returncode, completed.stdout) == (0, "True\n")
 
 
 def test_process_that_hangs_after_a_signal_is_ended_after_the_grace_period() -> None:

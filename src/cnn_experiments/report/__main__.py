@@ -3,9 +3,11 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import NoReturn
 
-from cnn_experiments.console import print_line
-from cnn_experiments.errors import ConfigError
+from cnn_experiments.console import print_error, print_line
+from cnn_experiments.errors import ConfigError, describe_error
+from cnn_experiments.runtime.output import lossy_output
 
 _LEADERBOARD_FLAGS = ("sort", "to")
 _PUBLISHED_FLAGS = ("markdown",)
@@ -16,19 +18,32 @@ def main() -> None:
 
     The exit status is 2 for bad input, and 1 if the leaderboard could not be written to the directory in `--to`.
     """
-    arguments = _parse_arguments()
-    try:
-        is_successful = _report_published(arguments) if arguments.published else _report_leaderboard(arguments)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    if not is_successful:
-        sys.exit(1)
+    with lossy_output():
+        arguments = _parse_arguments()
+        try:
+            is_successful = _report_published(arguments) if arguments.published else _report_leaderboard(arguments)
+        except ConfigError as error:
+            print_error(error)
+            sys.exit(2)
+        except OSError as error:  # such as a path that is too long, or a directory that may not be read
+            print_error(describe_error(error))
+            sys.exit(2)
+        if not is_successful:
+            sys.exit(1)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that rejects bad input in one line, as the other commands do."""
+
+    def error(self, message: str) -> NoReturn:
+        print_error(f"{self.prog}: {message}; --help lists what is allowed")
+        self.exit(2)
 
 
 def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m cnn_experiments.report",
+        allow_abbrev=False,
         description="Compare runs, finished or not, by their results.json and metrics.csv alone.",
     )
     parser.add_argument(
@@ -72,8 +87,7 @@ def _report_published(arguments: argparse.Namespace) -> bool:
     _reject(arguments, _LEADERBOARD_FLAGS, "not valid with --published")
     from cnn_experiments.report.published.show import show_published
 
-    show_published(arguments.paths, arguments.markdown)
-    return True
+    return show_published(arguments.paths, arguments.markdown)
 
 
 def _reject(arguments: argparse.Namespace, flags: tuple[str, ...], problem: str) -> None:

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from scipy.special import stdtrit
 
@@ -13,6 +13,19 @@ _Key = TypeVar("_Key", bound=Hashable)
 _CONFIDENCE = 0.95
 _RESOLUTION = 1e-6
 """Smaller differences come from rounding: results.json has seven digits."""
+_LARGEST = 1e100
+"""Beyond it, a number is no measurement: its square overflows."""
+
+
+def measurement(value: Any) -> float | None:
+    """Return the value if it is a number that can be averaged, else None."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and -_LARGEST < value < _LARGEST else None
+
+
+def measured_curve(curve: dict[int, float]) -> dict[int, float]:
+    """Return a curve that can be drawn: the one given, or an empty one if a value is no measurement."""
+    return curve if all(measurement(value) is not None for value in curve.values()) else {}
 
 
 @dataclass(frozen=True)

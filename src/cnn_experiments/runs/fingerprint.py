@@ -8,14 +8,26 @@ from typing import Any
 SWEEP_KEYS = ("sweep", "on_error", "on_invalid", "retry_failed", "dry_run")
 """Settings of a sweep as a whole, of which its runs know nothing."""
 
+COMMAND_KEYS = (*SWEEP_KEYS, "restart")
+"""Settings of a command, which say what is done about runs and not what they are."""
+
 READ_ONLY_KEYS = ("data.channels", "data.classes")
 """Facts of the chosen option, in its file so that other settings can refer to them."""
 
-NO_EFFECT_KEYS = ("task", "ckpt_path", "data.root", "trainer.accelerator", *SWEEP_KEYS, *READ_ONLY_KEYS)
+NO_EFFECT_KEYS = ("task", "ckpt_path", "data.root", "trainer.accelerator", *COMMAND_KEYS, *READ_ONLY_KEYS)
 """Settings that do not change the result, or that follow from others."""
 
 PERFORMANCE_KEYS = ("compile", "memory_format")
 """Settings that change the result by rounding alone."""
+
+LIMIT_DEFAULTS: dict[str, Any] = {
+    "trainer.max_steps": -1,
+    "trainer.max_time": None,
+    "trainer.min_epochs": None,
+    "trainer.check_val_every_n_epoch": 1,
+}
+"""The values of Lightning's limits that limit nothing. They are no part of the settings that change the result, so
+that the hashes of earlier runs, which had no such settings, stay."""
 
 SEED_KEYS = ("seed", "data.seed")
 """Settings in which runs may differ that are averaged."""
@@ -33,7 +45,11 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def effective_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that change the result, with dotted keys."""
-    return {key: value for key, value in flatten(settings).items() if key not in NO_EFFECT_KEYS}
+    return {
+        key: value
+        for key, value in flatten(settings).items()
+        if key not in NO_EFFECT_KEYS and not (key in LIMIT_DEFAULTS and value == LIMIT_DEFAULTS[key])
+    }
 
 
 def run_id(settings: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a batch system's SIGUSR2 end a run in the same way, after its directory is in order."""
+"""Ctrl-C, SIGTERM, SIGHUP and a batch system's SIGUSR2 end a run in the same way, after its directory is in order."""
 
 import os
 import signal
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-"""The signals that ask a run to stop."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
+"""The signals that ask a run to stop. SIGHUP comes when the terminal is closed; `nohup` lets a program ignore it."""
 
 GRACE_PERIOD = 120.0
 """Seconds between a signal and the forced end of the process."""
@@ -33,6 +33,7 @@ class _SignalState:
         self.start_grace_period_on_signal = False
         self.pending: int | None = None
         self.watchdog: threading.Timer | None = None
+        self.handled: tuple[signal.Signals, ...] = ()
 
     def handle(self, signum: int, _frame: FrameType | None) -> None:
         is_second_ctrl_c = self.pending is not None and signum == signal.SIGINT
@@ -70,7 +71,9 @@ def interruptible(grace_period: float = GRACE_PERIOD) -> Iterator[None]:
     `grace_period` seconds after Interrupted was raised, if it is still in this context.
     """
     _state.active, _state.grace_period = True, grace_period
-    previous_handlers = {signum: signal.signal(signum, _state.handle) for signum in SIGNALS}
+    ignores_hangup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    _state.handled = tuple(signum for signum in SIGNALS if not (signum == signal.SIGHUP and ignores_hangup))
+    previous_handlers = {signum: signal.signal(signum, _state.handle) for signum in _state.handled}
     try:
         yield
     finally:
@@ -93,7 +96,7 @@ def defer_signals(*, start_grace_period_on_signal: bool = False) -> None:
     if not _state.active:
         return
     _state.deferred, _state.start_grace_period_on_signal = True, start_grace_period_on_signal
-    for signum in SIGNALS:
+    for signum in _state.handled:
         signal.signal(signum, _state.handle)
 
 

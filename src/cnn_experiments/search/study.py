@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial
 
 from cnn_experiments.console import relative_path
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.runs.fingerprint import SWEEP_KEYS
+from cnn_experiments.runs.fingerprint import COMMAND_KEYS
 from cnn_experiments.runs.settings import split_override
 from cnn_experiments.search.definition import Definition
 from cnn_experiments.search.optuna_internals import (
@@ -70,7 +70,7 @@ def load_study(file: Path, definition: Definition) -> Study:
 
 
 def _attributes(definition: Definition) -> dict[str, list[str]]:
-    fixed = [line for line in definition.fixed if split_override(line)[0] not in SWEEP_KEYS]
+    fixed = [line for line in definition.fixed if split_override(line)[0] not in COMMAND_KEYS]
     return {
         SPACE_ATTR: sorted(str(parameter.override.input_line) for parameter in definition.space),
         FIXED_ATTR: sorted(fixed),

@@ -17,7 +17,7 @@ from cnn_experiments.training.metrics import split_metrics
 
 Batch = tuple[Tensor, Tensor]
 
-_TRAIN_METRICS_KEY = "train_metrics"
+TRAIN_METRICS_KEY = "train_metrics"
 """The key in checkpoints under which the states of the train metrics are stored."""
 
 
@@ -37,6 +37,7 @@ class Classifier(pl.LightningModule):
         memory_format: the memory format of the network's weights and inputs.
         compile_model: whether the network is compiled by torch.compile. Its modules and checkpoints stay as they are.
         eval_split: the split that is evaluated after every epoch; it prefixes the names of the metrics.
+        max_steps: the number of optimizer steps after which the training ends before its last epoch, or None.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Classifier(pl.LightningModule):
         memory_format: torch.memory_format,
         compile_model: bool,
         eval_split: Split,
+        max_steps: int | None,
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=memory_format)
@@ -56,6 +58,7 @@ class Classifier(pl.LightningModule):
         self.eval_split: Split = eval_split
         self._optimizer = optimizer
         self._scheduler = scheduler
+        self._max_steps = max_steps
         self._memory_format = memory_format
         self._needs_compilation = compile_model
         # nn.ModuleDict refuses the key "train", which is a method of every module.
@@ -113,17 +116,21 @@ class Classifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the states of the train metrics of an unfinished epoch, reduced over all processes."""
+        checkpoint[TRAIN_METRICS_KEY] = self.train_metric_states()
+
+    def train_metric_states(self) -> dict[str, dict[str, Tensor]]:
+        """Return the states of the train metrics by name, reduced over all processes."""
         states = {}
         for name, metric in self._split_metrics("train").items(keep_base=True):
             with metric.sync_context():
                 states[name] = {key: torch.as_tensor(state).clone() for key, state in metric.metric_state.items()}
-        checkpoint[_TRAIN_METRICS_KEY] = states
+        return states
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the train metrics of an unfinished epoch, on rank 0 alone: the states are those of all ranks."""
         if self.trainer.global_rank > 0:
             return
-        for name, states in checkpoint.get(_TRAIN_METRICS_KEY, {}).items():
+        for name, states in checkpoint.get(TRAIN_METRICS_KEY, {}).items():
             metric = self._split_metrics("train")[name]
             for key, state in states.items():
                 setattr(metric, key, state.to(metric.device))
@@ -132,5 +139,7 @@ class Classifier(pl.LightningModule):
         """Return the optimizer, and the schedule, which is stepped after every optimizer step."""
         optimizer = self._optimizer(self.parameters())
         total_steps = int(self.trainer.estimated_stepping_batches)
+        if self._max_steps is not None:
+            total_steps = min(total_steps, self._max_steps)
         scheduler = self._scheduler(optimizer, total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -3,6 +3,7 @@
 import io
 import re
 import statistics
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
+from cnn_experiments.console import printable
 from cnn_experiments.report.leaderboard.groups import Board, Group, format_setting
+from cnn_experiments.report.statistics import measured_curve
 from cnn_experiments.runs.records import RunRecord as RunRecord
 from cnn_experiments.runs.settings import short_names
 
@@ -62,7 +65,8 @@ def plot_curves(board: Board, metric: str, *, truncate: bool) -> Markup | None:
     means = {}
     for group in board.groups[:MAX_CURVES]:
         if curves := [curve for run in group.completed if (curve := _read_curve(run, metric))]:
-            means[group] = [statistics.fmean(values) for values in zip(*curves, strict=False)]
+            epochs = [epoch for epoch in curves[0] if all(epoch in curve for curve in curves)]
+            means[group] = {epoch: statistics.fmean(curve[epoch] for curve in curves) for epoch in epochs}
     if not means:
         return None
     with mpl.rc_context(_STYLE):
@@ -70,11 +74,11 @@ def plot_curves(board: Board, metric: str, *, truncate: bool) -> Markup | None:
         for (group, curve), color in zip(means.items(), _COLORS, strict=False):
             label = _shorten(f"{board.rank(group)} {group.label}")
             marker = "o" if len(curve) == 1 else None
-            axes.plot(range(1, len(curve) + 1), curve, color=color, label=label, marker=marker, linewidth=1.6)
+            axes.plot(list(curve), list(curve.values()), color=color, label=label, marker=marker, linewidth=1.6)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if truncate:
-            values = [value for curve in means.values() for value in curve]
-            _truncate_axis(axes, values, _axis_floor([curve[-1] for curve in means.values()]))
+            values = [value for curve in means.values() for value in curve.values()]
+            _truncate_axis(axes, values, _axis_floor([curve[max(curve)] for curve in means.values() if curve]))
         _add_legend(figure, axes, max_columns=2)
         return _to_svg(figure, f"{metric} by epoch")
 
@@ -87,13 +91,13 @@ def plot_accuracy_vs_cost(
     Args:
         board: the groups.
         cost_name: the label of the axis.
-        cost: returns the cost of a group; a group without one is left out.
+        cost: returns the cost of a group; a group without a positive one is left out.
         link: returns the target of a click on a group.
 
     Returns:
         None if all costs are the same.
     """
-    points = {group: (x, board.mean(group)) for group in board.groups if (x := cost(group))}
+    points = {group: (x, board.mean(group)) for group in board.groups if (x := cost(group)) and x > 0}
     if len({x for x, _ in points.values()}) < 2:
         return None
     families = list(dict.fromkeys(map(_family, points)))
@@ -164,12 +168,12 @@ def plot_heat_map(board: Board) -> Markup | None:
     }
     names = short_names(board.keys)
     with mpl.rc_context(_STYLE | {"axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
-        figure, axes = _new_chart(names[column_key], names[row_key])
+        figure, axes = _new_chart(_shorten(names[column_key]), _shorten(names[row_key]))
         _draw_cells(axes, {(columns.index(column), rows.index(row)): mean for (row, column), mean in means.items()})
         axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xticks(range(len(columns)), columns)
-        axes.set_yticks(range(len(rows)), rows)
+        axes.set_xticks(range(len(columns)), map(_shorten, columns))
+        axes.set_yticks(range(len(rows)), map(_shorten, rows))
         axes.tick_params(length=0)
         return _to_svg(figure, f"{board.metric} of every combination")
 
@@ -202,11 +206,11 @@ def _new_chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _read_curve(run: RunRecord, metric: str) -> list[float]:
+def _read_curve(run: RunRecord, metric: str) -> dict[int, float]:
     try:
-        return run.curve(metric)
+        return measured_curve(run.curve(metric))
     except ValueError:  # the footnotes name a damaged metrics.csv
-        return []
+        return {}
 
 
 def _family(group: Group) -> str:
@@ -231,7 +235,7 @@ def _axis_floor(accuracies: Sequence[float]) -> float:
 def _truncate_axis(axes: Axes, values: Sequence[float], floor: float) -> float:
     """Let the y axis begin at the floor, or at the lowest value if that is higher. Return the lowest value shown."""
     floor, top = max(floor, min(values)), max(values)
-    margin = 0.08 * (top - floor) or 0.01
+    margin = 0.08 * (top - floor) or 0.01 * max(1, abs(top))
     axes.set_ylim(floor - margin, top + margin)
     return floor
 
@@ -243,12 +247,17 @@ def _add_legend(figure: Figure, axes: Axes, max_columns: int) -> None:
 
 
 def _shorten(label: str) -> str:
-    return label if len(label) <= _LEGEND_CHARACTERS - 6 else f"{label[: _LEGEND_CHARACTERS - 7]}…"
+    """Return a label that fits in one line of a legend."""
+    text = printable(label)
+    text = text if len(text) <= _LEGEND_CHARACTERS - 6 else f"{text[: _LEGEND_CHARACTERS - 7]}…"
+    return f" {text}" if text.startswith("_") else text  # matplotlib leaves such labels out of legends
 
 
 def _to_svg(figure: Figure, description: str) -> Markup:
     file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has others
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     document = file.getvalue()
     svg = document[document.index("<svg") :].replace(_FOREGROUND, "var(--ink)").replace(_GRID, "var(--faint)")
     svg = svg.replace(f"'{_FONT}'", "system-ui").replace("<svg", f'<svg role="img" aria-label="{description}"', 1)

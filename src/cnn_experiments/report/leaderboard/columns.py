@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import Any
 
-from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, format_setting
-from cnn_experiments.report.statistics import Sample
+from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, format_setting, shorten
+from cnn_experiments.report.statistics import Sample, measurement
 from cnn_experiments.runs.metrics import leaderboard_keys, leaderboard_metrics
 from cnn_experiments.runs.records import RunRecord as RunRecord
-from cnn_experiments.runs.results import finite_number
 from cnn_experiments.runs.settings import short_names
 
 _MAX_UNRANKED = 10
@@ -211,7 +210,7 @@ def _setting(key: str) -> Callable[[Board, Group], Cell]:
     def cell(_: Board, group: Group) -> Cell:
         value = group.varying[key] if key in group.varying else group.any_run.settings.value(key)
         text = format_setting(value)
-        return Cell(text, sort_value=text if finite_number(value) is None else value)
+        return Cell(shorten(text), sort_value=text if measurement(value) is None else value)
 
     return cell
 

@@ -3,12 +3,13 @@
 import csv
 import io
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from cnn_experiments.console import cell as table_cell
+from cnn_experiments.console import printable
 from cnn_experiments.report.leaderboard.columns import (
     LEGEND,
     Cell,
@@ -20,12 +21,15 @@ from cnn_experiments.report.leaderboard.columns import (
     sort_groups,
 )
 from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, format_device, format_setting
+from cnn_experiments.report.markdown import escape_markdown, markdown_list, markdown_table
 from cnn_experiments.report.statistics import Sample
 from cnn_experiments.runs.metrics import leaderboard_keys, leaderboard_metrics
 
 _UNFINISHED_STATUSES = ("failed", "pruned", "interrupted", "running")
 _MAX_PAIRWISE = 12
 """Groups up to which all pairs are compared; a larger table is not readable."""
+_FORMULA_MARKS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What the formulas of a spreadsheet begin with, also in full width. A tab or a line break is escaped anyway."""
 PAIRWISE_TITLE = "Pairwise differences"
 PAIRWISE_CAPTION = (
     f"test {leaderboard_metrics()[0].label} of the row minus that of the column, over the seeds that both have"
@@ -35,11 +39,13 @@ PAIRWISE_CAPTION = (
 def terminal_table(board: Board, columns: Sequence[Column], sort_by: Column) -> Table:
     """Return one board as a table, in the order of a column."""
     order = board.metric if sort_by.name == "rank" else sort_by.name
-    table = Table(title=f"{board.title}, by {order}", title_justify="left")
+    title = table_cell(f"{board.title}, by {order}", style="table.title")
+    table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column.name, justify="left" if column.is_text else "right", no_wrap=not column.is_text)
+        header = table_cell(column.name)
+        table.add_column(header, justify="left" if column.is_text else "right", no_wrap=not column.is_text)
     for group in sort_groups(board, sort_by):
-        cells = [Text("\n".join(_lines(column.cell(board, group)))) for column in columns]
+        cells = [Text("\n".join(map(printable, _lines(column.cell(board, group))))) for column in columns]
         table.add_row(*cells, style="bold" if group is board.best else None)
     return table
 
@@ -47,13 +53,15 @@ def terminal_table(board: Board, columns: Sequence[Column], sort_by: Column) -> 
 def as_markdown(leaderboard: Leaderboard, damaged: Sequence[str], title: str) -> str:
     """Return all boards, with headlines, pairwise differences and footnotes."""
     columns = build_columns(leaderboard)
-    parts = [f"# {title}"]
+    parts = [f"# {escape_markdown(title)}"]
     for board in leaderboard.boards:
         rows = [[_markdown_cell(column.cell(board, group)) for column in columns] for group in board.groups]
         parts += [
-            f"## {board.title}, by {board.metric}",
-            _markdown_table([column.name for column in columns], rows, [column.is_text for column in columns]),
-            headline_sentence(board),
+            f"## {escape_markdown(f'{board.title}, by {board.metric}')}",
+            markdown_table(
+                [escape_markdown(column.name) for column in columns], rows, [column.is_text for column in columns]
+            ),
+            escape_markdown(headline_sentence(board)),
         ]
         if pairs := pairwise_differences(board):
             parts += [
@@ -61,7 +69,7 @@ def as_markdown(leaderboard: Leaderboard, damaged: Sequence[str], title: str) ->
                 f"{PAIRWISE_CAPTION[0].upper()}{PAIRWISE_CAPTION[1:]}.",
                 pairwise_table(pairs),
             ]
-    parts.append("\n".join(f"- {line}" for line in (*LEGEND, *footnotes(leaderboard, damaged))))
+    parts.append(markdown_list([*LEGEND, *map(escape_markdown, footnotes(leaderboard, damaged))]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -83,12 +91,12 @@ def pairwise_differences(board: Board) -> list[tuple[Group, list[Cell | None]]]:
 
 def pairwise_table(pairs: Sequence[tuple[Group, Sequence[Cell | None]]]) -> str:
     """Return pairwise differences as a Markdown table."""
-    labels = [_escape(group.label) for group, _ in pairs]
+    labels = [escape_markdown(group.label) for group, _ in pairs]
     rows = [
         [label, *("" if cell is None else _markdown_cell(cell) for cell in cells)]
         for label, (_, cells) in zip(labels, pairs, strict=True)
     ]
-    return _markdown_table(["", *labels], rows, [True] + [False] * len(labels))
+    return markdown_table(["", *labels], rows, [True] + [False] * len(labels))
 
 
 def as_csv(leaderboard: Leaderboard) -> str:
@@ -98,7 +106,8 @@ def as_csv(leaderboard: Leaderboard) -> str:
     samples = [*leaderboard_keys(), f"difference in {leaderboard_metrics()[0].key('test')}"]
     writer.writerow(
         [
-            *("board", "ranked by", "rank", *(leaderboard.keys or ["model"]), "completed", *_UNFINISHED_STATUSES),
+            *("board", "ranked by", "rank", *map(_csv_text, leaderboard.keys or ["model"])),
+            *("completed", *_UNFINISHED_STATUSES),
             "seeds",
             *(f"{sample} {name}" for sample in samples for name in ("n", "mean", "sd", "95% low", "95% high")),
             *("parameters", "multiply_adds", "device", "images_per_second", "seconds", "peak_memory_bytes"),
@@ -108,7 +117,7 @@ def as_csv(leaderboard: Leaderboard) -> str:
         for group in board.groups:
             difference = None if group is board.best else board.test_difference(group, board.best)
             writer.writerow(
-                [board.title, board.metric, board.rank(group), *_csv_fields(leaderboard, group, difference)]
+                [_csv_text(board.title), board.metric, board.rank(group), *_csv_fields(leaderboard, group, difference)]
             )
     for group in leaderboard.unranked:
         writer.writerow(["", "", "", *_csv_fields(leaderboard, group, None)])
@@ -124,14 +133,14 @@ def _csv_fields(leaderboard: Leaderboard, group: Group, difference: Sample | Non
         for values in (group.images_per_second, group.seconds, group.peak_memory)
     ]
     return [
-        *map(format_setting, settings.values()),
+        *(_csv_text(format_setting(value)) for value in settings.values()),
         len(group.completed),
         *(len(group.not_completed.get(status, ())) for status in _UNFINISHED_STATUSES),
         " ".join(map(str, group.seeds)),
         *(field for sample in samples for field in _sample_fields(sample)),
         group.parameters,
         group.multiply_adds,
-        "; ".join(devices),
+        _csv_text("; ".join(devices)),
         *costs,
     ]
 
@@ -148,14 +157,19 @@ def _lines(cell: Cell) -> list[str]:
     return [line for line in (cell.text, cell.detail) if line]
 
 
-def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], is_text: Sequence[bool]) -> str:
-    rule = ["---" if text else "---:" for text in is_text]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
-
-
 def _markdown_cell(cell: Cell) -> str:
-    return "<br>".join(map(_escape, _lines(cell)))
+    return "<br>".join(map(escape_markdown, _lines(cell)))
 
 
-def _escape(line: str) -> str:
-    return " ".join(escape(line, quote=False).split()).replace("|", "\\|")
+def _csv_text(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula; a number stays a number."""
+    text = printable(text)
+    return f"'{text}" if text.startswith(_FORMULA_MARKS) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -9,16 +9,20 @@ from functools import cached_property
 from typing import Any
 
 from cnn_experiments.errors import format_value
-from cnn_experiments.report.statistics import Sample, paired_difference
+from cnn_experiments.report.statistics import Sample, measurement, paired_difference
 from cnn_experiments.runs.fingerprint import PERFORMANCE_KEYS, SEED_KEYS
 from cnn_experiments.runs.metrics import EVAL_SPLITS, leaderboard_metrics
 from cnn_experiments.runs.records import RunRecord
-from cnn_experiments.runs.results import RunResults, finite_number
+from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.settings import short_names, varying_keys
 from cnn_experiments.runs.status import Status
 
 SeedPair = tuple[int, int]
 """The seed of training, and that of the data split."""
+
+_MAX_SEED_DIGITS = 19
+_MAX_CHARACTERS = 100
+"""Characters of a name that tables show; leaderboard.csv has all."""
 
 _EVALUATION_LIMITS = ("trainer.limit_val_batches", "trainer.limit_test_batches")
 """Settings that leave images out of the evaluation; an integer counts batches, so that the batch size matters too."""
@@ -44,9 +48,9 @@ class Group:
         names = short_names(self.varying)
         parts = []
         for key, value in self.varying.items():
-            text = format_setting(value)
+            text = shorten(format_setting(value))
             parts.append(text if key in choices else f"{names[key]}={text}")
-        return " ".join(parts or [choices["model"]]) + self.label_suffix
+        return " ".join(parts or [shorten(choices["model"])]) + self.label_suffix
 
     @property
     def any_run(self) -> RunRecord:
@@ -60,7 +64,7 @@ class Group:
 
     def by_seed_pair(self, metric: str) -> dict[SeedPair, float]:
         """Return a metric such as `val/acc` of every completed run that has it."""
-        values = {_seed_pair(run): run.metric(metric) for run in self.completed}
+        values = {_seed_pair(run): measurement(run.metric(metric)) for run in self.completed}
         return {seed: value for seed, value in values.items() if value is not None}
 
     def sample(self, metric: str) -> Sample | None:
@@ -81,7 +85,7 @@ class Group:
     @cached_property
     def images_per_second(self) -> dict[str, float]:
         """Return the training throughput by device, the median over the runs."""
-        return self._median_by_device(lambda results: finite_number(results.images_per_second.get("train")))
+        return self._median_by_device(lambda results: results.images_per_second.get("train"))
 
     @cached_property
     def seconds(self) -> dict[str, float]:
@@ -91,12 +95,12 @@ class Group:
     @cached_property
     def peak_memory(self) -> dict[str, float]:
         """Return the peak memory in bytes by device, the median over the runs."""
-        return self._median_by_device(lambda results: finite_number(results.peak_memory_bytes))
+        return self._median_by_device(lambda results: results.peak_memory_bytes)
 
     def _median_by_device(self, measure: Callable[[RunResults], float | None]) -> dict[str, float]:
         values: dict[str, list[float]] = {}
         for run in self.completed:
-            value = measure(run.results)
+            value = measurement(measure(run.results))
             if value is not None:
                 values.setdefault(format_device(run), []).append(value)
         return {device: statistics.median(of_device) for device, of_device in sorted(values.items())}
@@ -283,7 +287,8 @@ def _mean(group: Group, metric: str) -> float:
 def _seed_pair(run: RunRecord) -> SeedPair:
     """Return the seed of training and that of the data split, which is the same if it is not set."""
     data_seed = str(run.settings.value("data.seed"))
-    return run.results.seed, int(data_seed) if data_seed.isdigit() else run.results.seed
+    is_seed = data_seed.isdecimal() and len(data_seed) <= _MAX_SEED_DIGITS
+    return run.results.seed, int(data_seed) if is_seed else run.results.seed
 
 
 def _status(run: RunRecord) -> str:
@@ -312,9 +317,14 @@ def _comparison_title(run: RunRecord) -> str:
 
 def format_device(run: RunRecord) -> str:
     """Return the kind and model of a run's device, and how many of them trained together: `2 x cuda (NVIDIA H200)`."""
-    processes = finite_number(run.results.processes) or 1
-    device = str(run.results.device or "an unknown device")
+    processes = run.results.processes or 1
+    device = shorten(run.results.device or "an unknown device")
     return f"{processes} x {device}" if processes > 1 else device
+
+
+def shorten(name: str) -> str:
+    """Return a name without its end if it is too long for a table."""
+    return name if len(name) <= _MAX_CHARACTERS else f"{name[: _MAX_CHARACTERS - 1]}…"
 
 
 def format_setting(value: Any) -> str:

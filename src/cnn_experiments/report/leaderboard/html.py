@@ -8,14 +8,25 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from cnn_experiments.console import printable
 from cnn_experiments.report.leaderboard.charts import MAX_CURVES, plot_accuracy_vs_cost, plot_curves, plot_heat_map
 from cnn_experiments.report.leaderboard.columns import LEGEND, build_columns, footnotes, headline_sentence
 from cnn_experiments.report.leaderboard.export import PAIRWISE_CAPTION, PAIRWISE_TITLE, pairwise_differences
 from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard
 from cnn_experiments.runs.metrics import curve_keys, leaderboard_metrics
 
+
+def _finalize(value: Any) -> Any:
+    """Replace control characters in what the template shows; a chart is markup, which is ready."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 _ENVIRONMENT = Environment(
-    loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    loader=PackageLoader(__package__, "."),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    finalize=_finalize,
 )
 
 

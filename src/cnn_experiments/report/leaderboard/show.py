@@ -12,6 +12,8 @@ from cnn_experiments.runs.atomic import atomic_write
 from cnn_experiments.runs.records import describe_damaged_curves, find_runs
 from cnn_experiments.runs.settings import short_names
 
+FILES = ("leaderboard.csv", "leaderboard.md", "leaderboard.html")
+
 
 def report_leaderboard(
     paths: Sequence[Path], output_dir: Path | None, sort_by: str = "rank", *, quiet: bool = False
@@ -38,18 +40,17 @@ def report_leaderboard(
     leaderboard = build_leaderboard(runs)
     columns = build_columns(leaderboard)
     sort_column = _find_column(leaderboard, columns, sort_by)
+    problem = None
+    if output_dir is not None:  # before the tables: a terminal may not take them
+        title = " ".join(str(relative_path(path.absolute())) for path in paths)
+        problem = _write(leaderboard, damaged, title, output_dir)
     if not quiet:
         _print(leaderboard, damaged, columns, sort_column)
-    if output_dir is None:
-        return True
-    title = " ".join(str(relative_path(path.absolute())) for path in paths)
-    try:
-        files = _write(leaderboard, damaged, title, output_dir)
-    except OSError as error:
-        print_line(f"could not write to {output_dir}: {error.strerror}", style="yellow")
-        return False
-    print_line(f"written: {', '.join(map(str, files))}")
-    return True
+    if problem is not None:
+        print_line(f"could not write to {output_dir}: {problem}", style="yellow")
+    elif output_dir is not None:
+        print_line(f"written: {', '.join(str(output_dir / name) for name in FILES)}")
+    return problem is None
 
 
 def _find_column(leaderboard: Leaderboard, columns: Sequence[Column], name: str) -> Column:
@@ -84,16 +85,20 @@ def _fitting_columns(board: Board, columns: Sequence[Column], sort_by: Column) -
     return fitting
 
 
-def _write(leaderboard: Leaderboard, damaged: Sequence[str], title: str, directory: Path) -> list[Path]:
+def _write(leaderboard: Leaderboard, damaged: Sequence[str], title: str, directory: Path) -> str | None:
+    """Write the files of a leaderboard, and return what prevents it."""
     from cnn_experiments.report.leaderboard.html import render_page  # imports matplotlib, which takes a second
 
-    texts = {
-        directory / "leaderboard.csv": as_csv(leaderboard),
-        directory / "leaderboard.md": as_markdown(leaderboard, damaged, title),
-        directory / "leaderboard.html": render_page(leaderboard, damaged, title),
-    }
-    directory.mkdir(parents=True, exist_ok=True)
-    for path, text in texts.items():
-        with atomic_write(path) as file:
-            file.write(text)
-    return list(texts)
+    texts = (
+        as_csv(leaderboard),
+        as_markdown(leaderboard, damaged, title),
+        render_page(leaderboard, damaged, title),
+    )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in zip(FILES, texts, strict=True):
+            with atomic_write(directory / name) as file:
+                file.write(text)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None

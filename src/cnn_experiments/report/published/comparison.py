@@ -4,10 +4,10 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from types import UnionType
 from typing import Any
 
 from cnn_experiments.report.published.reference import CHANCE_ACCURACY, Recipe, best_reported, load_recipes
+from cnn_experiments.report.statistics import measurement
 from cnn_experiments.runs.records import RunRecord
 from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.settings import split_override
@@ -26,13 +26,13 @@ _NEUTRAL_KEYS = {
 _NEUTRAL_OVERRIDES = {"trainer=default", "trainer=cpu", "trainer=gpu"}
 _RECIPE_VERSION_KEYS = ("parameters", "multiply_adds", "protocol", "epochs", "precision", "configuration")
 """Keys of results.json that differ between runs from before and after a change of their recipe."""
-_REQUIRED_FIELDS: dict[tuple[str, ...], type | UnionType] = {
-    ("metrics", "test/acc"): int | float,
-    ("metrics", "train/acc"): int | float,
-    ("seconds", "fit"): int | float,
-    ("epochs",): int | float,
-    ("parameters",): int | float,
-    ("multiply_adds",): int | float,
+_REQUIRED_FIELDS: dict[tuple[str, ...], type] = {
+    ("metrics", "test/acc"): float,
+    ("metrics", "train/acc"): float,
+    ("seconds", "fit"): float,
+    ("epochs",): float,
+    ("parameters",): float,
+    ("multiply_adds",): float,
     ("started",): str,
     ("protocol",): str,
     ("precision",): str,
@@ -208,7 +208,9 @@ def _reason_excluded(run: RunRecord) -> str | None:
         return f"has status {results.status}{error}"
     if (results.processes or 1) > 1:
         return f"was trained by {results.processes} processes, which multiplies the batch size"
-    missing = [".".join(path) for path, kind in _REQUIRED_FIELDS.items() if not isinstance(_field(results, path), kind)]
+    if results.epochs < 1:
+        return f"has {results.epochs} epochs"
+    missing = [".".join(path) for path, kind in _REQUIRED_FIELDS.items() if not _has_kind(_field(results, path), kind)]
     if missing:
         return f"lacks {', '.join(missing)} in results.json"
     try:
@@ -225,6 +227,10 @@ def _field(results: RunResults, path: Sequence[str]) -> Any:
     for key in nested:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def _has_kind(value: Any, kind: type) -> bool:
+    return isinstance(value, str) if kind is str else measurement(value) is not None
 
 
 def _number(run: RunRecord, *path: str) -> float:

@@ -1,30 +1,32 @@
-"""Plots the curves of our runs next to the reported ones, one file for each network."""
+"""Plots the curves of our runs next to the reported ones, one picture for each network."""
 
+import io
 import math
+import warnings
 from collections.abc import Sequence
 from itertools import cycle, zip_longest
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from cnn_experiments.console import printable
 from cnn_experiments.report.published.comparison import PublishedComparison, RecipeResult
 from cnn_experiments.report.published.reference import ReportedDistribution, ReportedResult, best_reported
 from cnn_experiments.report.published.render import format_accuracy, plot_filename
+from cnn_experiments.report.statistics import measured_curve
 
 _MAX_COLUMNS = 4
 _OURS_COLOR, _TEST_COLOR, _REPORTED_COLOR, _ERROR_COLOR = "#1f77b4", "#e8710a", "#444444", "#d62728"
 
 
-def plot_networks(comparison: PublishedComparison, directory: Path) -> None:
-    """Write a PNG file for each network with runs into a directory, which is created if needed."""
-    directory.mkdir(exist_ok=True)
-    for network, results in comparison.group_by(lambda result: result.recipe.network).items():
-        plot_network(results, directory / plot_filename(network))
+def plot_networks(comparison: PublishedComparison) -> dict[str, bytes]:
+    """Return a PNG picture for each network with runs, by its file name."""
+    networks = comparison.group_by(lambda result: result.recipe.network)
+    return {plot_filename(network): _plot_network(results) for network, results in networks.items()}
 
 
-def plot_network(results: Sequence[RecipeResult], path: Path) -> None:
+def _plot_network(results: Sequence[RecipeResult]) -> bytes:
     """Plot accuracy over epochs, one panel for each recipe and device of a network."""
     num_columns = min(len(results), _MAX_COLUMNS)
     num_rows = math.ceil(len(results) / num_columns)
@@ -38,7 +40,11 @@ def plot_network(results: Sequence[RecipeResult], path: Path) -> None:
     for panel in panels[:, 0]:
         panel.set_ylabel("accuracy")
     figure.suptitle(results[0].recipe.network)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(file, dpi=110, metadata={"Software": None})
+    return file.getvalue()
 
 
 def _plot_result(panel: Axes, result: RecipeResult) -> None:
@@ -54,7 +60,7 @@ def _plot_result(panel: Axes, result: RecipeResult) -> None:
         _plot_reported(panel, reported, marker, num_epochs)
     if recipe.band is not None and recipe.distribution is None:
         panel.axhspan(*recipe.band, color=_REPORTED_COLOR, alpha=0.12, label="band")
-    panel.set_title(f"{recipe.name}\n{result.device}", fontsize=9)
+    panel.set_title(f"{recipe.name}\n{printable(result.device)}", fontsize=9, parse_math=False)
     panel.set_xlabel("epoch")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.grid(alpha=0.3)
@@ -65,12 +71,12 @@ def _plot_runs(panel: Axes, result: RecipeResult) -> int:
     """Plot the curve of every run, and return the number of epochs."""
     num_runs = len(result.runs)
     has_validation = result.recipe.band is None  # a book recipe evaluates on the test set after every epoch
-    curves = [run.curve("val/acc" if has_validation else "test/acc") for run in result.runs]
-    num_epochs = max(map(len, curves))
+    curves = [measured_curve(run.curve("val/acc" if has_validation else "test/acc")) for run in result.runs]
+    num_epochs = max((epoch for curve in curves for epoch in curve), default=0)
     label = "ours, validation" if has_validation else "ours"
     label += ", 1 seed" if num_runs == 1 else f", {num_runs} seeds"
     for curve in curves:
-        panel.plot(range(1, len(curve) + 1), curve, color=_OURS_COLOR, alpha=0.45, linewidth=1)
+        panel.plot(list(curve), list(curve.values()), color=_OURS_COLOR, alpha=0.45, linewidth=1)
     panel.plot([], [], color=_OURS_COLOR, label=label)
     if has_validation:
         x = [num_epochs + 0.5] * num_runs

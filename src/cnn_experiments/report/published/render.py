@@ -5,6 +5,8 @@ from urllib.parse import quote
 
 from rich.table import Table
 
+from cnn_experiments.console import cell
+from cnn_experiments.report.markdown import escape_markdown, markdown_list, markdown_table
 from cnn_experiments.report.published.comparison import PublishedComparison, RecipeResult
 from cnn_experiments.report.published.reference import Recipe, best_reported, load_recipes, load_sources
 
@@ -105,12 +107,12 @@ def terminal_tables(comparison: PublishedComparison) -> list[Table]:
     tables = []
     for device, results in comparison.group_by(lambda result: result.device).items():
         rows = [format_row(result) for result in results]
-        table = Table(title=f"on {device}", title_justify="left")
+        table = Table(title=cell(f"on {device}", style="table.title"), title_justify="left")
         for column in rows[0]:
             is_number = column in _NUMBER_COLUMNS
             table.add_column(column, justify="right" if is_number else "left", no_wrap=column == "recipe")
         for row in rows:
-            table.add_row(*row.values())
+            table.add_row(*map(cell, row.values()))
         tables.append(table)
     return tables
 
@@ -124,7 +126,7 @@ def markdown_report(comparison: PublishedComparison, plots_directory: str) -> st
     """
     parts = [_LEGEND]
     for device, results in comparison.group_by(lambda result: result.device).items():
-        parts += [f"## On {device}", _markdown_table([_markdown_row(result) for result in results])]
+        parts += [f"## On {escape_markdown(device)}", _markdown_table([_markdown_row(result) for result in results])]
     if comparison.not_measured:
         rows = [
             {"command": f"`{recipe.command}`", "reported": format_reported(recipe), "ours": "not measured"}
@@ -132,8 +134,8 @@ def markdown_report(comparison: PublishedComparison, plots_directory: str) -> st
         ]
         parts += ["## Not measured", _markdown_table(rows)]
     if comparison.excluded:
-        parts += ["## Excluded runs", _markdown_list(comparison.excluded)]
-    parts += ["## Sources and notes", _markdown_list(format_notes(load_recipes().values()))]
+        parts += ["## Excluded runs", markdown_list([escape_markdown(line) for line in comparison.excluded])]
+    parts += ["## Sources and notes", markdown_list(format_notes(load_recipes().values()))]
     if comparison.results:
         parts.append("## Curves")
     parts += [
@@ -151,7 +153,7 @@ def plot_filename(network: str) -> str:
 def _markdown_row(result: RecipeResult) -> dict[str, str]:
     row = format_row(result)
     del row["recipe"]
-    return {"command": f"`{_command(result)}`"} | row | {"date, versions, commit": _provenance(result)}
+    return {"command": f"`{_command(result)}`"} | row | {"date, versions, commit": escape_markdown(_provenance(result))}
 
 
 def _command(result: RecipeResult) -> str:
@@ -178,9 +180,4 @@ def _short_commit(commit: str) -> str:
 
 
 def _markdown_table(rows: Sequence[dict[str, str]]) -> str:
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _markdown_list(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+    return markdown_table(list(rows[0]), [list(row.values()) for row in rows], [True] * len(rows[0]))

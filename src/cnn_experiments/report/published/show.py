@@ -4,23 +4,37 @@ from pathlib import Path
 
 from cnn_experiments.console import print_line, print_table
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.report.published.comparison import compare_with_published
+from cnn_experiments.report.published.comparison import PublishedComparison, compare_with_published
 from cnn_experiments.report.published.render import VERDICT_LEGEND, format_notes, markdown_report, terminal_tables
+from cnn_experiments.runs.atomic import WRITING_SUFFIX, atomic_write
 from cnn_experiments.runs.records import find_runs
 
 
-def show_published(directories: list[Path], file: Path | None) -> None:
+def show_published(directories: list[Path], file: Path | None) -> bool:
     """Print the comparison of the runs in some directories, and write it to a Markdown file with plots next to it.
 
     The plots go to a directory with the name of the file without its suffix.
 
+    Returns:
+        False if the file could not be written.
+
     Raises:
-        ConfigError: there are no runs in a directory, or the file cannot be written.
+        ConfigError: there are no runs in a directory, or the name of the file is wrong.
     """
     if file is not None and (file.suffix != ".md" or file.is_dir() or not file.parent.is_dir()):
         raise ConfigError("--markdown", file, problem="must be a file name that ends in .md, in an existing directory")
     runs, damaged = find_runs(directories)
     comparison = compare_with_published(runs)
+    problem = None if file is None else _write(comparison, file)  # before the tables: a terminal may not take them
+    _print(comparison, damaged)
+    if problem is not None:
+        print_line(f"could not write {file}: {problem}", style="yellow")
+    elif file is not None:
+        print_line(f"written: {file}")
+    return problem is None
+
+
+def _print(comparison: PublishedComparison, damaged: list[str]) -> None:
     for table in terminal_tables(comparison):
         print_table(table)
     if comparison.results:
@@ -35,10 +49,32 @@ def show_published(directories: list[Path], file: Path | None) -> None:
         print_line(f"runs that follow none of these recipes: {comparison.num_unmatched}")
     if comparison.not_measured:
         print_line(f"recipes with reported results but without runs: {len(comparison.not_measured)}")
-    if file is not None:
-        from cnn_experiments.report.published.plots import plot_networks  # matplotlib is slow to import
 
-        directory = file.with_suffix("")
-        plot_networks(comparison, directory)
-        file.write_text(markdown_report(comparison, directory.name), encoding="utf-8")
-        print_line(f"written: {file}")
+
+def _write(comparison: PublishedComparison, file: Path) -> str | None:
+    """Write the Markdown file and its plots, and return what prevents it."""
+    from cnn_experiments.report.published.plots import plot_networks  # matplotlib is slow to import
+
+    directory = file.with_suffix("")
+    pictures = plot_networks(comparison)
+    text = markdown_report(comparison, directory.name)
+    try:
+        directory.mkdir(exist_ok=True)
+        for name, picture in pictures.items():
+            _write_picture(directory / name, picture)
+        with atomic_write(file) as markdown:
+            markdown.write(text)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _write_picture(path: Path, picture: bytes) -> None:
+    """Replace a file when the new one is complete."""
+    temporary = path.with_name(f"{path.name}{WRITING_SUFFIX}")
+    try:
+        temporary.write_bytes(picture)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

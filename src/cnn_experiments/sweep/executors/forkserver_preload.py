@@ -1,7 +1,7 @@
 """Imported once, by the process that all runs of a sweep are forked from; nothing is computed here.
 
-That process ignores SIGTERM, which a service manager sends to all processes of a program, and SIGHUP, which a lost
-terminal does: it has to report how the runs ended. It ends with the sweep.
+That process ignores SIGTERM, which a service manager sends to all processes of a program, and SIGHUP, which a terminal
+sends when it is closed: it has to report how the runs ended. It ends with the sweep.
 """
 
 import atexit
@@ -12,20 +12,16 @@ import signal
 import cnn_experiments.config.composed
 import cnn_experiments.tasks.train  # noqa: F401
 
-_HANDLERS = {
-    signal.SIGTERM: signal.SIG_DFL,
-    signal.SIGINT: signal.SIG_DFL,
-    signal.SIGHUP: signal.getsignal(signal.SIGHUP),  # nohup ignores it
-}
+_hangup_handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _restore_handlers() -> None:
-    for signum, handler in _HANDLERS.items():
-        signal.signal(signum, handler)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, _hangup_handler)  # nohup lets runs ignore it
 
 
-for _signum in (signal.SIGTERM, signal.SIGHUP):
-    signal.signal(_signum, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 os.register_at_fork(after_in_child=_restore_handlers)
 gc.freeze()  # the imported modules are not collected, so that their memory stays shared
 atexit.register(os._exit, 0)  # tearing down the imported modules would delay the end of the sweep

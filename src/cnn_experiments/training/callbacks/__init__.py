@@ -1,11 +1,12 @@
 """Lightning callbacks: what happens around the training steps of a run."""
 
-from cnn_experiments.training.callbacks.checkpoint import BestAndLastCheckpoint
-from cnn_experiments.training.callbacks.history import History, last_row, read_checkpoint_info, reported_metrics
+from cnn_experiments.training.callbacks.checkpoint import BestAndLastCheckpoint, CheckpointFiles
+from cnn_experiments.training.callbacks.history import History, last_row, reported_metrics
 from cnn_experiments.training.callbacks.rng_state import RNGState
 from cnn_experiments.training.callbacks.stop_on_signal import StopOnSignal
 from cnn_experiments.training.callbacks.terminate_on_nan import TerminateOnNaN
 from cnn_experiments.training.callbacks.throughput import Throughput
+from cnn_experiments.training.callbacks.training_limits import TrainingLimits
 
 # Keys in checkpoints do not depend on class names: every callback with a state has an explicit `state_key`, which stays
 # when the class is renamed, as do the keys within the state.
@@ -17,12 +18,13 @@ from cnn_experiments.training.callbacks.throughput import Throughput
 
 __all__ = [
     "BestAndLastCheckpoint",
+    "CheckpointFiles",
     "History",
     "RNGState",
     "StopOnSignal",
     "TerminateOnNaN",
     "Throughput",
+    "TrainingLimits",
     "last_row",
-    "read_checkpoint_info",
     "reported_metrics",
 ]

@@ -5,23 +5,24 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
+from math import ceil
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities import rank_zero_only
 
 from cnn_experiments.runs.atomic import atomic_write
 from cnn_experiments.runs.directory import METRICS_FILE, RunDirectory
 from cnn_experiments.runs.fingerprint import round_to_float32
 from cnn_experiments.runs.hparams import BEST_VAL_ACC
-from cnn_experiments.runs.metrics import metric_keys
+from cnn_experiments.runs.metrics import EVAL_SPLITS, metric_keys
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted
+from cnn_experiments.training.limits import Limits
 
 log = logging.getLogger(__name__)
+
+_EVAL_PREFIXES = tuple(f"{split}/" for split in EVAL_SPLITS)
 
 
 class History(Checkpoint):
@@ -31,35 +32,64 @@ class History(Checkpoint):
 
     Args:
         directory: the run directory, where metrics.csv and results.json are written.
-        monitor: the metric that chooses the best epoch; None chooses the last one.
+        monitor: the metric that chooses the best of the epochs that were evaluated; None chooses the last epoch.
+        limits: when the training ends.
         settings: the settings of the run, stored in its checkpoints.
     """
 
     state_key = "Recorder"  # the name in all checkpoints, also in those of version 0.1
 
-    def __init__(self, directory: RunDirectory, monitor: str | None, settings: dict[str, Any]) -> None:
+    def __init__(self, directory: RunDirectory, monitor: str | None, settings: dict[str, Any], limits: Limits) -> None:
         self.epochs: list[dict[str, float]] = []
+        self._first_step: int | None = None
         self._directory = directory
         self._monitor = monitor
         self._settings = settings
+        self._limits = limits
+        self._is_evaluated = False
+        self._earlier_seconds = 0.0
+        self._start_time = time.perf_counter()
+
+    def start_clock(self, earlier_seconds: float) -> None:
+        """Start to count the seconds of this part of the run; the earlier parts took `earlier_seconds`."""
+        self._earlier_seconds, self._start_time = earlier_seconds, time.perf_counter()
+
+    @property
+    def fit_seconds(self) -> float:
+        """Return the wall time of the training so far, of all parts of the run."""
+        return self._earlier_seconds + time.perf_counter() - self._start_time
 
     @property
     def _best_row(self) -> dict[str, float]:
-        if self._monitor is None:
-            return self.epochs[-1]
         monitor = self._monitor
-        return max(self.epochs, key=lambda row: row[monitor])
+        evaluated = [row for row in self.epochs if monitor in row]
+        if monitor is None or not evaluated:
+            return self.epochs[-1]
+        return max(evaluated, key=lambda row: row[monitor])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._start_time = time.monotonic()
+        self._train_start_time = time.monotonic()
         self._num_epochs_before_resume = len(self.epochs)
+        self._first_step = trainer.global_step
         self._write()
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._is_evaluated = True
+
+    def has_trained(self, trainer: pl.Trainer) -> bool:
+        """Return whether this process has made a training step."""
+        return self._first_step is not None and trainer.global_step > self._first_step
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        metrics = {key: round_to_float32(value.item()) for key, value in trainer.callback_metrics.items()}
+        metrics = {
+            key: round_to_float32(value.item())
+            for key, value in trainer.callback_metrics.items()
+            if self._is_evaluated or not key.startswith(_EVAL_PREFIXES)  # these are of an earlier epoch
+        }
+        self._is_evaluated = False
         self.epochs.append({"epoch": trainer.current_epoch + 1, "step": trainer.global_step} | metrics)
         self._write()
-        if self._monitor is not None:
+        if self._monitor in self._best_row:
             for logger in trainer.loggers:
                 logger.log_metrics({BEST_VAL_ACC: self._best_row[self._monitor]}, step=trainer.global_step)
         if trainer.is_global_zero:
@@ -68,32 +98,43 @@ class History(Checkpoint):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         # Recorded here because Lightning's teardown may hang with several ranks.
         if isinstance(exception, Interrupted):
-            self._directory.update(status=Status.INTERRUPTED, signal=exception.signal)
+            self._directory.update_if_possible(
+                status=Status.INTERRUPTED, signal=exception.signal, seconds=self.seconds()
+            )
+
+    def seconds(self) -> dict[str, float | None]:
+        """Return the `seconds` of results.json at this moment of the training."""
+        assert self._directory.results is not None
+        return self._directory.results.seconds | {"fit": self.fit_seconds}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epochs": self.epochs, "settings": self._settings}
+        return {"epochs": self.epochs, "settings": self._settings, "fit_seconds": self.fit_seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epochs = state_dict["epochs"]
 
-    @rank_zero_only
     def _write(self) -> None:
-        if not self.epochs:
+        if not self.epochs or not self._directory.is_writer:
             return
         with atomic_write(self._directory.path / METRICS_FILE) as file:
-            writer = csv.DictWriter(file, list(self.epochs[-1]))
+            writer = csv.DictWriter(
+                file, max(self.epochs, key=len)
+            )  # cells of epochs that were not evaluated stay empty
             writer.writeheader()
             writer.writerows(self.epochs)
-        self._directory.update(epochs=len(self.epochs), metrics=reported_metrics(self._best_row))
+        metrics = reported_metrics(self._best_row)
+        self._directory.update(epochs=len(self.epochs), metrics=metrics, seconds=self.seconds())
 
     def _format_last_epoch(self, trainer: pl.Trainer) -> str:
         row = self.epochs[-1]
         num_new_epochs = len(self.epochs) - self._num_epochs_before_resume
-        seconds_per_epoch = (time.monotonic() - self._start_time) / num_new_epochs
-        seconds_left = round(seconds_per_epoch * ((trainer.max_epochs or 0) - len(self.epochs)))
+        seconds_per_epoch = (time.monotonic() - self._train_start_time) / num_new_epochs
+        steps_per_epoch = ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        num_epochs = len(self.epochs) if trainer.should_stop else self._limits.num_epochs(steps_per_epoch)
+        seconds_left = round(seconds_per_epoch * (num_epochs - len(self.epochs)))
         metrics = "  ".join(f"{key} {row[key]:.4g}" for key in metric_keys() if key in row)
         speed = f"{row['train/images_per_second']:,.0f} images/s"
-        return f"epoch {row['epoch']}/{trainer.max_epochs}  {metrics}  {speed}  {timedelta(seconds=seconds_left)} left"
+        return f"epoch {row['epoch']}/{num_epochs}  {metrics}  {speed}  {timedelta(seconds=seconds_left)} left"
 
 
 def reported_metrics(row: Mapping[str, float]) -> dict[str, float]:
@@ -105,13 +146,3 @@ def last_row(checkpoint: Mapping[str, Any]) -> dict[str, float]:
     """Return the row of the epoch at whose end a checkpoint was written."""
     row: dict[str, float] = checkpoint["callbacks"][History.state_key]["epochs"][-1]
     return row
-
-
-def read_checkpoint_info(checkpoint: Path) -> tuple[dict[str, Any], int]:
-    """Return the settings of the run that wrote a checkpoint, and the number of epochs it had trained.
-
-    Raises:
-        KeyError: another program wrote the checkpoint.
-    """
-    state = torch.load(checkpoint, map_location="meta", weights_only=True)["callbacks"][History.state_key]
-    return state["settings"], len(state["epochs"])

@@ -1,5 +1,6 @@
 """The end of a run on a signal, between two steps, where it can be resumed exactly."""
 
+import logging
 from typing import Any
 
 import lightning.pytorch as pl
@@ -15,14 +16,16 @@ from cnn_experiments.runtime.signals import (
 )
 from cnn_experiments.training.callbacks.checkpoint import BestAndLastCheckpoint
 
+log = logging.getLogger(__name__)
+
 _SYNC_EVERY_N_STEPS = 10  # several processes have to agree, which takes time
 
 
 class StopOnSignal(Checkpoint):
     """Save `last.ckpt` after the step in which a signal arrived, and raise Interrupted.
 
-    In the last step of an epoch or in the evaluation after it, Interrupted is raised once the epoch's own checkpoint is
-    written. If several processes train together, a signal to one of them stops all.
+    In the last step of an epoch or of the run, or in the evaluation after it, Interrupted is raised once the epoch's
+    own checkpoint is written. If several processes train together, a signal to one of them stops all.
     """
 
     def __init__(self, checkpoints: BestAndLastCheckpoint) -> None:
@@ -36,12 +39,15 @@ class StopOnSignal(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step, accumulated_batches = divmod(batch_idx + 1, trainer.accumulate_grad_batches)
-        if accumulated_batches or trainer.is_last_batch:
+        if accumulated_batches or trainer.is_last_batch or trainer.should_stop:
             return
         if trainer.world_size > 1 and step % _SYNC_EVERY_N_STEPS:
             return
         if signum := _pending_signal_on_any_rank(trainer):
-            self._checkpoints.save_last(trainer)
+            try:
+                self._checkpoints.save_last(trainer)
+            except OSError as error:
+                log.warning("could not save a checkpoint (%s); the steps since the last one will be repeated", error)
             raise_interrupted(signum)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
