@@ -16,7 +16,10 @@ from cnn_experiments.runs.status import Status
 from cnn_experiments.sweep.plan import InvalidCombinations, PlannedRun
 from cnn_experiments.sweep.summary import print_plan, print_results, suggest_existing_sweeps, write_hparams_columns
 
-RETRY_HINT = "to run the failed runs again, add retry_failed=true; tracebacks are in each run's run.log"
+RETRY_HINT = (
+    "to continue the failed runs from their last checkpoints, add retry_failed=true; to start them over, add "
+    "restart=true; tracebacks are in each run's run.log"
+)
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,10 @@ from typing import Any
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.atomic import atomic_write
 from cnn_experiments.runs.fingerprint import effective_settings, normalize_value, run_id
+from cnn_experiments.runs.regular_file import read_text
 
 PLAN_FILE = ".plan.json"
+_MAX_BYTES = 1_000_000
 
 _SETTINGS, _ERROR = "settings", "error"
 
@@ -73,7 +75,7 @@ def remove_plan(directory: Path) -> str | None:
 def _read(directory: Path) -> dict[str, Any]:
     """Return the content of the file; nothing if there is none, or if it can't be read."""
     try:
-        content = json.loads((directory / PLAN_FILE).read_text(encoding="utf-8"))
+        content = json.loads(read_text(directory / PLAN_FILE, _MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

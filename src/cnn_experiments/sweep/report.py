@@ -12,8 +12,10 @@ from cnn_experiments.runs.results import RESULTS_FILE
 class Report(Protocol):
     """Prints and writes the leaderboard of all runs below some directories."""
 
-    def __call__(self, paths: Sequence[Path], output_dir: Path | None, *, quiet: bool = False) -> bool:
-        """Return whether everything was written."""
+    def __call__(
+        self, paths: Sequence[Path], output_dir: Path | None, *, quiet: bool = False, keep_unchanged: bool = False
+    ) -> bool:
+        """Return whether everything was written. Files that show the results already may be left as they are."""
 
 
 def write_report(report: Report, directory: Path, *, quiet: bool = False) -> bool:
@@ -24,7 +26,7 @@ def write_report(report: Report, directory: Path, *, quiet: bool = False) -> boo
     if not any(directory.glob(f"*/{RESULTS_FILE}")):
         return True
     try:
-        return report([directory], directory, quiet=quiet)
+        return report([directory], directory, quiet=quiet, keep_unchanged=True)
     except (OSError, ConfigError) as error:
         message = str(error) if isinstance(error, ConfigError) else describe_error(error)
         print_line(f"no leaderboard: {message}", style="red")

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
-from cnn_experiments.console import print_line, print_table, relative_path
+from cnn_experiments.console import cell, print_line, print_table, relative_path
 from cnn_experiments.errors import describe_error
 from cnn_experiments.runs.fingerprint import SEED_KEYS, effective_settings
 from cnn_experiments.runs.metrics import leaderboard_keys
@@ -34,12 +33,12 @@ def print_results(states: States, invalid: InvalidCombinations, directory: Path)
         seconds = [value for value in results.seconds.values() if value is not None] if results else []
         values = [results.metrics.get(name) for name in metrics] if results else [None] * len(metrics)
         table.add_row(
-            Text(path.name),
-            Text(status_label(state), style=STYLES.get(state.status, "")),
+            cell(path.name),
+            cell(status_label(state), STYLES.get(state.status, "")),
             str(results.epochs) if results else "",
             *("" if value is None else f"{value:.4f}" for value in values),
             f"{sum(seconds):.1f}" if seconds else "",
-            Text(reason(state)),
+            cell(reason(state)),
         )
     print_table(table)
     _print_invalid(invalid)
@@ -67,8 +66,8 @@ def print_plan(
     table = _new_table(directory, numbers=("to do",))
     for path, state in states.items():
         duration = _format_duration(seconds[path]) if path in seconds else "nothing"
-        status = Text(status_label(state), style=STYLES.get(state.status, ""))
-        table.add_row(Text(path.name), status, duration, Text(reason(state)))
+        status = cell(status_label(state), STYLES.get(state.status, ""))
+        table.add_row(cell(path.name), status, duration, cell(reason(state)))
     print_table(table)
     _print_invalid(invalid)
     print_line(f"{_format_count(len(runs))}, {_format_workload(list(seconds.values()), max_parallel)}")
@@ -113,7 +112,10 @@ def _print_invalid(invalid: InvalidCombinations) -> None:
 
 def _print_retry_hint(states: Iterable[RunState]) -> None:
     if any(state.status == Status.FAILED for state in states):
-        print_line("to run the failed runs again, add retry_failed=true; tracebacks are in each run's run.log")
+        print_line(
+            "to continue the failed runs from their last checkpoints, add retry_failed=true; to start them over, add "
+            "restart=true; tracebacks are in each run's run.log"
+        )
 
 
 def suggest_existing_sweeps(directory: Path, states: States, to_do: Sequence[PlannedRun]) -> None:

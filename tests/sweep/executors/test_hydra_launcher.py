@@ -103,7 +103,7 @@ def test_ends_are_reported_from_the_directories_also_if_the_launcher_gives_up(
     observer = RecordingObserver()
     with caplog.at_level(logging.ERROR):
         HydraLauncherExecutor(StubLauncher(work, ZeroDivisionError("a worker died"))).run(runs, observer)
-    assert observer.events[4:] == [
+    assert [event.partition(" (test_")[0] for event in observer.events[4:]] == [
         "end started failed ZeroDivisionError: a worker died",
         "end rejected failed seed=2: configuration changed",
         "end not-started interrupted ZeroDivisionError: a worker died",
@@ -124,10 +124,7 @@ def test_run_whose_directory_cannot_be_made_fails_and_the_others_run(tmp_path: P
     (tmp_path / "file").touch()
     launcher, observer = StubLauncher(), RecordingObserver()
     HydraLauncherExecutor(launcher).run(make_runs(tmp_path, "file", "run"), observer)
-    assert observer.events[1:3] == [
-        "start file",
-        f"end file failed FileExistsError: [Errno 17] File exists: '{tmp_path}/file'",
-    ]
+    assert observer.events[1:3] == ["start file", f"end file failed File exists: {tmp_path}/file"]
     assert [job[-1] for job in launcher.jobs] == ["hydra.sweep.subdir='run'"]
 
 
