@@ -12,6 +12,7 @@ from optuna.study import Study
 from cnn_experiments.console import print_line, relative_path
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.lock import acquire, release
+from cnn_experiments.runs.path_errors import path_errors
 from cnn_experiments.search.definition import Definition, default_search_name
 from cnn_experiments.search.optuna_internals import StorageErrors, describe_storage_error
 from cnn_experiments.search.study import STUDY_FILE, best_trial, load_study, read_study
@@ -95,11 +96,9 @@ def _locked(directory: Path) -> Iterator[None]:
     Raises:
         ConfigError: another search works there, or the directory can't be written.
     """
-    try:
+    with path_errors("hydra.sweep.dir", directory):
         directory.mkdir(parents=True, exist_ok=True)
         is_acquired = acquire(directory)
-    except OSError as error:
-        raise ConfigError("hydra.sweep.dir", directory, problem=f"could not be written: {error.strerror}") from error
     if not is_acquired:
         name = str(relative_path(directory.absolute()))
         raise ConfigError(name, problem="locked by another search; sweep=NAME starts a new one")

@@ -14,6 +14,7 @@ from cnn_experiments.console import print_line
 from cnn_experiments.errors import ConfigError, RunFailedError
 from cnn_experiments.runs.fingerprint import SWEEP_KEYS
 from cnn_experiments.runs.lock import is_locked
+from cnn_experiments.runs.path_errors import check_directory
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.sweep.executors.base import Executor
@@ -153,7 +154,9 @@ class _GridSweep:
             max_parallel = self._executor.max_parallel
             print_plan(self.runs, self._states, pending, self._invalid, self.directory, max_parallel)
             return 0
-        if not pending and not any(self.directory.glob("events.out.tfevents.*")):
+        if pending:
+            check_directory("hydra.sweep.dir", self.directory, must_be_writable=True)
+        elif not any(self.directory.glob("events.out.tfevents.*")):
             write_hparams_columns(self.directory, self.runs)
         try:
             self._execute(pending)

@@ -14,12 +14,15 @@ from cnn_experiments.config.overrides import quote_override, run_argv
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.directory import is_unused, numbered_paths
 from cnn_experiments.runs.fingerprint import COMMAND_KEYS, SEED_KEYS, flatten
+from cnn_experiments.runs.path_errors import check_directory
 from cnn_experiments.runs.plan_file import write_plan
 from cnn_experiments.runs.state import RunState, next_action
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.sweep.naming import hash_in_name, hash_of_name, run_name, sweep_name, value_name
 from cnn_experiments.sweep.progress import with_progress
 from cnn_experiments.tasks import preflight
+
+_SWEEP_DIR = "hydra.sweep.dir"
 
 
 @dataclass(frozen=True)
@@ -68,16 +71,22 @@ def default_name(overrides: Iterable[Override]) -> str:
 
 
 def sweep_directory(config: DictConfig, name: str) -> Path:
-    """Return the directory of a sweep, and put its name into the sweep's configuration."""
+    """Return the directory of a sweep, and put its name into the sweep's configuration.
+
+    Raises:
+        ConfigError: it can't be read, or can't be made.
+    """
     with read_write(config):
         config.sweep = name
     HydraConfig.instance().set_config(config)
-    directory = Path(config.hydra.sweep.dir)
-    if directory.exists() and not directory.is_dir():
-        raise ConfigError("hydra.sweep.dir", directory, problem="must be a directory; this is a file")
+    path = config.hydra.sweep.dir
+    if not isinstance(path, str) or not path:
+        raise ConfigError(_SWEEP_DIR, "''" if path == "" else path, problem="must be the path of a directory")
+    directory = Path(path)
+    check_directory(_SWEEP_DIR, directory, must_be_writable=False)
     with read_write(config.hydra):
         # Each run is composed again from the overrides, and must get the same directory.
-        config.hydra.overrides.hydra.append(quote_override("hydra.sweep.dir", directory))
+        config.hydra.overrides.hydra.append(quote_override(_SWEEP_DIR, directory))
     return directory
 
 
@@ -136,7 +145,7 @@ def _subdirectories(directory: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise ConfigError("hydra.sweep.dir", directory, problem=f"could not be read: {error.strerror}") from error
+        raise ConfigError(_SWEEP_DIR, directory, problem=f"could not be read: {error.strerror}") from error
 
 
 def find_completed_elsewhere(directory: Path, run_ids: Collection[str]) -> list[str]:
