@@ -87,7 +87,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "minimized": (execute("UPDATE study_directions SET direction = 'MINIMIZE'"), "it does not maximize one value"),
     "unknown state": (execute("UPDATE trials SET state = 'DONE'"), "'DONE' is not among the defined enum values.*"),
     "text as value": (execute("UPDATE trial_values SET value = 'high'"), "trial 0 has a value that is not a number"),
-    "no value": (execute("UPDATE trial_values SET value = NULL"), "trial 0 has a value that is not a number"),
+    "no value": (execute("UPDATE trial_values SET value = NULL"), ".+"),
     "no values": (execute("DELETE FROM trial_values"), ".+"),
     "text as intermediate value": (
         execute("UPDATE trial_intermediate_values SET intermediate_value = 'high'"),
@@ -96,7 +96,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "text as parameter": (execute("UPDATE trial_params SET param_value = 'high'"), ".+"),
     "broken distribution": (execute("UPDATE trial_params SET distribution_json = '{'"), ".+"),
     "missing trial": (execute("DELETE FROM trials WHERE number = 0"), "trial 0 is missing"),
-    "no number": (execute("UPDATE trials SET number = NULL WHERE number = 1"), "trial 1 is missing"),
+    "no number": (execute("UPDATE trials SET number = NULL WHERE number = 1"), ".+"),
     "broken attribute": (execute("UPDATE trial_user_attributes SET value_json = '{'"), ".+"),
     "attribute of another type": (
         execute("UPDATE trial_user_attributes SET value_json = '[1]'"),
@@ -140,7 +140,7 @@ def test_study_is_read_from_a_copy_and_nothing_is_written(file: Path) -> None:
 
 
 def test_study_that_may_not_be_written_can_be_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)
     study = read_study(file, define("seed=0"))
     assert study is not None
     assert len(study.trials) == 2
