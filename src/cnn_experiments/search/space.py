@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override
@@ -10,6 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from cnn_experiments.errors import ConfigError
 
 _SIGNIFICANT_DIGITS = 4
+_MAX_NUMBERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ def _to_distribution(override: Override) -> BaseDistribution:
         assert high is not None
         return FloatDistribution(low, high, log="log" in interval.tags)
     if override.is_range_sweep():
-        numbers: Sequence[Any] = sorted(override.sweep_iterator())
+        numbers: Sequence[Any] = sorted(islice(override.sweep_iterator(), _MAX_NUMBERS + 1))
+        if len(numbers) > _MAX_NUMBERS:
+            raise ValueError(f"must not contain more than {_MAX_NUMBERS:,} numbers; int(interval(...)) may")
         if not numbers:
             raise ValueError("must contain a number")
         if all(isinstance(number, int) for number in numbers):
