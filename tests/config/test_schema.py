@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from cnn_experiments.config.schema import RULES, unknown_key_error, validate
+from cnn_experiments.config.schema import RULES, TOP_LEVEL_KEYS, unknown_key_error, validate
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.fingerprint import flatten
+from tests.conftest import compose_settings
 
 DEFAULTS: dict[str, Any] = {
     "model": {
@@ -112,6 +113,43 @@ def test_setting_whose_default_is_null_may_be_nested() -> None:
     unknown = VALID | {"model": DEFAULTS["model"] | {"must": 1, "another": {"a": {"b": 1}}}}
     with pytest.raises(ConfigError, match=r"^model\.another\.a\.b=1: unknown key"):
         validate(unknown, DEFAULTS)
+
+
+def test_top_level_keys_are_those_of_the_packaged_configuration() -> None:
+    assert set(TOP_LEVEL_KEYS) == set(compose_settings())
+
+
+def test_group_that_nothing_uses_is_rejected() -> None:
+    settings = VALID | {"callbacks": {"_target_": "Mine"}}
+    with pytest.raises(ConfigError, match=r"^callbacks: nothing uses this key; top-level keys: ckpt_path, compile, "):
+        validate(settings, settings)
+
+
+@pytest.mark.parametrize("value", ["00:00:10:00", "10:00:00:00", None])
+def test_time_is_accepted(value: str | None) -> None:
+    RULES["trainer.max_time"].check("trainer.max_time", value)
+
+
+@pytest.mark.parametrize("value", ["10m", "00:00:00:00", "00:10:00", 2160000, {"hours": 1}])
+def test_wrong_time_is_rejected(value: Any) -> None:
+    with pytest.raises(ConfigError) as error:
+        RULES["trainer.max_time"].check("trainer.max_time", value)
+    assert str(error.value) == f"trainer.max_time={value}: must be a time 'DD:HH:MM:SS' in quotes or null"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("trainer.max_epochs", 2**31, "trainer.max_epochs=2147483648: must be at most 1e+06"),
+        ("trainer.max_steps", 0, "trainer.max_steps=0: must be an integer >= 1 or -1"),
+        ("optimizer.lr", 1e308, "optimizer.lr=1e+308: must be at most 1e+06"),
+        ("optimizer.weight_decay", 10**400, f"optimizer.weight_decay={10**400}: must be at most 1e+06"),
+    ],
+)
+def test_senselessly_large_value_is_rejected(key: str, value: float, line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        RULES[key].check(key, value)
+    assert str(error.value) == line
 
 
 def test_setting_that_others_refer_to_is_named_first() -> None:

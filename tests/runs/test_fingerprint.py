@@ -1,10 +1,12 @@
 """Tests of hashes of settings."""
 
+import json
 from typing import Any
 
 import pytest
 
-from cnn_experiments.runs.fingerprint import config_hash, flatten, run_id, upgrade_settings
+from cnn_experiments.runs.fingerprint import LIMIT_DEFAULTS, config_hash, flatten, run_id, upgrade_settings
+from tests.conftest import ROOT, compose_settings
 
 SETTINGS: dict[str, Any] = {
     "seed": 0,
@@ -90,3 +92,24 @@ def test_settings_of_version_0_1_are_upgraded(processes: int | None, devices: in
 
 def test_flatten_gives_dotted_keys() -> None:
     assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {"a.b": 1, "a.c.d": [2], "e": None}
+
+
+@pytest.mark.parametrize(("key", "neutral"), LIMIT_DEFAULTS.items())
+def test_limit_that_limits_nothing_changes_no_hash(key: str, neutral: Any) -> None:
+    def with_limit(value: Any) -> dict[str, Any]:
+        return SETTINGS | {"trainer": SETTINGS["trainer"] | {key.removeprefix("trainer."): value}}
+
+    assert run_id(with_limit(neutral)) == run_id(SETTINGS)
+    assert config_hash(with_limit(neutral)) == config_hash(SETTINGS)
+    assert run_id(with_limit(7)) != run_id(SETTINGS)
+
+
+def test_hashes_of_the_published_runs_stay() -> None:
+    files = sorted((ROOT / "docs" / "runs").rglob("results.json"))
+    assert len(files) >= 40
+    for file in files:
+        results = json.loads(file.read_text())
+        recipe = results["options"]["experiment"]
+        overrides = [override for override in results["overrides"] if not override.startswith("hydra")]
+        settings = compose_settings(*overrides)
+        assert (run_id(settings), config_hash(settings)) == (results["identity"], results["configuration"]), recipe

@@ -69,6 +69,6 @@ def test_curves_are_the_columns_of_metrics_csv(make_run: MakeRun, tmp_path: Path
     make_run("with", None, curves={"epoch": [1, 2], "test/acc": [0.5, 0.75]})
     make_run("without", None)
     (run_with_curve, run_without_curve), _ = find_runs([tmp_path / "runs"])
-    assert run_with_curve.curve("test/acc") == [0.5, 0.75]
-    assert run_with_curve.curve("val/acc") == []
-    assert run_without_curve.curve("test/acc") == []
+    assert run_with_curve.curve("test/acc") == {1: 0.5, 2: 0.75}
+    assert run_with_curve.curve("val/acc") == {}
+    assert run_without_curve.curve("test/acc") == {}

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import accumulate
+from itertools import accumulate, count
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from cnn_experiments.runtime.signals import Interrupted, interruptible
 from cnn_experiments.tasks.train import train as run_train
 from cnn_experiments.training import metrics as training_metrics
 from cnn_experiments.training.build import build_classifier, build_data
-from cnn_experiments.training.callbacks import BestAndLastCheckpoint, History
+from cnn_experiments.training.callbacks import BestAndLastCheckpoint, History, TrainingLimits
+from cnn_experiments.training.limits import Limits
 from tests.conftest import compose_settings, read_epochs, read_results, train_in
 
 Train = Callable[..., Path]
@@ -167,6 +168,7 @@ def test_keys_in_checkpoints_do_not_depend_on_class_names(quick_run: Path) -> No
     assert {name: sorted(state) for name, state in checkpoint["callbacks"].items()} == {
         "RandomState": ["cuda", "numpy", "python", "torch"],
         "Throughput": ["train"],
+        "TrainingLimits": ["has_ended", "seconds"],
         "Recorder": ["epochs", "settings"],
         "BestAndLast": ["best_score"],
     }
@@ -382,6 +384,93 @@ def test_checkpoint_within_an_epoch_is_resumed_exactly(
             train("interrupted", *AUGMENTED)
     resumed = train("resumed", *AUGMENTED, f"ckpt_path={checkpoint_path}")
     assert_same_weights(uninterrupted_run / "checkpoints" / "last.ckpt", resumed / "checkpoints" / "last.ckpt")
+
+
+def test_every_second_epoch_and_the_last_one_are_evaluated(train: Train) -> None:
+    run_directory = train("run", *QUICK, "trainer.max_epochs=5", "trainer.check_val_every_n_epoch=2")
+    rows, results = read_epochs(run_directory), read_results(run_directory)
+    assert [row["epoch"] for row in rows if row["val/acc"]] == ["2", "4", "5"]
+    assert all(row["train/acc"] for row in rows)
+    accuracies = {int(row["epoch"]): float(row["val/acc"]) for row in rows if row["val/acc"]}
+    assert results["metrics"]["val/acc"] == max(accuracies.values())
+    assert results["tested_epoch"] == max(accuracies, key=lambda epoch: (accuracies[epoch], -epoch))
+    assert results["tested_epoch"] == load_checkpoint(run_directory / "checkpoints" / "best.ckpt")["epoch"] + 1
+    points = [(event.step, round_to_float32(event.value)) for event in read_events(run_directory).Scalars("val/acc")]
+    assert points == [(20 * epoch - 1, accuracy) for epoch, accuracy in accuracies.items()]
+
+
+def test_leaving_evaluations_out_does_not_change_the_training(train: Train, uninterrupted_run: Path) -> None:
+    run_directory = train("run", *AUGMENTED, "trainer.check_val_every_n_epoch=7")
+    assert_same_weights(run_directory / "checkpoints" / "last.ckpt", uninterrupted_run / "checkpoints" / "last.ckpt")
+
+
+def test_interrupted_run_without_an_evaluated_epoch_resumes_exactly(
+    train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    overrides = (*AUGMENTED, "trainer.check_val_every_n_epoch=2")
+    uninterrupted = train("uninterrupted", *overrides)
+    for step in (20, 27):
+        with monkeypatch.context() as patched, interruptible():
+            patched.setattr(History, "on_train_batch_end", send_signal_at_step(step))
+            with pytest.raises(Interrupted):
+                train(f"run{step}", *overrides)
+        assert read_results(tmp_path / f"run{step}")["metrics"].keys() == {"train/acc", "train/loss"}
+        elsewhere = train(f"elsewhere{step}", *overrides, f"ckpt_path={tmp_path / f'run{step}'}")
+        resumed = train(f"run{step}", *overrides)
+        for run_directory in (resumed, elsewhere):
+            assert_same_checkpoints(run_directory, uninterrupted)
+            assert reproducible_rows(run_directory) == reproducible_rows(uninterrupted)
+
+
+@pytest.fixture(scope="module")
+def run_of_27_steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of a completed run that ends within its second epoch, which no test may change."""
+    return train_in(tmp_path_factory.mktemp("steps") / "run", *AUGMENTED, "trainer.max_steps=27", "scheduler=cosine")
+
+
+def test_training_ends_after_its_steps_within_an_epoch(run_of_27_steps: Path) -> None:
+    rows, results = read_epochs(run_of_27_steps), read_results(run_of_27_steps)
+    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "20"), ("2", "27")]
+    assert all(row["val/acc"] for row in rows)
+    assert float(rows[-1]["lr"]) == pytest.approx(0.0, abs=1e-9)  # the schedule ends with the steps
+    assert (results["status"], results["epochs"]) == ("completed", 2)
+    assert load_checkpoint(run_of_27_steps / "checkpoints" / "last.ckpt")["global_step"] == 27
+
+
+@pytest.mark.parametrize("step", [7, 20, 26, 27])
+def test_run_with_a_number_of_steps_resumes_exactly(
+    train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run_of_27_steps: Path, step: int
+) -> None:
+    overrides = (*AUGMENTED, "trainer.max_steps=27", "scheduler=cosine")
+    with monkeypatch.context() as patched, interruptible():
+        patched.setattr(History, "on_train_batch_end", send_signal_at_step(step))
+        with pytest.raises(Interrupted):
+            train("run", *overrides)
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == step
+    resumed = train("run", *overrides)
+    assert_same_checkpoints(resumed, run_of_27_steps)
+    assert reproducible_rows(resumed) == reproducible_rows(run_of_27_steps)
+    assert read_results(resumed)["metrics"] == read_results(run_of_27_steps)["metrics"]
+
+
+def test_time_ends_training_after_a_step_but_not_before_the_least_number_of_epochs(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = (*QUICK, "trainer.max_time='00:00:00:07'")
+    steps = count()
+    monkeypatch.setattr(TrainingLimits, "_seconds", property(lambda _: next(steps)))  # a second per step
+    rows = read_epochs(train("at_once", *limited))
+    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "8")]
+    assert rows[0]["val/acc"]
+    steps = count()
+    rows = read_epochs(train("not_before", *limited, "trainer.min_epochs=2"))
+    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "20"), ("2", "40")]
+
+
+def test_time_of_the_earlier_parts_counts() -> None:
+    limits = TrainingLimits(Limits.from_settings(compose_settings("trainer.max_time='00:01:00:00'")))
+    limits.load_state_dict({"has_ended": False, "seconds": 3000.0})
+    assert 3000 <= limits.state_dict()["seconds"] < 3600
 
 
 @pytest.mark.parametrize("step", [7, 20, 27, 39, 40])

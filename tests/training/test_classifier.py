@@ -43,6 +43,7 @@ def make_classifier(
         memory_format=memory_format,
         compile_model=compiled,
         eval_split="val",
+        max_steps=None,
     )
 
 

@@ -18,13 +18,20 @@ class Rule:
     accepts: Callable[[Any], bool]
     choices: tuple[str, ...] = ()
     """The words that are allowed, if the rule lists them."""
+    most: float = math.inf
+    """The largest number that makes sense."""
 
     def __or__(self, other: "Rule") -> "Rule":
         return Rule(
             f"{self.allowed} or {other.allowed}",
             lambda value: self.accepts(value) or other.accepts(value),
             self.choices + other.choices,
+            min(self.most, other.most),
         )
+
+    def at_most(self, most: float) -> "Rule":
+        """Return the rule with an upper limit, which an error mentions only for a larger value."""
+        return Rule(self.allowed, self.accepts, self.choices, most)
 
     def check(self, key: str, value: Any) -> None:
         """Check a value.
@@ -32,6 +39,8 @@ class Rule:
         Raises:
             ConfigError: the value is not allowed.
         """
+        if _is_number(value) and value > self.most:
+            raise ConfigError(key, value, problem=f"must be at most {self.most:g}")
         if not self.accepts(value):
             suggestion = suggest(str(value), self.choices) if self.choices else None
             raise ConfigError(key, value, problem=f"must be {self.allowed}", suggestion=suggestion)

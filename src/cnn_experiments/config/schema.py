@@ -1,5 +1,6 @@
 """Which settings exist, and which values they may have. Torch is not imported: bad input is rejected at once."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,11 +22,24 @@ from cnn_experiments.config.rules import (
     integer,
     one_of,
 )
+from cnn_experiments.config.trainer import check_trainer_keys
 from cnn_experiments.errors import ConfigError, format_value, suggest
-from cnn_experiments.runs.fingerprint import READ_ONLY_KEYS, flatten
+from cnn_experiments.runs.fingerprint import READ_ONLY_KEYS, SWEEP_KEYS, flatten
 
 MISSING = "???"
 """OmegaConf's mark for a value that must be given."""
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"\d{1,4}(:\d\d){3}", value)) and bool(value.strip("0:"))
+
+
+TOP_LEVEL_KEYS = (
+    *("model", "init", "data", "optimizer", "scheduler", "trainer"),
+    *("task", "seed", "ckpt_path", "label_smoothing", "compile", "memory_format"),
+    *SWEEP_KEYS,
+)
+"""The groups and the settings beside them."""
 
 RULES: dict[str, Rule] = {
     "seed": integer(0, 2**32 - 1),
@@ -38,18 +52,23 @@ RULES: dict[str, Rule] = {
     "data.batch_size": integer(1),
     "data.val_size": integer(0),
     "data.resize": integer(1) | NULL,
-    "optimizer.lr": POSITIVE,
+    "optimizer.lr": POSITIVE.at_most(1e6),
     "optimizer.momentum": BELOW_ONE,
-    "optimizer.weight_decay": NOT_NEGATIVE,
+    "optimizer.weight_decay": NOT_NEGATIVE.at_most(1e6),
     "trainer.devices": integer(1) | INTEGERS,
-    "trainer.num_nodes": integer(1),
+    "trainer.num_nodes": integer(1).at_most(10**5),
     "trainer.precision": STRING | INTEGER,
-    "trainer.max_epochs": integer(1),
+    "trainer.max_epochs": integer(1).at_most(10**6),
+    "trainer.min_epochs": integer(1).at_most(10**6) | NULL,
+    "trainer.max_steps": integer(1).at_most(10**9) | Rule("-1", lambda value: value == -1),
+    "trainer.max_time": Rule("a time 'DD:HH:MM:SS' in quotes", _is_time) | NULL,
+    "trainer.check_val_every_n_epoch": integer(1).at_most(10**6),
     "trainer.limit_train_batches": integer(1) | FRACTION | NULL,
     "trainer.limit_val_batches": integer(1) | FRACTION | NULL,
     "trainer.limit_test_batches": integer(1) | FRACTION | NULL,
-    "trainer.accumulate_grad_batches": integer(1),
+    "trainer.accumulate_grad_batches": integer(1).at_most(10**6),
     "trainer.gradient_clip_val": POSITIVE | NULL,
+    "trainer.gradient_clip_algorithm": one_of("norm", "value") | NULL,
     "trainer.deterministic": BOOL | Rule("warn", lambda value: value == "warn"),
 }
 """Rules for settings whose default does not show what else is allowed. All others keep the type of their default."""
@@ -61,6 +80,7 @@ def validate(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: a setting is unknown, deleted, of the wrong type or out of range.
     """
+    _check_groups(settings)
     values, known = flatten(settings), flatten(defaults)
     untyped_prefixes = tuple(f"{key}." for key, value in known.items() if value is None)  # any value, nested too
     # Top-level keys first: others refer to them.
@@ -84,6 +104,20 @@ def validate(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"~{key}", problem=f"keys can't be deleted; the default is {key}={format_value(known[key])}"
             )
+
+
+def _check_groups(settings: Mapping[str, Any]) -> None:
+    """Check that the files of the chosen options have nothing that the program does not use.
+
+    Raises:
+        ConfigError: a key of a file is not used.
+    """
+    for key in settings:
+        if key not in TOP_LEVEL_KEYS:
+            problem = f"nothing uses this key; top-level keys: {', '.join(sorted(TOP_LEVEL_KEYS))}"
+            raise ConfigError(key, problem=problem, suggestion=suggest(key, TOP_LEVEL_KEYS, cutoff=0.6))
+    if isinstance(trainer := settings.get("trainer"), Mapping):
+        check_trainer_keys(trainer)
 
 
 def _rule_for_default(default: Any) -> Rule | None:

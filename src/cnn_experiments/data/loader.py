@@ -7,6 +7,15 @@ import torch
 from torch import Tensor
 
 
+def count_batches(num_images: int, batch_size: int, world_size: int) -> int:
+    """Return the number of batches of an epoch in each of the processes.
+
+    A remainder with fewer than two images per process, the minimum for batch normalization, makes no batch of its own.
+    """
+    num_batches, remainder = divmod(num_images, batch_size * world_size)
+    return max(1, num_batches + (remainder >= 2 * world_size))
+
+
 class EpochSampler:
     """The order of the images in an epoch: shuffled by (seed, epoch) alone, or as stored if `seed` is None."""
 
@@ -50,6 +59,7 @@ class InMemoryLoader:
         self.images = images
         self.labels = labels
         self.sampler = EpochSampler(len(images), seed)
+        self._batch_size = batch_size
         self._global_batch_size = batch_size * world_size
         self._rank = rank
         self._world_size = world_size
@@ -57,8 +67,7 @@ class InMemoryLoader:
         self._resume_state: dict[str, int] | None = None
 
     def __len__(self) -> int:
-        num_batches, remainder = divmod(len(self.images), self._global_batch_size)
-        return max(1, num_batches + (remainder >= 2 * self._world_size))
+        return count_batches(len(self.images), self._batch_size, self._world_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         num_batches = len(self)

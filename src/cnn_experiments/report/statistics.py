@@ -23,9 +23,9 @@ def measurement(value: Any) -> float | None:
     return value if is_number and -_LARGEST < value < _LARGEST else None
 
 
-def measured_curve(curve: list[float]) -> list[float]:
+def measured_curve(curve: dict[int, float]) -> dict[int, float]:
     """Return a curve that can be drawn: the one given, or an empty one if a value is no measurement."""
-    return curve if all(measurement(value) is not None for value in curve) else []
+    return curve if all(measurement(value) is not None for value in curve.values()) else {}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,15 @@ NO_EFFECT_KEYS = ("task", "ckpt_path", "data.root", "trainer.accelerator", *SWEE
 PERFORMANCE_KEYS = ("compile", "memory_format")
 """Settings that change the result by rounding alone."""
 
+LIMIT_DEFAULTS: dict[str, Any] = {
+    "trainer.max_steps": -1,
+    "trainer.max_time": None,
+    "trainer.min_epochs": None,
+    "trainer.check_val_every_n_epoch": 1,
+}
+"""The values of Lightning's limits that limit nothing. They are no part of the settings that change the result, so
+that the hashes of earlier runs, which had no such settings, stay."""
+
 SEED_KEYS = ("seed", "data.seed")
 """Settings in which runs may differ that are averaged."""
 
@@ -33,7 +42,11 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def effective_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that change the result, with dotted keys."""
-    return {key: value for key, value in flatten(settings).items() if key not in NO_EFFECT_KEYS}
+    return {
+        key: value
+        for key, value in flatten(settings).items()
+        if key not in NO_EFFECT_KEYS and not (key in LIMIT_DEFAULTS and value == LIMIT_DEFAULTS[key])
+    }
 
 
 def run_id(settings: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,43 +36,42 @@ class RunRecord:
         """Return a metric such as test/acc; None if it was not measured or is not finite."""
         return finite_number(self.results.metrics.get(name))
 
-    def curve(self, name: str) -> list[float]:
-        """Return a metric after every epoch; empty if it was not measured.
+    def curve(self, name: str) -> dict[int, float]:
+        """Return a metric by epoch, from 1, after every epoch in which it was measured.
 
         Raises:
             ValueError: metrics.csv has something else than numbers in its column or in that of the epochs.
         """
-        curve = self._curves.get(name, [])
+        curve = self._curves.get(name, {})
         if isinstance(curve, str):
             raise ValueError(curve)
         return curve
 
     @cached_property
-    def _curves(self) -> dict[str, list[float] | str]:
+    def _curves(self) -> dict[str, dict[int, float] | str]:
         return read_curves(self.directory)
 
 
-def read_curves(directory: Path) -> dict[str, list[float] | str]:
-    """Return the curves of metrics.csv by metric, or what is wrong with each."""
+def read_curves(directory: Path) -> dict[str, dict[int, float] | str]:
+    """Return the curves of metrics.csv by metric, each by epoch, or what is wrong with each."""
     names = curve_keys()
     try:
         with (directory / METRICS_FILE).open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        for row in rows:
-            int(row.get("epoch") or 1)
+        epochs = [int(row.get("epoch") or number) for number, row in enumerate(rows, start=1)]
     except FileNotFoundError:
         return {}
     except (csv.Error, OSError, ValueError) as error:
         return dict.fromkeys(names, str(error))
-    return {name: _parse_column(row.get(name) for row in rows) for name in names}
+    return {name: _parse_column(epochs, [row.get(name) for row in rows]) for name in names}
 
 
-def _parse_column(cells: Iterable[str | None]) -> list[float] | str:
+def _parse_column(epochs: Sequence[int], cells: Sequence[str | None]) -> dict[int, float] | str:
     try:
-        values = [float(cell) for cell in cells if cell]
+        values = {epoch: float(cell) for epoch, cell in zip(epochs, cells, strict=True) if cell}
     except ValueError as error:
         return str(error)
-    return values if all(map(math.isfinite, values)) else "a value is not finite"
+    return values if all(map(math.isfinite, values.values())) else "a value is not finite"
 
 
 def describe_damaged_curves(runs: Iterable[RunRecord]) -> list[str]:

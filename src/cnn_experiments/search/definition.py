@@ -12,6 +12,7 @@ from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.fingerprint import SEED_KEYS
 from cnn_experiments.search.space import Parameter, to_parameter
 from cnn_experiments.search.trials import METRIC
+from cnn_experiments.sweep.estimate import planned_epochs
 from cnn_experiments.sweep.plan import default_name
 from cnn_experiments.tasks import preflight, task_of
 
@@ -57,7 +58,8 @@ class Definition:
     def max_epochs(self, settings: Mapping[str, Any]) -> int:
         """Return the largest number of epochs that a trial can have."""
         searched = [value for parameter in self.space if parameter.key == _MAX_EPOCHS_KEY for value in parameter.values]
-        return max(map(int, [settings["trainer"]["max_epochs"], *searched]))
+        max_epochs = max(map(int, [settings["trainer"]["max_epochs"], *searched]))
+        return planned_epochs({**settings, "trainer": settings["trainer"] | {"max_epochs": max_epochs}})
 
     def check(self) -> ComposedConfig:
         """Check some values of every parameter, each with the first values of the others.

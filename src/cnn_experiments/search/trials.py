@@ -6,6 +6,7 @@ as it would have without the interruption.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.signals import signals_deferred
 from cnn_experiments.search.space import Parameter
+from cnn_experiments.sweep.estimate import planned_epochs
 from cnn_experiments.sweep.observer import STYLES, finalize_run, format_metrics, reason
 from cnn_experiments.sweep.plan import PlannedRun, RunPaths
 from cnn_experiments.tasks import preflight
@@ -62,9 +64,9 @@ class _ActiveTrial:
     duplicates: list["_ActiveTrial"] = field(default_factory=list)
     """Trials with the same settings that were drawn in the meantime; they share the run."""
 
-    @property
+    @cached_property
     def max_epochs(self) -> int:
-        return int(self.run.config.settings["trainer"]["max_epochs"])
+        return planned_epochs(self.run.config.settings)
 
 
 class ActiveTrials:
@@ -274,5 +276,5 @@ def _print_trial(trial: Trial, message: str, status: Status) -> None:
 
 def _read_curve(run: PlannedRun) -> dict[int, float]:
     """Return the metric by epoch, from 1; empty if metrics.csv can't be read, and the run continues."""
-    curve = read_curves(run.directory).get(METRIC, [])
-    return {} if isinstance(curve, str) else dict(enumerate(curve, start=1))
+    curve = read_curves(run.directory).get(METRIC, {})
+    return {} if isinstance(curve, str) else curve

@@ -3,18 +3,17 @@
 import statistics
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
-from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.runs.fingerprint import flatten
 from cnn_experiments.runs.status import Action
 from cnn_experiments.sweep.plan import PlannedRun
 from cnn_experiments.training.build import build_data, build_model, build_optimizer
+from cnn_experiments.training.limits import Limits, count_limited_batches, count_steps_per_epoch
 
 _STARTUP_SECONDS = 1.5
 """Of a run besides its training and test."""
@@ -44,7 +43,7 @@ def estimate_seconds(to_do: Collection[PlannedRun], completed: Sequence[PlannedR
             durations[key] = [_measure(run.config.settings)]
         results = run.read_state().results
         epochs = results.epochs if results and run.next_action() == Action.RESUME else 0
-        remaining = 1 - epochs / run.config.settings["trainer"]["max_epochs"]
+        remaining = 1 - epochs / planned_epochs(run.config.settings) if epochs else 1
         estimates[run.directory] = statistics.median(durations[key]) * remaining + _STARTUP_SECONDS
     return estimates
 
@@ -58,7 +57,7 @@ def _cost_key(run: PlannedRun) -> str:
 def _measure(settings: Settings) -> float:
     """Return the seconds of a run, from the time of a training step and of an evaluation step."""
     data, model = build_data(settings), build_model(settings)
-    use_gpu = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
+    use_gpu = torch.cuda.is_available() and settings["trainer"].get("accelerator") != "cpu"
     device = torch.device("cuda" if use_gpu else "cpu")
     model.to(device)
     optimizer = build_optimizer(settings, model)
@@ -77,23 +76,25 @@ def _measure(settings: Settings) -> float:
             model(data.on_after_batch_transfer(batch, 0)[0])
 
     training_seconds, evaluation_seconds = _time(training_step), _time(evaluation_step)
-    train_batches, val_batches, test_batches = _count_batches(settings, data)
-    epoch_seconds = train_batches * training_seconds + val_batches * evaluation_seconds
-    return float(settings["trainer"]["max_epochs"] * epoch_seconds + test_batches * evaluation_seconds)
+    limits = Limits.from_settings(settings)
+    steps_per_epoch = count_steps_per_epoch(settings, data)
+    num_batches = limits.num_steps(steps_per_epoch) * settings["trainer"].get("accumulate_grad_batches", 1)
+    num_evaluations = limits.num_evaluations(limits.num_epochs(steps_per_epoch)) if data.protocol.eval_split else 0
+    eval_images = data.num_test_images if data.protocol.eval_split == "test" else data.val_size
+    eval_batches = count_limited_batches(settings, data, "val", eval_images)
+    test_batches = count_limited_batches(settings, data, "test", data.num_test_images)
+    fit_seconds = num_batches * training_seconds + num_evaluations * eval_batches * evaluation_seconds
+    if limits.max_seconds is not None and not limits.min_epochs:
+        fit_seconds = min(fit_seconds, limits.max_seconds)
+    return fit_seconds + test_batches * evaluation_seconds
 
 
-def _count_batches(settings: Settings, data: ImageDataModule) -> list[int]:
-    """Return the number of batches of an epoch's training, of the evaluation after it, and of the test."""
-    eval_images = {"val": data.val_size, "test": data.num_test_images, None: 0}[data.protocol.eval_split]
-    num_images = (data.num_train_images - data.val_size, eval_images, data.num_test_images)
-    limits = [settings["trainer"][f"limit_{split}_batches"] for split in ("train", "val", "test")]
-    return [_limit(ceil(count / data.batch_size), limit) for count, limit in zip(num_images, limits, strict=True)]
-
-
-def _limit(num_batches: int, limit: float | None) -> int:
-    if limit is None:
-        return num_batches
-    return int(num_batches * limit) if isinstance(limit, float) else min(num_batches, limit)
+def planned_epochs(settings: Settings) -> int:
+    """Return the number of epochs of a run that its steps and epochs allow; its time may end it earlier."""
+    limits = Limits.from_settings(settings)
+    if limits.max_steps is None:
+        return limits.max_epochs
+    return limits.num_epochs(count_steps_per_epoch(settings, build_data(settings)))
 
 
 def _time(step: Callable[[], None]) -> float:

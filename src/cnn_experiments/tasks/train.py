@@ -34,10 +34,12 @@ from cnn_experiments.training.callbacks import (
     StopOnSignal,
     TerminateOnNaN,
     Throughput,
+    TrainingLimits,
     last_row,
     read_checkpoint_info,
     reported_metrics,
 )
+from cnn_experiments.training.limits import Limits
 from cnn_experiments.training.logger import RunLogger
 
 log = logging.getLogger(__name__)
@@ -84,7 +86,8 @@ class _TrainingRun:
         protocol = self.data.protocol
         logger.log_start(self.choices | {"protocol": protocol.name} | effective_settings(settings))
         self.classifier = build_classifier(settings, self.data)
-        self.history = History(directory, protocol.monitor, settings)
+        self.limits = Limits.from_settings(settings)
+        self.history = History(directory, protocol.monitor, settings, self.limits)
         self.throughput = Throughput()
         self.trainer = _build_trainer(settings, self.data, logger, self._callbacks(protocol.monitor))
         self.device_name = environment.device_name(self.trainer.strategy.root_device)
@@ -94,6 +97,7 @@ class _TrainingRun:
         checkpoint = BestAndLastCheckpoint(self.directory.checkpoints, monitor)
         return [
             RNGState(),
+            TrainingLimits(self.limits),  # before those that ask whether training ends
             TerminateOnNaN(),
             self.throughput,
             self.history,  # before the checkpoint, which contains it

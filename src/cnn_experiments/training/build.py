@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from cnn_experiments.config.instantiate import attribute_errors_to, instantiate
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.training.classifier import Classifier
+from cnn_experiments.training.limits import LIMIT_KEYS, Limits
 
 _MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -84,6 +85,7 @@ def build_classifier(settings: Settings, data: ImageDataModule) -> Classifier:
         memory_format=_MEMORY_FORMATS[settings["memory_format"]],
         compile_model=settings["compile"],
         eval_split=data.protocol.eval_split or "val",
+        max_steps=Limits.from_settings(settings).max_steps,
     )
 
 
@@ -93,8 +95,7 @@ def build_trainer(settings: Settings, **arguments: Any) -> pl.Trainer:
     Raises:
         ConfigError: it does not accept its settings.
     """
-    with attribute_errors_to("trainer", settings["trainer"]):
-        trainer: pl.Trainer = instantiate(
-            settings["trainer"], **arguments, use_distributed_sampler=False, enable_model_summary=False
-        )
+    own = {key: value for key, value in settings["trainer"].items() if key not in LIMIT_KEYS}
+    with attribute_errors_to("trainer", own):
+        trainer: pl.Trainer = instantiate(own, **arguments, use_distributed_sampler=False, enable_model_summary=False)
     return trainer

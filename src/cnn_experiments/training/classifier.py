@@ -37,6 +37,7 @@ class Classifier(pl.LightningModule):
         memory_format: the memory format of the network's weights and inputs.
         compile_model: whether the network is compiled by torch.compile. Its modules and checkpoints stay as they are.
         eval_split: the split that is evaluated after every epoch; it prefixes the names of the metrics.
+        max_steps: the number of optimizer steps after which the training ends before its last epoch, or None.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Classifier(pl.LightningModule):
         memory_format: torch.memory_format,
         compile_model: bool,
         eval_split: Split,
+        max_steps: int | None,
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=memory_format)
@@ -56,6 +58,7 @@ class Classifier(pl.LightningModule):
         self.eval_split: Split = eval_split
         self._optimizer = optimizer
         self._scheduler = scheduler
+        self._max_steps = max_steps
         self._memory_format = memory_format
         self._needs_compilation = compile_model
         # nn.ModuleDict refuses the key "train", which is a method of every module.
@@ -132,5 +135,7 @@ class Classifier(pl.LightningModule):
         """Return the optimizer, and the schedule, which is stepped after every optimizer step."""
         optimizer = self._optimizer(self.parameters())
         total_steps = int(self.trainer.estimated_stepping_batches)
+        if self._max_steps is not None:
+            total_steps = min(total_steps, self._max_steps)
         scheduler = self._scheduler(optimizer, total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -18,7 +18,13 @@ from cnn_experiments.analysis.probe import ImageSpec, forward_error, smallest_si
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.directory import resolve_checkpoint
-from cnn_experiments.runs.fingerprint import PERFORMANCE_KEYS, effective_settings, normalize_value, upgrade_settings
+from cnn_experiments.runs.fingerprint import (
+    LIMIT_DEFAULTS,
+    PERFORMANCE_KEYS,
+    effective_settings,
+    normalize_value,
+    upgrade_settings,
+)
 from cnn_experiments.training.build import build_data, build_model, build_optimizer, build_scheduler, build_trainer
 from cnn_experiments.training.callbacks import read_checkpoint_info
 from cnn_experiments.training.schedules import is_open_ended
@@ -143,7 +149,7 @@ def _check_same_settings(stored: Settings, current: Settings) -> None:
     keys = (stored.keys() | current.keys()) - may_change
     for key in sorted(keys, key=lambda key: (key.count("."), key)):  # top-level keys first: others refer to them
         if normalize_value(key, stored.get(key)) != normalize_value(key, current.get(key)):
-            allowed = format_value(stored.get(key))
+            allowed = format_value(stored.get(key, LIMIT_DEFAULTS.get(key)))
             raise ConfigError(
                 key, current.get(key), problem=f"must be {allowed}, as in the run that ckpt_path continues"
             )

@@ -65,7 +65,8 @@ def plot_curves(board: Board, metric: str, *, truncate: bool) -> Markup | None:
     means = {}
     for group in board.groups[:MAX_CURVES]:
         if curves := [curve for run in group.completed if (curve := _read_curve(run, metric))]:
-            means[group] = [statistics.fmean(values) for values in zip(*curves, strict=False)]
+            epochs = [epoch for epoch in curves[0] if all(epoch in curve for curve in curves)]
+            means[group] = {epoch: statistics.fmean(curve[epoch] for curve in curves) for epoch in epochs}
     if not means:
         return None
     with mpl.rc_context(_STYLE):
@@ -73,11 +74,11 @@ def plot_curves(board: Board, metric: str, *, truncate: bool) -> Markup | None:
         for (group, curve), color in zip(means.items(), _COLORS, strict=False):
             label = _shorten(f"{board.rank(group)} {group.label}")
             marker = "o" if len(curve) == 1 else None
-            axes.plot(range(1, len(curve) + 1), curve, color=color, label=label, marker=marker, linewidth=1.6)
+            axes.plot(list(curve), list(curve.values()), color=color, label=label, marker=marker, linewidth=1.6)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if truncate:
-            values = [value for curve in means.values() for value in curve]
-            _truncate_axis(axes, values, _axis_floor([curve[-1] for curve in means.values()]))
+            values = [value for curve in means.values() for value in curve.values()]
+            _truncate_axis(axes, values, _axis_floor([curve[max(curve)] for curve in means.values() if curve]))
         _add_legend(figure, axes, max_columns=2)
         return _to_svg(figure, f"{metric} by epoch")
 
@@ -205,11 +206,11 @@ def _new_chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _read_curve(run: RunRecord, metric: str) -> list[float]:
+def _read_curve(run: RunRecord, metric: str) -> dict[int, float]:
     try:
         return measured_curve(run.curve(metric))
     except ValueError:  # the footnotes name a damaged metrics.csv
-        return []
+        return {}
 
 
 def _family(group: Group) -> str:

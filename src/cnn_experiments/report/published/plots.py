@@ -72,11 +72,11 @@ def _plot_runs(panel: Axes, result: RecipeResult) -> int:
     num_runs = len(result.runs)
     has_validation = result.recipe.band is None  # a book recipe evaluates on the test set after every epoch
     curves = [measured_curve(run.curve("val/acc" if has_validation else "test/acc")) for run in result.runs]
-    num_epochs = max(map(len, curves))
+    num_epochs = max((epoch for curve in curves for epoch in curve), default=0)
     label = "ours, validation" if has_validation else "ours"
     label += ", 1 seed" if num_runs == 1 else f", {num_runs} seeds"
     for curve in curves:
-        panel.plot(range(1, len(curve) + 1), curve, color=_OURS_COLOR, alpha=0.45, linewidth=1)
+        panel.plot(list(curve), list(curve.values()), color=_OURS_COLOR, alpha=0.45, linewidth=1)
     panel.plot([], [], color=_OURS_COLOR, label=label)
     if has_validation:
         x = [num_epochs + 0.5] * num_runs

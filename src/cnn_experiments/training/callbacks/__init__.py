@@ -6,6 +6,7 @@ from cnn_experiments.training.callbacks.rng_state import RNGState
 from cnn_experiments.training.callbacks.stop_on_signal import StopOnSignal
 from cnn_experiments.training.callbacks.terminate_on_nan import TerminateOnNaN
 from cnn_experiments.training.callbacks.throughput import Throughput
+from cnn_experiments.training.callbacks.training_limits import TrainingLimits
 
 # Keys in checkpoints do not depend on class names: every callback with a state has an explicit `state_key`, which stays
 # when the class is renamed, as do the keys within the state.
@@ -22,6 +23,7 @@ __all__ = [
     "StopOnSignal",
     "TerminateOnNaN",
     "Throughput",
+    "TrainingLimits",
     "last_row",
     "read_checkpoint_info",
     "reported_metrics",

@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 class BestAndLastCheckpoint(Checkpoint):
     """Write `last.ckpt` after every epoch, and keep it as `best.ckpt` if `monitor` is higher than ever before.
 
-    Without a `monitor`, the last epoch is the best one. Each epoch is serialized once, and each file is replaced
-    atomically, so that a reader never sees a partial checkpoint. A run that is resumed in another directory keeps the
-    best score so far if `best.ckpt` has been copied there.
+    Without a `monitor`, or before an epoch is evaluated, the last epoch is the best one. Each epoch is serialized once,
+    and each file is replaced atomically, so that a reader never sees a partial checkpoint. A run that is resumed in
+    another directory keeps the best score so far if `best.ckpt` has been copied there.
 
     Args:
         directory: where both files are written.
@@ -33,11 +33,17 @@ class BestAndLastCheckpoint(Checkpoint):
         self.last = directory / "last.ckpt"
         self.monitor = monitor
         self.best_score = -math.inf
+        self._score: float | None = None
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.monitor is not None:
+            self._score = float(trainer.callback_metrics[self.monitor])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        improved = True
-        if self.monitor is not None:
-            score = float(trainer.callback_metrics[self.monitor])
+        score, self._score = self._score, None
+        if score is None:  # this epoch was not evaluated
+            improved = self.best_score == -math.inf
+        else:
             improved = score > self.best_score
             self.best_score = max(score, self.best_score)
         self._save(trainer, improved)

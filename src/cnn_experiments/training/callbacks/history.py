@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from cnn_experiments.runs.atomic import atomic_write
 from cnn_experiments.runs.directory import METRICS_FILE, RunDirectory
 from cnn_experiments.runs.fingerprint import round_to_float32
 from cnn_experiments.runs.hparams import BEST_VAL_ACC
-from cnn_experiments.runs.metrics import metric_keys
+from cnn_experiments.runs.metrics import EVAL_SPLITS, metric_keys
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted
+from cnn_experiments.training.limits import Limits
 
 log = logging.getLogger(__name__)
+
+_EVAL_PREFIXES = tuple(f"{split}/" for split in EVAL_SPLITS)
 
 
 class History(Checkpoint):
@@ -31,35 +35,47 @@ class History(Checkpoint):
 
     Args:
         directory: the run directory, where metrics.csv and results.json are written.
-        monitor: the metric that chooses the best epoch; None chooses the last one.
+        monitor: the metric that chooses the best of the epochs that were evaluated; None chooses the last epoch.
+        limits: when the training ends.
         settings: the settings of the run, stored in its checkpoints.
     """
 
     state_key = "Recorder"  # the name in all checkpoints, also in those of version 0.1
 
-    def __init__(self, directory: RunDirectory, monitor: str | None, settings: dict[str, Any]) -> None:
+    def __init__(self, directory: RunDirectory, monitor: str | None, settings: dict[str, Any], limits: Limits) -> None:
         self.epochs: list[dict[str, float]] = []
         self._directory = directory
         self._monitor = monitor
         self._settings = settings
+        self._limits = limits
+        self._is_evaluated = False
 
     @property
     def _best_row(self) -> dict[str, float]:
-        if self._monitor is None:
-            return self.epochs[-1]
         monitor = self._monitor
-        return max(self.epochs, key=lambda row: row[monitor])
+        evaluated = [row for row in self.epochs if monitor in row]
+        if monitor is None or not evaluated:
+            return self.epochs[-1]
+        return max(evaluated, key=lambda row: row[monitor])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start_time = time.monotonic()
         self._num_epochs_before_resume = len(self.epochs)
         self._write()
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._is_evaluated = True
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        metrics = {key: round_to_float32(value.item()) for key, value in trainer.callback_metrics.items()}
+        metrics = {
+            key: round_to_float32(value.item())
+            for key, value in trainer.callback_metrics.items()
+            if self._is_evaluated or not key.startswith(_EVAL_PREFIXES)  # these are of an earlier epoch
+        }
+        self._is_evaluated = False
         self.epochs.append({"epoch": trainer.current_epoch + 1, "step": trainer.global_step} | metrics)
         self._write()
-        if self._monitor is not None:
+        if self._monitor in self._best_row:
             for logger in trainer.loggers:
                 logger.log_metrics({BEST_VAL_ACC: self._best_row[self._monitor]}, step=trainer.global_step)
         if trainer.is_global_zero:
@@ -81,7 +97,9 @@ class History(Checkpoint):
         if not self.epochs:
             return
         with atomic_write(self._directory.path / METRICS_FILE) as file:
-            writer = csv.DictWriter(file, list(self.epochs[-1]))
+            writer = csv.DictWriter(
+                file, max(self.epochs, key=len)
+            )  # cells of epochs that were not evaluated stay empty
             writer.writeheader()
             writer.writerows(self.epochs)
         self._directory.update(epochs=len(self.epochs), metrics=reported_metrics(self._best_row))
@@ -90,10 +108,12 @@ class History(Checkpoint):
         row = self.epochs[-1]
         num_new_epochs = len(self.epochs) - self._num_epochs_before_resume
         seconds_per_epoch = (time.monotonic() - self._start_time) / num_new_epochs
-        seconds_left = round(seconds_per_epoch * ((trainer.max_epochs or 0) - len(self.epochs)))
+        steps_per_epoch = ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        num_epochs = len(self.epochs) if trainer.should_stop else self._limits.num_epochs(steps_per_epoch)
+        seconds_left = round(seconds_per_epoch * (num_epochs - len(self.epochs)))
         metrics = "  ".join(f"{key} {row[key]:.4g}" for key in metric_keys() if key in row)
         speed = f"{row['train/images_per_second']:,.0f} images/s"
-        return f"epoch {row['epoch']}/{trainer.max_epochs}  {metrics}  {speed}  {timedelta(seconds=seconds_left)} left"
+        return f"epoch {row['epoch']}/{num_epochs}  {metrics}  {speed}  {timedelta(seconds=seconds_left)} left"
 
 
 def reported_metrics(row: Mapping[str, float]) -> dict[str, float]:

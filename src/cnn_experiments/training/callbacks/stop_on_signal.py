@@ -21,8 +21,8 @@ _SYNC_EVERY_N_STEPS = 10  # several processes have to agree, which takes time
 class StopOnSignal(Checkpoint):
     """Save `last.ckpt` after the step in which a signal arrived, and raise Interrupted.
 
-    In the last step of an epoch or in the evaluation after it, Interrupted is raised once the epoch's own checkpoint is
-    written. If several processes train together, a signal to one of them stops all.
+    In the last step of an epoch or of the run, or in the evaluation after it, Interrupted is raised once the epoch's
+    own checkpoint is written. If several processes train together, a signal to one of them stops all.
     """
 
     def __init__(self, checkpoints: BestAndLastCheckpoint) -> None:
@@ -36,7 +36,7 @@ class StopOnSignal(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step, accumulated_batches = divmod(batch_idx + 1, trainer.accumulate_grad_batches)
-        if accumulated_batches or trainer.is_last_batch:
+        if accumulated_batches or trainer.is_last_batch or trainer.should_stop:
             return
         if trainer.world_size > 1 and step % _SYNC_EVERY_N_STEPS:
             return

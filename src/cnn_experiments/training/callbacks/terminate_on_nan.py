@@ -31,7 +31,7 @@ class TerminateOnNaN(pl.Callback):
         loss: Tensor = outputs["loss"]
         is_known = self._first_step >= 0
         self._first_step = torch.where(torch.isfinite(loss) | is_known, self._first_step, trainer.global_step)
-        if (batch_idx + 1) % _CHECK_EVERY_N_BATCHES == 0 or trainer.is_last_batch:
+        if (batch_idx + 1) % _CHECK_EVERY_N_BATCHES == 0 or trainer.is_last_batch or trainer.should_stop:
             self._check_steps(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
