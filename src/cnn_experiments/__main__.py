@@ -95,7 +95,7 @@ def _run_job(config: DictConfig) -> bool:
     composed = ComposedConfig(config, cast(DictConfig, HydraConfig.get()))
     task = task_of(composed)
     if not task.needs_run_directory:
-        if is_rank_zero():
+        if is_rank_zero(composed.settings["trainer"]):
             task.run([composed], None)
         return True
     # Only now: torch takes seconds to import.
@@ -106,7 +106,7 @@ def _run_job(config: DictConfig) -> bool:
     _log_warnings()
     hydra_config = HydraConfig.get()
     path = Path(hydra_config.runtime.output_dir)
-    directory = RunDirectory(relative_path(path))
+    directory = RunDirectory(relative_path(path), is_writer=is_rank_zero(composed.settings["trainer"]))
     with read_write(cast(DictConfig, hydra_config)):
         hydra_config.run.dir = str(path)  # the other ranks that Lightning starts write here too, also in a multirun job
     argv = sys.argv

@@ -1,6 +1,9 @@
 """What happens between composing the configuration of a run and the run: checks, and a directory of its own."""
 
-from contextlib import suppress
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +13,19 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_errors import exit_on_config_error
+from cnn_experiments.console import print_line
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.runs.directory import is_unused, numbered_paths
+from cnn_experiments.runs.directory import foreign_file_problem, is_unused, numbered_paths
 from cnn_experiments.runs.fingerprint import SWEEP_KEYS
 from cnn_experiments.runs.lock import acquire
 from cnn_experiments.runs.state import RunState, next_action
 from cnn_experiments.runs.status import Action
-from cnn_experiments.runtime.distributed import is_rank_zero
+from cnn_experiments.runtime.distributed import (
+    check_launch,
+    check_rank_variables,
+    check_sweep_launch,
+    is_rank_zero,
+)
 from cnn_experiments.tasks import preflight, task_of
 
 _SWEEP_OVERRIDES = ("hydra.launcher.", "hydra/launcher=", "hydra.sweeper.", "hydra/sweeper=")
@@ -31,6 +40,8 @@ class RunDirectoryCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Reject sweepers that check nothing and do not know which runs are completed."""
         with exit_on_config_error():
+            check_rank_variables()
+            check_sweep_launch()
             for group in ("sweeper", "launcher"):
                 if isinstance(option := config.hydra[group], str):
                     problem = "options are chosen with a slash"
@@ -42,17 +53,38 @@ class RunDirectoryCallback(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check a run and claim its directory. The first of several processes does, and the others follow."""
         with exit_on_config_error():
+            check_rank_variables()
             run = ComposedConfig(config)
-            if is_rank_zero():
-                _check(run)
-            if not task_of(run).needs_run_directory:
-                _use_no_directory(config)
-            elif is_rank_zero():
-                _claim_directory(config, run.run_id)
+            run.validate()
+            trainer = run.settings["trainer"]
+            is_first = is_rank_zero(trainer)
+            with _one_message(is_first):
+                needs_directory = task_of(run).needs_run_directory
+                check_launch(trainer, names_directory=_names_directory(config) or not needs_directory)
+                if is_first:
+                    _check(run)
+                if not needs_directory:
+                    _use_no_directory(config)
+                else:
+                    _claim_directory(config, run, is_first)
+
+
+@contextmanager
+def _one_message(is_first: bool) -> Iterator[None]:
+    """Let only the first of several processes say what is wrong; all end with the same status."""
+    try:
+        yield
+    except ConfigError:
+        if is_first:
+            raise
+        sys.exit(2)
+
+
+def _names_directory(config: DictConfig) -> bool:
+    return any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
 
 
 def _check(run: ComposedConfig) -> None:
-    run.validate()
     for key in SWEEP_KEYS:
         if key in run.overrides_by_key:
             raise ConfigError(key, run.overrides_by_key[key], problem="only valid in a sweep, which needs -m")
@@ -72,38 +104,83 @@ def _use_no_directory(config: DictConfig) -> None:
             config.hydra.job_logging.root.handlers.remove("file")
 
 
-def _claim_directory(config: DictConfig, run_id: str) -> None:
+def _claim_directory(config: DictConfig, run: ComposedConfig, is_first: bool) -> None:
     """Make the directory of a run; of two processes that want the same one, one gets it."""
     HydraConfig.instance().set_config(config)  # the directory's name refers to it
     wanted = Path(config.hydra.run.dir)
-    if any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra):
-        _claim_named_directory(wanted, run_id)
-        return
-    directory = _make_unused_directory(wanted)
-    acquire(directory)
+    if any(not character.isprintable() for character in str(wanted)):
+        raise ConfigError("hydra.run.dir", repr(str(wanted)), problem="must not have control characters")
+    with _directory_errors(wanted):
+        if _names_directory(config):
+            _claim_named_directory(wanted, run, is_first)
+            return
+        directory = _make_unused_directory(wanted)
+        acquire(directory)
     with read_write(config.hydra):
         config.hydra.run.dir = str(directory)
 
 
+_DIRECTORY_PROBLEMS = {
+    errno.ENOTDIR: "must be a directory; a part of the path is a file",
+    errno.EEXIST: "must be a directory; a part of the path is a file, or a link to nothing",
+    errno.ENAMETOOLONG: "must be a shorter path; this file system does not allow such a long one",
+    errno.ENOSPC: "could not be made: the disk is full",
+}
+
+
+@contextmanager
+def _directory_errors(directory: Path) -> Iterator[None]:
+    """Raise what the file system says of a run's directory as an error of the setting.
+
+    Raises:
+        ConfigError: the directory can't be made, read or written.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = str(error.strerror or error)
+        problem = _DIRECTORY_PROBLEMS.get(error.errno or 0, f"can't be used: {reason}")
+        remedy = "choose another one with hydra.run.dir=DIRECTORY"
+        raise ConfigError("hydra.run.dir", directory, problem=problem, remedy=remedy) from error
+
+
 def _make_unused_directory(wanted: Path) -> Path:
+    wanted.parent.mkdir(parents=True, exist_ok=True)
     for path in numbered_paths(wanted):
         with suppress(FileExistsError):
-            path.mkdir(parents=True)
+            path.mkdir()
             return path
     raise AssertionError("there is always another number")
 
 
-def _claim_named_directory(directory: Path, run_id: str) -> None:
-    """Lock a new directory, or one in which this same run stopped."""
-    key = "hydra.run.dir"
-    try:
+def _claim_named_directory(directory: Path, run: ComposedConfig, is_first: bool) -> None:
+    """Lock a new directory, or one in which this same run stopped; end the program if it is completed there.
+
+    A process that is not the first makes and locks nothing.
+    """
+    key, restart = "hydra.run.dir", run.settings["restart"]
+
+    def read_action() -> Action:
+        return next_action(RunState.read(directory), run.run_id, retry_failed=True, restart=restart)
+
+    if is_first:
         directory.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise ConfigError(key, directory, problem="must be a directory; this is a file") from None
-    action = next_action(RunState.read(directory), run_id, retry_failed=True)
+    action = read_action()
+    if action == Action.SKIP:
+        _end_as_completed(directory, is_first)
+    if problem := foreign_file_problem(directory):
+        raise ConfigError(key, directory, problem=problem)
+    if not is_first:
+        return
     if action == Action.REJECT or (action == Action.START and not is_unused(directory)):
         raise ConfigError(key, directory, problem="must be a new directory, or one in which this same run stopped")
     if not acquire(directory):
         raise ConfigError(key, directory, problem="locked by another process")
-    if next_action(RunState.read(directory), run_id, retry_failed=True) == Action.SKIP:
-        raise ConfigError(key, directory, problem="this run is already completed there")
+    if read_action() == Action.SKIP:
+        _end_as_completed(directory, is_first)
+
+
+def _end_as_completed(directory: Path, is_first: bool) -> None:
+    if is_first:
+        print_line(f"already completed: {directory}")
+    sys.exit(0)

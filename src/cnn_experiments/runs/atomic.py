@@ -1,20 +1,38 @@
 """Files that are never seen half written."""
 
+import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+from cnn_experiments.runs.regular_file import open_new
 
 WRITING_SUFFIX = ".writing"
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[str]]:
-    """Open a text file that replaces the one at `path` when it is complete."""
+    """Open a text file that replaces the one at `path` when it is complete.
+
+    If it cannot be completed, for example because the disk is full, nothing is left of it and the old file stays.
+    """
     temporary = path.with_name(f"{path.name}{WRITING_SUFFIX}")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())  # a power cut could leave an empty file otherwise
-    temporary.replace(path)
+    with remove_on_error(temporary):
+        with io.TextIOWrapper(open_new(temporary), newline="", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # a power cut could leave an empty file otherwise
+        temporary.replace(path)
+
+
+@contextmanager
+def remove_on_error(temporary: Path) -> Iterator[None]:
+    """Remove a temporary file if the block raises."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise

@@ -1,20 +1,26 @@
 """The directory of a run and the files that the program keeps there."""
 
+import logging
+import os
 import shutil
+import stat
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from cnn_experiments.errors import RunFailedError
-from cnn_experiments.runs.atomic import WRITING_SUFFIX, atomic_write
+from cnn_experiments.runs.atomic import WRITING_SUFFIX, atomic_write, remove_on_error
 from cnn_experiments.runs.lock import LOCK_FILE, acquire, release
+from cnn_experiments.runs.regular_file import is_regular_file, open_new, open_to_append, open_to_read
 from cnn_experiments.runs.results import RESULTS_FILE, RunResults
 from cnn_experiments.runs.state import RunState, next_action
 from cnn_experiments.runs.status import Action
-from cnn_experiments.runtime.distributed import is_rank_zero
+
+log = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.csv"
@@ -29,6 +35,7 @@ FILES = {
     CONSOLE_FILE: "everything that the process printed, if several runs of a sweep ran at once",
     "checkpoints/best.ckpt": "the epoch that is tested: that with the highest validation accuracy, or the last",
     "checkpoints/last.ckpt": "the checkpoint to resume from",
+    "checkpoints/attempt-1/": "what an attempt had trained before `restart=true` started the run over",
     "events.out.tfevents.*": "TensorBoard's curves and the run's row in its HParams tab",
     ".hydra/": "what Hydra composed: configuration and overrides",
     "train_ddp_process_*.log": "what the other processes of a run on several devices printed",
@@ -39,17 +46,63 @@ FILES = {
 _FILES_BEFORE_RESULTS = {LOCK_FILE, ".hydra", LOG_FILE, CONSOLE_FILE, f"{RESULTS_FILE}{WRITING_SUFFIX}"}
 """What is there before the run has results."""
 
-_ATTEMPT_FILES = (
-    *(f"checkpoints/{name}" for name in ("best.ckpt", "last.ckpt", "last.writing", "best.best")),
-    "events.out.tfevents.*",
+TEMPORARY_CHECKPOINT = "last.writing"
+"""The file in checkpoints/ in which a checkpoint is written before it replaces another one."""
+TEMPORARY_BEST_CHECKPOINT = "best.best"
+
+_TEMPORARY_FILES = (
+    *(f"{name}{WRITING_SUFFIX}" for name in (RESULTS_FILE, METRICS_FILE, CONFIG_FILE)),
+    f"checkpoints/{TEMPORARY_CHECKPOINT}",
+    f"checkpoints/{TEMPORARY_BEST_CHECKPOINT}",
 )
-"""The checkpoints of an attempt, the temporary files in which they are written, and its event files."""
+"""What a process that was killed while it wrote has left behind."""
+
+_OWN_DIRECTORIES = ("checkpoints", ".hydra")
+_APPENDED_FILES = (
+    LOCK_FILE,
+    LOG_FILE,
+    CONSOLE_FILE,
+    *(f".hydra/{name}.yaml" for name in ("config", "hydra", "overrides")),
+)
+"""Files that are written where they are. All others are replaced as a whole, links too."""
+_REPLACED_FILES = (RESULTS_FILE, METRICS_FILE, CONFIG_FILE, "checkpoints/best.ckpt", "checkpoints/last.ckpt")
 
 
 def is_unused(path: Path) -> bool:
-    """Return whether a directory holds nothing but what is written there before a run has results."""
-    files = {file.relative_to(path).parts[0] for file in path.rglob("*") if file.is_file()}
-    return files <= _FILES_BEFORE_RESULTS
+    """Return whether a directory holds nothing but what is written there before a run has results.
+
+    Raises:
+        OSError: a directory cannot be read.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for directory, subdirectories, files in os.walk(path, onerror=fail):
+        links = [name for name in subdirectories if Path(directory, name).is_symlink()]
+        for name in (*files, *links):
+            if Path(directory, name).relative_to(path).parts[0] not in _FILES_BEFORE_RESULTS:
+                return False
+    return True
+
+
+def foreign_file_problem(path: Path) -> str | None:
+    """Return which file of a run's directory is not the run's own, because it is a link to elsewhere or no file.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    kinds = dict.fromkeys(_OWN_DIRECTORIES, stat.S_ISDIR) | dict.fromkeys(_APPENDED_FILES, stat.S_ISREG)
+    kinds |= dict.fromkeys(_REPLACED_FILES, lambda mode: stat.S_ISREG(mode) or stat.S_ISLNK(mode))
+    for name, is_own in kinds.items():
+        try:
+            mode = (path / name).lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if not is_own(mode):
+            kind = "directory" if name in _OWN_DIRECTORIES else "regular file"
+            return f"{path / name} must be a {kind}{', not a link' if stat.S_ISLNK(mode) else ''}"
+    return None
 
 
 def numbered_paths(path: Path) -> Iterator[Path]:
@@ -61,58 +114,109 @@ def numbered_paths(path: Path) -> Iterator[Path]:
 
 def resolve_checkpoint(path: Path) -> Path:
     """Return the checkpoint to continue from: `path` itself, or the last one of a run's directory."""
-    return path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+    try:
+        is_directory = path.is_dir()
+    except OSError:  # it cannot be looked at; who opens it gets to know why
+        is_directory = False
+    return path / "checkpoints" / "last.ckpt" if is_directory else path
 
 
 class RunDirectory:
-    """Writes the files of one run. Of several processes that train together, only rank 0 writes."""
+    """Writes the files of one run.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the directory.
+        is_writer: whether this process writes; of several that train together, only rank 0 does.
+    """
+
+    def __init__(self, path: Path, *, is_writer: bool = True) -> None:
         self.path = path
+        self.is_writer = is_writer
         self.checkpoints = path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
         self.results: RunResults | None = None
         """The results so far; None in a directory without a run."""
 
-    def find_resume_checkpoint(self) -> Path | None:
-        """Return the checkpoint that this directory's own run continues from, or None if there is none."""
-        return self.last if self.last.exists() else None
-
-    @contextmanager
-    def locked_for(self, run_id: str) -> Iterator[Action]:
-        """Lock the directory for a run, and yield what is to be done: SKIP, START, RESUME or RESTART.
-
-        Before a failed run starts over, the files of its previous attempt are removed; the logs stay.
-        Ranks above 0 take no lock and get START.
+    def resumable_checkpoints(self) -> list[Path]:
+        """Return the checkpoints that this directory's own run can continue from, the one to try first at the front.
 
         Raises:
-            RunFailedError: another process works there, or the directory holds another run or damaged results.
+            OSError: the directory cannot be read. That is no reason to start over.
         """
-        if not is_rank_zero():
-            yield Action.START
+        return [checkpoint for checkpoint in (self.last, self.best) if is_regular_file(checkpoint)]
+
+    def find_resume_checkpoint(self) -> Path | None:
+        """Return the checkpoint that this directory's own run continues from, or None if it certainly has none."""
+        try:
+            return next(iter(self.resumable_checkpoints()), None)
+        except OSError:
+            return self.last
+
+    @contextmanager
+    def locked_for(self, run_id: str, *, restart: bool = False) -> Iterator[Action]:
+        """Lock the directory for a run, and yield what is to be done: SKIP, START, RESUME or RESTART.
+
+        Before a run starts over, the checkpoints and curves of its previous attempt are put aside; the logs stay. A
+        process that does not write takes no lock.
+
+        Args:
+            run_id: of the run.
+            restart: whether a run that is not completed starts over.
+
+        Raises:
+            RunFailedError: another process works there, or the directory holds another run, damaged results or links.
+            OSError: the directory cannot be read or written.
+        """
+        if not self.is_writer:
+            action = next_action(RunState.read(self.path), run_id, retry_failed=True)
+            yield Action.SKIP if action == Action.SKIP else Action.START
             return
         if not acquire(self.path):
             raise RunFailedError(f"{self.path}: locked by another process")
         try:
+            if problem := foreign_file_problem(self.path):
+                raise RunFailedError(problem)
             state = RunState.read(self.path)
-            action = next_action(state, run_id, retry_failed=True)
+            action = next_action(state, run_id, retry_failed=True, restart=restart)
             if action == Action.REJECT:
-                raise RunFailedError(f"{self.path}: belongs to a run with other settings, or its results are damaged")
-            self.results = state.results
-            if action == Action.RESTART:
-                self._remove_attempt()
-            self.checkpoints.mkdir(exist_ok=True)
+                problem = (
+                    f"its {RESULTS_FILE} is damaged ({state.problem})" if state.problem else "it holds another run"
+                )
+                raise RunFailedError(f"{self.path}: {problem}")
+            if action != Action.SKIP:
+                self._prepare(action)
+            self.results = None if action == Action.RESTART else state.results
             yield action
         finally:
             release(self.path)
 
-    def _remove_attempt(self) -> None:
-        # results.json last: without it, the other files would belong to no run.
-        for pattern in (*_ATTEMPT_FILES, METRICS_FILE, CONFIG_FILE, RESULTS_FILE):
-            for file in self.path.glob(pattern):
-                file.unlink()
-        self.results = None
+    def _prepare(self, action: Action) -> None:
+        self.checkpoints.mkdir(exist_ok=True)
+        for name in _TEMPORARY_FILES:
+            (self.path / name).unlink(missing_ok=True)
+        if action == Action.RESTART:
+            # last.ckpt first: without it, nothing continues from what is left of the attempt.
+            event_files = sorted(self.path.glob("events.out.tfevents.[1-9]*"))
+            self.put_aside(self.last, self.best, self.path / METRICS_FILE, *event_files)
+
+    def put_aside(self, *files: Path) -> Path | None:
+        """Move files into a new directory, `checkpoints/attempt-1`; return it, or None if there is no file.
+
+        Raises:
+            OSError: a file cannot be moved.
+        """
+        files = tuple(file for file in files if os.path.lexists(file))
+        if not files:
+            return None
+        for number in count(1):
+            directory = self.checkpoints / f"attempt-{number}"
+            with suppress(FileExistsError):
+                directory.mkdir()
+                break
+        for file in files:
+            file.rename(directory / file.name)
+        return directory
 
     def begin(self, results: RunResults) -> None:
         """Write the results of a run that starts or continues."""
@@ -120,20 +224,57 @@ class RunDirectory:
         self.update()
 
     def update(self, **values: Any) -> None:
-        """Set keys of the results and write results.json."""
+        """Set keys of the results and write results.json.
+
+        Raises:
+            OSError: it cannot be written; the keys are set nevertheless, and are written the next time.
+        """
         assert self.results is not None, "begin() comes first"
         self.results = replace(self.results, **values)
-        if is_rank_zero():
+        if self.is_writer:
             self.results.save(self.path)
+
+    def update_if_possible(self, **values: Any) -> None:
+        """Set keys of the results and write results.json, or log that it cannot be written.
+
+        It is for the end of a run, whose error must not be replaced by that of a full disk. A results.json that still
+        says `running` is that of an interrupted run to every reader.
+        """
+        try:
+            self.update(**values)
+        except OSError as error:
+            log.warning("could not write %s: %s", self.path / RESULTS_FILE, error.strerror or error)
 
     def write_config(self, text: str) -> None:
         """Write the resolved configuration, as YAML."""
-        if is_rank_zero():
+        if self.is_writer:
             with atomic_write(self.path / CONFIG_FILE) as file:
                 file.write(text)
 
+    def log_traceback(self, error: BaseException) -> None:
+        """Append the traceback of an error to run.log, and to nothing else."""
+        if not self.is_writer:
+            return
+        text = "".join(traceback.format_exception(error))
+        with suppress(OSError), open_to_append(self.path / LOG_FILE) as file:
+            file.write(text.encode("utf-8", "backslashreplace"))
+
+    def owns(self, checkpoint: Path) -> bool:
+        """Return whether a checkpoint is one that this directory's run writes."""
+        paths = {os.path.realpath(path) for path in (self.last, self.best)}
+        return os.path.realpath(checkpoint) in paths
+
     def copy_best_checkpoint(self, checkpoint: Path) -> None:
-        """Copy the best checkpoint so far of the run that `checkpoint` belongs to."""
+        """Copy the best checkpoint so far of the run that `checkpoint` belongs to, unless that is this directory's run.
+
+        Raises:
+            OSError: it cannot be read or written.
+        """
         best = checkpoint.with_name(self.best.name)
-        if is_rank_zero() and best.is_file():
-            shutil.copyfile(best, self.best)
+        if not self.is_writer or self.owns(best) or not is_regular_file(best):
+            return
+        temporary = self.checkpoints / TEMPORARY_BEST_CHECKPOINT
+        with remove_on_error(temporary):
+            with open_to_read(best) as source, open_new(temporary) as target:
+                shutil.copyfileobj(source, target)
+            temporary.replace(self.best)

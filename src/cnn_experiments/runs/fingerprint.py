@@ -8,10 +8,13 @@ from typing import Any
 SWEEP_KEYS = ("sweep", "on_error", "on_invalid", "retry_failed", "dry_run")
 """Settings of a sweep as a whole, of which its runs know nothing."""
 
+COMMAND_KEYS = (*SWEEP_KEYS, "restart")
+"""Settings of a command, which say what is done about runs and not what they are."""
+
 READ_ONLY_KEYS = ("data.channels", "data.classes")
 """Facts of the chosen option, in its file so that other settings can refer to them."""
 
-NO_EFFECT_KEYS = ("task", "ckpt_path", "data.root", "trainer.accelerator", *SWEEP_KEYS, *READ_ONLY_KEYS)
+NO_EFFECT_KEYS = ("task", "ckpt_path", "data.root", "trainer.accelerator", *COMMAND_KEYS, *READ_ONLY_KEYS)
 """Settings that do not change the result, or that follow from others."""
 
 PERFORMANCE_KEYS = ("compile", "memory_format")

@@ -12,8 +12,9 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
-from tensorboard.summary.writer.record_writer import RecordWriter
 
+from cnn_experiments.runs.events import append_event
+from cnn_experiments.runs.regular_file import open_new
 from cnn_experiments.runs.status import Status
 
 BEST_VAL_ACC = "best/val/acc"
@@ -36,7 +37,7 @@ def write_session_start(directory: Path, settings: Mapping[str, Any]) -> None:
         if "._" not in key:
             _set_value(start.hparams[key], value)
     data = HParamsPluginData(session_start_info=start)
-    (directory / _FILE).write_bytes(b"")
+    open_new(directory / _FILE).close()
     _append(directory, metadata.SESSION_START_INFO_TAG, data)
 
 
@@ -60,7 +61,7 @@ def write_experiment(directory: Path, varying: Mapping[str, Iterable[Any]]) -> N
             for tag in _METRICS
         ],
     )
-    (directory / _FILE).write_bytes(b"")
+    open_new(directory / _FILE).close()
     _append(directory, metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment))
 
 
@@ -87,8 +88,4 @@ def _set_value(hparam: Any, value: Any) -> None:
 
 def _append(directory: Path, tag: str, data: HParamsPluginData) -> None:
     value = Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data), tensor=metadata.NULL_TENSOR)
-    event = Event(wall_time=time.time(), summary=Summary(value=[value]))
-    with (directory / _FILE).open("ab") as file:
-        if file.tell() == 0:
-            RecordWriter(file).write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
-        RecordWriter(file).write(event.SerializeToString())
+    append_event(directory / _FILE, Event(wall_time=time.time(), summary=Summary(value=[value])))

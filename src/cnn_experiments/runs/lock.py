@@ -11,7 +11,7 @@ LOCK_FILE = ".lock"
 _ACQUIRE_SECONDS = 1.0
 """How long `acquire` tries: a probe holds its shared lock for a moment."""
 
-_acquired: dict[Path, FileLock] = {}
+_acquired: dict[str, FileLock] = {}
 
 
 def acquire(directory: Path) -> bool:
@@ -19,40 +19,48 @@ def acquire(directory: Path) -> bool:
 
     Returns:
         Whether this process has the lock; another one may have it.
+
+    Raises:
+        OSError: the lock file cannot be written, or is a link.
     """
-    directory = directory.resolve()
-    if directory not in _acquired:
-        lock = FileLock(directory / LOCK_FILE)
+    key = os.path.realpath(directory)
+    if key not in _acquired:
+        path = Path(key, LOCK_FILE)
+        if path.is_symlink():
+            raise OSError(f"{path}: must be a regular file, not a link")
+        lock = FileLock(path)
         try:
             lock.acquire(timeout=_ACQUIRE_SECONDS)
         except Timeout:
             return False
-        _acquired[directory] = lock
+        _acquired[key] = lock
     return True
 
 
 def release(directory: Path) -> None:
     """Let other processes in again."""
-    if lock := _acquired.pop(directory.resolve(), None):
+    if lock := _acquired.pop(os.path.realpath(directory), None):
         lock.release()
 
 
 def is_locked(directory: Path) -> bool:
-    """Return whether another process has the lock.
+    """Return whether another process has the lock, as far as this process may know.
 
     A probe asks for a shared lock, which any number of probes can have at once: none sees another one, and it needs no
-    permission to write.
+    permission to write. It never raises: what makes the lock file unreadable does not keep a run from being shown.
     """
-    if directory.resolve() in _acquired:
+    if _acquired and os.path.realpath(directory) in _acquired:
         return False
     try:
-        descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY)
-    except FileNotFoundError:
+        descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY | os.O_NONBLOCK)
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError:
+        return False
     finally:
         os.close(descriptor)  # this also gives the shared lock back
     return False

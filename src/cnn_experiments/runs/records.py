@@ -1,8 +1,10 @@
 """Finished and unfinished runs, as their directories show them, and their learning curves."""
 
 import csv
+import io
 import math
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +13,12 @@ from cnn_experiments.errors import ConfigError, describe_error
 from cnn_experiments.runs.directory import METRICS_FILE
 from cnn_experiments.runs.fingerprint import NO_EFFECT_KEYS
 from cnn_experiments.runs.metrics import curve_keys
+from cnn_experiments.runs.regular_file import read_text
 from cnn_experiments.runs.results import RESULTS_FILE, RunResults, finite_number
 from cnn_experiments.runs.settings import RunSettings, split_override
+
+_MAX_BYTES = 100_000_000
+"""The longest metrics.csv that is read; 1,000 epochs have some hundred thousand bytes."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,7 @@ def read_curves(directory: Path) -> dict[str, dict[int, float] | str]:
     """Return the curves of metrics.csv by metric, each by epoch, or what is wrong with each."""
     names = curve_keys()
     try:
-        with (directory / METRICS_FILE).open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(io.StringIO(read_text(directory / METRICS_FILE, _MAX_BYTES), newline="")))
         epochs = [int(row.get("epoch") or number) for number, row in enumerate(rows, start=1)]
     except FileNotFoundError:
         return {}
@@ -91,16 +96,28 @@ def find_runs(paths: Iterable[Path]) -> tuple[list[RunRecord], list[str]]:
     Raises:
         ConfigError: there is no results.json at or below a path.
     """
-    files: dict[Path, Path] = {}
+    files: dict[str, Path] = {}
+    runs: list[RunRecord] = []
+    damaged: list[str] = []
     for path in paths:
-        below = sorted(path.rglob(RESULTS_FILE))
+        below = sorted(_find_results(path, damaged))
         if not below:
             raise ConfigError(str(path), problem="must be a run's directory or contain some; no results.json found")
-        files |= {file.resolve(): file for file in below}
-    runs, damaged = [], []
+        files |= {os.path.realpath(file): file for file in below}
     for file in files.values():
         try:
             runs.append(RunRecord(file.parent, RunResults.load(file.parent)))
         except (OSError, ValueError) as error:
             damaged.append(f"{file}: {describe_error(error)}")
-    return runs, damaged
+    return runs, list(dict.fromkeys(damaged))
+
+
+def _find_results(path: Path, unreadable: list[str]) -> Iterator[Path]:
+    """Yield every results.json at and below a path, not following links, and add a line for what cannot be read."""
+
+    def add_line(error: OSError) -> None:
+        unreadable.append(f"{error.filename}: {error.strerror}")
+
+    for directory, _, files in os.walk(path, onerror=add_line):
+        if RESULTS_FILE in files:
+            yield Path(directory, RESULTS_FILE)

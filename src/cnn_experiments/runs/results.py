@@ -11,12 +11,27 @@ from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from cnn_experiments.runs.atomic import atomic_write
-from cnn_experiments.runs.fingerprint import config_hash, effective_settings, round_to_float32, run_id, upgrade_settings
+from cnn_experiments.runs.fingerprint import (
+    COMMAND_KEYS,
+    config_hash,
+    effective_settings,
+    round_to_float32,
+    run_id,
+    upgrade_settings,
+)
+from cnn_experiments.runs.regular_file import read_text
+from cnn_experiments.runs.settings import split_override
 from cnn_experiments.runs.status import STORED_STATUSES, Status
 
 RESULTS_FILE = "results.json"
 
 _PRUNED_IN_0_1 = "pruned after epoch "
+
+_MAX_BYTES = 10_000_000
+"""The longest results.json that is read; those of runs have some thousand bytes."""
+
+_MAX_INTEGER = 2**63 - 1
+"""The largest integer that is read: every one up to it is also a float."""
 
 
 def _field(meaning: str, **default: Any) -> Any:
@@ -63,7 +78,8 @@ class RunResults:
         "of a run that is not completed, those of its best epoch so far"
     )
     seconds: dict[str, float | None] = _field(
-        "wall time of `fit`, all parts of a resumed run, and of `test`",
+        "wall time of `fit` and of `test`. `fit` is written after every epoch and counts all parts of a resumed run, "
+        "each up to the checkpoint from which the next one continued: what is trained again is counted once",
         default_factory=lambda: {"fit": None, "test": None},
     )
     images_per_second: dict[str, float | None] = _field(
@@ -80,7 +96,7 @@ class RunResults:
     processes: int | None = _field("processes that trained together, each with batches of its own", default=None)
     git_commit: str | None = _field("the commit of the working directory, `-dirty` if files differ", default=None)
     versions: dict[str, str] = _field("versions of Python and the packages", default_factory=dict)
-    error: str | None = _field("why the run failed", default=None)
+    error: str | None = _field("why the run failed, or could not continue", default=None)
     signal: str | None = _field("the signal that stopped or killed the run: `SIGTERM`", default=None)
     pruned_after_epoch: int | None = _field("the epoch after which a search stopped the run", default=None)
 
@@ -105,7 +121,7 @@ class RunResults:
             "model": choices["model"],
             "data": choices["data"],
             "options": dict(choices),
-            "overrides": list(overrides),
+            "overrides": [line for line in overrides if split_override(line)[0] not in COMMAND_KEYS],
             "seed": settings["seed"],
             "identity": run_id(settings),
             "configuration": config_hash(settings),
@@ -122,14 +138,24 @@ class RunResults:
     def load(cls, directory: Path) -> Self:
         """Read the results.json of a run's directory, of this version of the program or an earlier one.
 
+        Whatever the file holds, every value of the results has the type that this class declares.
+
         Raises:
             FileNotFoundError: there is none.
+            OSError: it cannot be read, or is no regular file.
             ValueError: it is damaged; the message says how.
         """
-        content = json.loads((directory / RESULTS_FILE).read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"must hold an object, not a {type(content).__name__}")
-        return cls.from_json(content)
+        text = read_text(directory / RESULTS_FILE, _MAX_BYTES)
+        try:
+            content = json.loads(text, parse_int=_parse_integer, parse_float=_parse_float, parse_constant=_parse_float)
+            json.dumps(content, ensure_ascii=False).encode()  # text that cannot be written again, or is nested too deep
+            if not isinstance(content, dict):
+                raise ValueError(f"must hold an object, not a {type(content).__name__}")
+            return cls.from_json(content)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
+        except UnicodeEncodeError:
+            raise ValueError("has characters that are not valid Unicode") from None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -189,11 +215,30 @@ def _upgrade(content: Mapping[str, Any]) -> dict[str, Any]:
     return content
 
 
+def _parse_integer(digits: str) -> int:
+    if len(digits) > len(str(-_MAX_INTEGER)) or abs(number := int(digits)) > _MAX_INTEGER:
+        raise ValueError(f"a number has {len(digits)} digits")
+    return number
+
+
+def _parse_float(digits: str) -> float | None:
+    return finite_number(float(digits))  # null, as save() writes a float that JSON cannot hold
+
+
 def _has_type(value: Any, hint: Any) -> bool:
-    """Return whether a value of JSON has the type, not looking into lists and objects."""
-    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    allowed = tuple(str if kind is Status else get_origin(kind) or kind for kind in kinds)
-    return isinstance(value, allowed) and not (isinstance(value, bool) and bool not in allowed)
+    """Return whether a value of JSON has the type, with all that is in it; an integer is also a float."""
+    if isinstance(hint, UnionType):
+        return any(_has_type(value, kind) for kind in get_args(hint))
+    if hint is Any:
+        return True
+    if get_origin(hint) is list:
+        (item_hint,) = get_args(hint)
+        return isinstance(value, list) and all(_has_type(item, item_hint) for item in value)
+    if get_origin(hint) is dict:
+        _, item_hint = get_args(hint)
+        return isinstance(value, dict) and all(_has_type(item, item_hint) for item in value.values())
+    allowed: Any = {Status: str, float: (int, float)}.get(hint, hint)
+    return isinstance(value, allowed) and (hint is bool or not isinstance(value, bool))
 
 
 def _to_json(value: Any) -> Any:

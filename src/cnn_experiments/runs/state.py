@@ -17,17 +17,19 @@ class RunState:
 
     status: Status
     results: RunResults | None
+    problem: str | None = None
+    """What is wrong with the results.json of a run whose status is `damaged`."""
 
     @classmethod
     def read(cls, directory: Path) -> "RunState":
-        """Read the state of the run in a directory, which need not exist."""
+        """Read the state of the run in a directory, which need not exist; it never raises."""
         locked = is_locked(directory)
         try:
             results = RunResults.load(directory)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return cls(Status.RUNNING if locked else Status.NEW, None)
-        except (OSError, ValueError, RecursionError):
-            return cls(Status.DAMAGED, None)
+        except (OSError, ValueError) as error:
+            return cls(Status.DAMAGED, None, str(error))
         if locked:
             return cls(Status.RUNNING, results)
         return cls(Status.INTERRUPTED if results.status == Status.RUNNING else results.status, results)
@@ -37,20 +39,17 @@ class RunState:
         """Return the hash by which the run is known, if it can be read."""
         return self.results.identity if self.results else None
 
-    @property
-    def is_resumable(self) -> bool:
-        """Return whether the run can continue: it was stopped or killed and raised no error itself."""
-        was_killed = self.status == Status.FAILED and self.results is not None and self.results.signal is not None
-        return self.status == Status.INTERRUPTED or was_killed
 
-
-def next_action(state: RunState, run_id: str, *, retry_failed: bool) -> Action:
+def next_action(state: RunState, run_id: str, *, retry_failed: bool, restart: bool = False) -> Action:
     """Decide what is done with a run: the one rule for typed commands, sweeps and searches.
+
+    A failure is not a fresh start: whatever ended an unfinished run, it continues from its last checkpoint.
 
     Args:
         state: of the run's directory.
         run_id: of the run that is wanted there.
-        retry_failed: whether a run that failed runs again; one that a signal killed then continues.
+        retry_failed: whether a run that failed runs again.
+        restart: whether a run that is not completed starts over, also one that failed.
     """
     if state.status == Status.RUNNING:
         return Action.WAIT
@@ -58,6 +57,10 @@ def next_action(state: RunState, run_id: str, *, retry_failed: bool) -> Action:
         return Action.START
     if state.status == Status.DAMAGED or state.run_id != run_id:
         return Action.REJECT
-    if state.status == Status.COMPLETED or (state.status == Status.FAILED and not retry_failed):
+    if state.status == Status.COMPLETED:
         return Action.SKIP
-    return Action.RESUME if state.is_resumable else Action.RESTART
+    if restart:
+        return Action.RESTART
+    if state.status == Status.FAILED and not retry_failed:
+        return Action.SKIP
+    return Action.RESUME

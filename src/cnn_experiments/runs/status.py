@@ -9,7 +9,7 @@ class Status(StrEnum):
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
-    """The run raised an error, or its process was killed."""
+    """The run raised an error, or its process was killed; it can continue."""
     INTERRUPTED = "interrupted"
     """A signal, a batch system or a search stopped the run; it can continue."""
     NEW = "new"
@@ -27,9 +27,9 @@ class Action(Enum):
     START = auto()
     """Train from the first step."""
     RESUME = auto()
-    """Continue from the last checkpoint."""
+    """Continue from the last checkpoint, or from the first step if there is none."""
     RESTART = auto()
-    """Remove what the failed attempt wrote and train from the first step."""
+    """Put the checkpoints aside and train from the first step."""
     SKIP = auto()
     """Leave the run as it is."""
     WAIT = auto()

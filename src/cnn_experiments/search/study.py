@@ -10,7 +10,7 @@ from sqlalchemy.exc import DatabaseError
 
 from cnn_experiments.console import relative_path
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.runs.fingerprint import SWEEP_KEYS
+from cnn_experiments.runs.fingerprint import COMMAND_KEYS
 from cnn_experiments.runs.settings import split_override
 from cnn_experiments.search.definition import Definition
 
@@ -33,7 +33,7 @@ def load_study(file: Path, definition: Definition) -> Study:
         )
     except DatabaseError as error:
         raise ConfigError(str(file), problem=f"not a study of Optuna ({error.orig})") from error
-    fixed = [line for line in definition.fixed if split_override(line)[0] not in SWEEP_KEYS]
+    fixed = [line for line in definition.fixed if split_override(line)[0] not in COMMAND_KEYS]
     current = {
         SPACE_ATTR: sorted(str(parameter.override.input_line) for parameter in definition.space),
         FIXED_ATTR: sorted(fixed),

@@ -13,7 +13,7 @@ from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.overrides import quote_override, run_argv
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.directory import is_unused, numbered_paths
-from cnn_experiments.runs.fingerprint import SEED_KEYS, SWEEP_KEYS, flatten
+from cnn_experiments.runs.fingerprint import COMMAND_KEYS, SEED_KEYS, flatten
 from cnn_experiments.runs.state import RunState, next_action
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.sweep.naming import run_name, sweep_name, value_name
@@ -33,8 +33,10 @@ class PlannedRun:
 
     def next_action(self) -> Action:
         """Read the state of the run and decide what is done next, as the sweep's `retry_failed` says."""
-        retry_failed = self.config.settings["retry_failed"]
-        return next_action(self.read_state(), self.config.run_id, retry_failed=retry_failed)
+        settings = self.config.settings
+        return next_action(
+            self.read_state(), self.config.run_id, retry_failed=settings["retry_failed"], restart=settings["restart"]
+        )
 
     @cached_property
     def argv(self) -> list[str]:
@@ -49,7 +51,7 @@ def default_name(overrides: Iterable[Override]) -> str:
         for override in overrides
         if override.is_sweep_override() or override.key_or_group.partition(".")[0] != "trainer"
     ]
-    return sweep_name(key for key in keys if key not in SWEEP_KEYS)
+    return sweep_name(key for key in keys if key not in COMMAND_KEYS)
 
 
 def sweep_directory(config: DictConfig, name: str) -> Path:

@@ -1,16 +1,19 @@
 """Trains a network, tests its best checkpoint once and records both in the run's directory."""
 
 import logging
+import os
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import RichProgressBar
 
 from cnn_experiments.analysis.cost import count_multiply_adds, count_parameters
@@ -18,8 +21,8 @@ from cnn_experiments.analysis.probe import probe_image
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.console import relative_path
 from cnn_experiments.data.datamodule import ImageDataModule
-from cnn_experiments.errors import RunFailedError
-from cnn_experiments.runs.directory import RunDirectory, resolve_checkpoint
+from cnn_experiments.errors import RunFailedError, describe_error
+from cnn_experiments.runs.directory import LOG_FILE, RunDirectory, resolve_checkpoint
 from cnn_experiments.runs.fingerprint import effective_settings
 from cnn_experiments.runs.metrics import metric_keys
 from cnn_experiments.runs.results import RunResults
@@ -29,18 +32,24 @@ from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.training.build import build_classifier, build_data, build_trainer
 from cnn_experiments.training.callbacks import (
     BestAndLastCheckpoint,
+    CheckpointFiles,
     History,
     RNGState,
     StopOnSignal,
     TerminateOnNaN,
     Throughput,
     TrainingLimits,
-    last_row,
-    read_checkpoint_info,
     reported_metrics,
 )
 from cnn_experiments.training.limits import Limits
 from cnn_experiments.training.logger import RunLogger
+from cnn_experiments.training.stored_checkpoint import (
+    CheckpointError,
+    StoredCheckpoint,
+    check_restorable,
+    check_weights,
+    read_checkpoint,
+)
 
 log = logging.getLogger(__name__)
 
@@ -53,24 +62,49 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
         directory: where everything about the run is written. A run that is completed there is not repeated.
 
     Raises:
-        RunFailedError: the loss became NaN or infinite, the data could not be downloaded, or the directory belongs to
-            another run.
+        RunFailedError: the run failed, for whatever reason; the traceback of an error is in run.log. Whatever a run has
+            saved stays, and the next call continues from it.
         Interrupted: a signal asked the program to end.
     """
     (config,) = configs
     assert directory is not None
-    with directory.locked_for(config.run_id) as action:
+    with (
+        _described_errors(config, directory),
+        directory.locked_for(config.run_id, restart=_starts_over(config)) as action,
+    ):
         if action == Action.SKIP:
             log.info("already completed: %s", directory.path)
             return
+        if (ckpt_path := config.settings["ckpt_path"]) and directory.owns(resolve_checkpoint(Path(ckpt_path))):
+            _check_own_checkpoint(action, Path(ckpt_path), directory)
         memory.disable_malloc_trim()
         previous = directory.results
         directory.begin(RunResults.initial(config.choices, config.overrides, config.settings, previous))
-        logger = RunLogger(directory.path)
-        with _record_end(directory, logger):
-            experiment = _TrainingRun(config, directory, logger)
-            experiment.run()
-        experiment.print_result()  # after the status is recorded, so that a closed stdout can't fail the run
+        logger = RunLogger(directory.path, is_writer=directory.is_writer)
+        with _record_end(directory, logger, previous) as attempt:
+            attempt.run = _TrainingRun(config, directory, logger)
+            attempt.run.run()
+        attempt.run.print_result()  # after the status is recorded, so that a closed stdout can't fail the run
+
+
+def _starts_over(config: ComposedConfig) -> bool:
+    """Return whether `restart` is set, and this is not what Slurm starts again after it has stopped the job."""
+    return bool(config.settings["restart"]) and os.environ.get("SLURM_RESTART_COUNT", "0") == "0"
+
+
+def _check_own_checkpoint(action: Action, ckpt_path: Path, directory: RunDirectory) -> None:
+    """Check that `ckpt_path` names what this directory's run continues from anyway.
+
+    Raises:
+        RunFailedError: the run would overwrite it or put it aside.
+    """
+    if action == Action.RESTART:
+        raise RunFailedError(f"ckpt_path={ckpt_path}: can't be combined with restart=true, which puts it aside")
+    if os.path.realpath(resolve_checkpoint(ckpt_path)) != os.path.realpath(directory.last):
+        raise RunFailedError(
+            f"ckpt_path={ckpt_path}: this run would overwrite it; "
+            "leave ckpt_path out to continue from last.ckpt, or choose another hydra.run.dir"
+        )
 
 
 class _TrainingRun:
@@ -81,6 +115,7 @@ class _TrainingRun:
         pl.seed_everything(settings["seed"], verbose=False)
         self.settings = settings
         self.choices = config.choices
+        self.starts_over = _starts_over(config)
         self.directory = directory
         self.data = build_data(settings)
         protocol = self.data.protocol
@@ -118,9 +153,10 @@ class _TrainingRun:
             self.settings["seed"],
         )
         checkpoint = self._resume_checkpoint()
-        earlier_seconds = _earlier_fit_seconds(checkpoint, self.directory)
-        with _timed_fit(self.directory, earlier_seconds):
+        try:
             self.trainer.fit(self.classifier, datamodule=self.data, ckpt_path=checkpoint)
+        finally:
+            self.directory.update_if_possible(seconds=self.history.seconds())
         start_time = time.perf_counter()
         tested_epoch, metrics = self._test()
         assert self.directory.results is not None
@@ -148,27 +184,69 @@ class _TrainingRun:
             "versions": environment.versions(),
         }
 
+    @property
+    def has_trained(self) -> bool:
+        """Return whether a training step was made."""
+        return self.history.has_trained(self.trainer)
+
     def _resume_checkpoint(self) -> Path | None:
-        """Return the checkpoint to continue from: this directory's own, else that of `ckpt_path`, else none."""
-        if (own_checkpoint := self.directory.find_resume_checkpoint()) is not None:
-            _, num_epochs = read_checkpoint_info(own_checkpoint)
-            self._print("resuming after epoch %d", num_epochs)
-            return own_checkpoint
+        """Return the checkpoint to continue from: this directory's own, else that of `ckpt_path`, else none.
+
+        Raises:
+            RunFailedError: there are checkpoints, but the run cannot continue from them.
+            OSError: one cannot be read.
+        """
+        # A process that does not write may be here before the one that puts the checkpoints aside.
+        own_checkpoints = [] if self.starts_over else self.directory.resumable_checkpoints()
+        if own_checkpoints:
+            checkpoint, stored = self._usable_checkpoint(own_checkpoints)
+            self._print("resuming after epoch %d", stored.num_epochs)
+            self.history.start_clock(_earlier_fit_seconds(stored, self.directory.results))
+            return checkpoint
         if self.settings["ckpt_path"] is None:
+            self.history.start_clock(0.0)
             return None
         checkpoint = resolve_checkpoint(Path(self.settings["ckpt_path"]))
+        stored = _read_usable(checkpoint, self.settings)
         self.directory.copy_best_checkpoint(checkpoint)
+        self.history.start_clock(_earlier_fit_seconds(stored, _results_next_to(checkpoint)))
         return checkpoint
+
+    def _usable_checkpoint(self, checkpoints: Sequence[Path]) -> tuple[Path, StoredCheckpoint]:
+        """Return the first checkpoint of this directory that is whole; a damaged one before it is put aside.
+
+        Also best.ckpt ends an epoch, so that the epochs after it are repeated with the same results.
+        """
+        problems: list[str] = []
+        for checkpoint in checkpoints:
+            try:
+                stored = _read_usable(checkpoint, self.settings)
+                if self.directory.best in checkpoints and checkpoint != self.directory.best:
+                    check_weights(_read(self.directory.best), self.settings)
+            except RunFailedError as error:
+                problems.append(str(error))
+                continue
+            except CheckpointError as error:  # of best.ckpt, without which the run can't end
+                problems.append(f"{self.directory.best}: {error}")
+                break
+            if problems and self.directory.is_writer:
+                aside = self.directory.put_aside(*checkpoints[: len(problems)])
+                log.warning("%s; put aside in %s", "; ".join(problems), aside)
+            return checkpoint, stored
+        raise RunFailedError(f"{'; '.join(problems)}; restart=true puts the checkpoints aside and starts over")
 
     def _test(self) -> tuple[int, dict[str, float]]:
         """Test the weights of the best checkpoint, and return its epoch and all its metrics.
 
         They are loaded here because `trainer.test(ckpt_path=...)` would also restore the callbacks.
         """
-        checkpoint = torch.load(self.directory.best, map_location="cpu", weights_only=True)
-        self.classifier.load_state_dict(checkpoint["state_dict"])
+        try:
+            stored = _read(self.directory.best)
+        except CheckpointError as error:
+            raise RunFailedError(f"{self.directory.best}: {error}") from error
+        self.classifier.load_state_dict(stored.content["state_dict"])
         (metrics,) = self.trainer.test(self.classifier, datamodule=self.data, verbose=False)
-        row = last_row(checkpoint)
+        row = stored.epochs[-1]
         # The test metrics come first in results.json. They also come last, because with the book protocol the row has
         # test metrics as well, of the evaluation after the epoch.
         return int(row["epoch"]), dict(metrics) | reported_metrics(row) | dict(metrics)
@@ -202,58 +280,130 @@ def _build_trainer(
         **limits,
         logger=logger,
         enable_progress_bar=is_terminal,
+        plugins=[CheckpointFiles()],
         num_sanity_val_steps=0,
         log_every_n_steps=1,  # nothing is logged by step; Lightning warns of runs shorter than this
         callbacks=[*progress_bar, *callbacks],
     )
 
 
-def _earlier_fit_seconds(checkpoint: Path | None, directory: RunDirectory) -> float:
-    """Return the training time of the parts of the run that ended before this one."""
-    if checkpoint is None:
-        return 0.0
-    if checkpoint == directory.last:
-        results = directory.results
-    else:
-        try:
-            results = RunResults.load(checkpoint.parents[1])
-        except (OSError, ValueError):  # no results.json next to the checkpoint
-            results = None
+def _read(checkpoint: Path) -> StoredCheckpoint:
+    return read_checkpoint(checkpoint)
+
+
+def _read_usable(checkpoint: Path, settings: Mapping[str, Any]) -> StoredCheckpoint:
+    """Return a checkpoint from which a run with these settings can continue.
+
+    Raises:
+        RunFailedError: it can't.
+        OSError: the file cannot be read.
+    """
+    try:
+        stored = read_checkpoint(checkpoint)
+        check_restorable(stored, settings)
+    except CheckpointError as error:
+        raise RunFailedError(f"{checkpoint}: {error}") from error
+    return stored
+
+
+def _results_next_to(checkpoint: Path) -> RunResults | None:
+    """Return the results of the run that a checkpoint belongs to, if they are there."""
+    try:
+        return RunResults.load(checkpoint.absolute().parents[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _earlier_fit_seconds(stored: StoredCheckpoint, results: RunResults | None) -> float:
+    """Return the training time up to a checkpoint; one of an earlier version is not later than its run's results."""
+    if stored.fit_seconds is not None:
+        return stored.fit_seconds
     return (results.seconds.get("fit") or 0.0) if results else 0.0
 
 
-@contextmanager
-def _timed_fit(directory: RunDirectory, earlier_seconds: float) -> Iterator[None]:
-    """Record the seconds of training, those of the earlier parts of the run included."""
-    assert directory.results is not None
-    seconds = directory.results.seconds
-    start_time = time.perf_counter()
-    try:
-        yield
-    finally:
-        directory.update(seconds=seconds | {"fit": earlier_seconds + time.perf_counter() - start_time})
+@dataclass
+class _Attempt:
+    """One call of `train` that works on a run."""
+
+    run: _TrainingRun = field(init=False)
+
+    @property
+    def has_trained(self) -> bool:
+        """Return whether a training step was made."""
+        return "run" in vars(self) and self.run.has_trained
 
 
 @contextmanager
-def _record_end(directory: RunDirectory, logger: RunLogger) -> Iterator[None]:
-    """Record the final status, also if the block raises."""
+def _record_end(directory: RunDirectory, logger: RunLogger, previous: RunResults | None) -> Iterator[_Attempt]:
+    """Record the final status, also if the block raises.
+
+    A run that was interrupted stays so if it could not continue: it does not fail before its first step.
+    """
+    attempt = _Attempt()
     try:
-        yield
+        yield attempt
     except Interrupted as interruption:
-        directory.update(status=Status.INTERRUPTED, signal=interruption.signal)
+        directory.update_if_possible(status=Status.INTERRUPTED, signal=interruption.signal)
         logger.log_end(Status.INTERRUPTED)
         raise
     except BaseException as error:
-        directory.update(status=Status.FAILED, error=_error_line(error))
-        logger.log_end(Status.FAILED)
+        status, signal = Status.FAILED, None
+        if previous is not None and previous.status != Status.FAILED and not attempt.has_trained:
+            status, signal = Status.INTERRUPTED, previous.signal
+        directory.update_if_possible(status=status, signal=signal, error=_describe(error))
+        logger.log_end(status)
         raise
     directory.update(status=Status.COMPLETED)
     logger.log_end(Status.COMPLETED)
 
 
-def _error_line(error: BaseException) -> str:
-    message = str(error) if isinstance(error, RunFailedError) else f"{type(error).__name__}: {error}"
-    return " ".join(message.split())
+@contextmanager
+def _described_errors(config: ComposedConfig, directory: RunDirectory) -> Iterator[None]:
+    """Turn every error into one line; its traceback is written to run.log alone.
+
+    Raises:
+        RunFailedError: the block raised an error.
+    """
+    try:
+        yield
+    except RunFailedError as error:
+        if error.__cause__ is not None:
+            directory.log_traceback(error)
+        raise
+    except (Exception, SystemExit) as error:
+        if isinstance(error, Interrupted):
+            raise
+        directory.log_traceback(error)
+        line = _describe(error)
+        if isinstance(error, _OUTSIDE_ERRORS):
+            raise RunFailedError(f"{line}; {_resume_hint(config, directory)}") from error
+        raise RunFailedError(f"{line}; the traceback is in {directory.path / LOG_FILE}") from error
+
+
+_OUTSIDE_ERRORS = (OSError, MemoryError, torch.OutOfMemoryError)
+"""Errors that are not the run's own: what is missing can be provided, and the run continues."""
+
+
+def _describe(error: BaseException) -> str:
+    """Return the cause of an error in one line."""
+    if isinstance(error, RunFailedError | MisconfigurationException):
+        return " ".join(str(error).split())
+    if isinstance(error, torch.OutOfMemoryError):
+        return " ".join(str(error).split()).partition(". GPU")[0]
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
+    return describe_error(error)
+
+
+def _resume_hint(config: ComposedConfig, directory: RunDirectory) -> str:
+    """Return how the run continues when its cause is gone."""
+    if any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra):
+        command = "the same command"
+    else:
+        command = f"the same command with hydra.run.dir={directory.path}"
+    return f"{command} {'resumes' if directory.find_resume_checkpoint() else 'starts'} the run"
 
 
 def _tensorboard() -> str:

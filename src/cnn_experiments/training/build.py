@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
@@ -12,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from cnn_experiments.config.instantiate import attribute_errors_to, instantiate
 from cnn_experiments.data.datamodule import ImageDataModule
+from cnn_experiments.runtime.distributed import no_launcher, num_processes
 from cnn_experiments.training.classifier import Classifier
 from cnn_experiments.training.limits import LIMIT_KEYS, Limits
 
@@ -96,6 +98,9 @@ def build_trainer(settings: Settings, **arguments: Any) -> pl.Trainer:
         ConfigError: it does not accept its settings.
     """
     own = {key: value for key, value in settings["trainer"].items() if key not in LIMIT_KEYS}
-    with attribute_errors_to("trainer", own):
+    if num_processes(settings["trainer"]) == 1:
+        # Lightning takes the rank from the environment, whoever has set it there.
+        rank_zero_only.rank = 0  # type: ignore[attr-defined]
+    with attribute_errors_to("trainer", own), no_launcher(settings["trainer"]):
         trainer: pl.Trainer = instantiate(own, **arguments, use_distributed_sampler=False, enable_model_summary=False)
     return trainer

@@ -17,7 +17,7 @@ from cnn_experiments.training.metrics import split_metrics
 
 Batch = tuple[Tensor, Tensor]
 
-_TRAIN_METRICS_KEY = "train_metrics"
+TRAIN_METRICS_KEY = "train_metrics"
 """The key in checkpoints under which the states of the train metrics are stored."""
 
 
@@ -116,17 +116,21 @@ class Classifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the states of the train metrics of an unfinished epoch, reduced over all processes."""
+        checkpoint[TRAIN_METRICS_KEY] = self.train_metric_states()
+
+    def train_metric_states(self) -> dict[str, dict[str, Tensor]]:
+        """Return the states of the train metrics by name, reduced over all processes."""
         states = {}
         for name, metric in self._split_metrics("train").items(keep_base=True):
             with metric.sync_context():
                 states[name] = {key: torch.as_tensor(state).clone() for key, state in metric.metric_state.items()}
-        checkpoint[_TRAIN_METRICS_KEY] = states
+        return states
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the train metrics of an unfinished epoch, on rank 0 alone: the states are those of all ranks."""
         if self.trainer.global_rank > 0:
             return
-        for name, states in checkpoint.get(_TRAIN_METRICS_KEY, {}).items():
+        for name, states in checkpoint.get(TRAIN_METRICS_KEY, {}).items():
             metric = self._split_metrics("train")[name]
             for key, state in states.items():
                 setattr(metric, key, state.to(metric.device))

@@ -37,6 +37,16 @@ class MeanLoss(Metric):
         return self.total / self.images
 
 
+class AccuracyByClass(MulticlassAccuracy):
+    """The accuracy of every class; NaN for a class without images, of which nothing was measured."""
+
+    def compute(self) -> Tensor:
+        """Return the accuracies (num_classes,)."""
+        accuracies: Tensor = super().compute()
+        true_positives, _, _, false_negatives = self._final_state()
+        return accuracies.where(true_positives + false_negatives > 0, torch.nan)
+
+
 def split_metrics(split: Split, class_names: Sequence[str]) -> MetricCollection:
     """Return the metrics of a split, named `split/name`; those of the test split with the accuracy of every class.
 
@@ -47,7 +57,7 @@ def split_metrics(split: Split, class_names: Sequence[str]) -> MetricCollection:
         spec.name: _build_metric(spec, num_classes) for spec in METRICS if split in spec.splits
     }
     if split == "test":
-        per_class_acc = MulticlassAccuracy(num_classes, average=None, validate_args=False)
+        per_class_acc = AccuracyByClass(num_classes, average=None, validate_args=False)
         metrics["per_class_acc"] = ClasswiseWrapper(per_class_acc, labels=list(class_names), prefix="acc/")
     return MetricCollection(metrics, prefix=f"{split}/", compute_groups=False)
 

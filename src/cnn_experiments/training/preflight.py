@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -25,9 +24,16 @@ from cnn_experiments.runs.fingerprint import (
     normalize_value,
     upgrade_settings,
 )
+from cnn_experiments.runs.regular_file import is_regular_file
 from cnn_experiments.training.build import build_data, build_model, build_optimizer, build_scheduler, build_trainer
-from cnn_experiments.training.callbacks import read_checkpoint_info
 from cnn_experiments.training.schedules import is_open_ended
+from cnn_experiments.training.stored_checkpoint import (
+    CheckpointError,
+    StoredCheckpoint,
+    check_restorable,
+    check_weights,
+    read_checkpoint,
+)
 
 Settings = Mapping[str, Any]
 
@@ -122,29 +128,45 @@ def _check_resumable(settings: Settings) -> None:
     """Check that the run of `ckpt_path` can continue: with its own settings and its best checkpoint so far."""
     ckpt_path = settings["ckpt_path"]
     checkpoint = resolve_checkpoint(Path(ckpt_path))
-    if not checkpoint.is_file():
-        raise ConfigError(
-            "ckpt_path", ckpt_path, problem="must be a checkpoint, or a run's directory with checkpoints/last.ckpt"
-        )
-    try:
-        stored_settings, num_epochs = read_checkpoint_info(checkpoint)
-    except (LookupError, TypeError, EOFError, RuntimeError, UnpicklingError) as error:
-        raise ConfigError("ckpt_path", ckpt_path, problem="must be a checkpoint of this program") from error
-    _check_same_settings(upgrade_settings(stored_settings), effective_settings(settings))
+    stored = _read_checkpoint(ckpt_path, checkpoint)
+    _check_same_settings(upgrade_settings(stored.settings), effective_settings(settings))
     max_epochs = settings["trainer"]["max_epochs"]
-    if max_epochs <= num_epochs:
+    if max_epochs <= stored.num_epochs:
         raise ConfigError(
             "trainer.max_epochs",
             max_epochs,
-            problem=f"must be > {num_epochs}, the epochs already trained in {ckpt_path}",
+            problem=f"must be > {stored.num_epochs}, the epochs already trained in {ckpt_path}",
         )
-    if num_epochs and not checkpoint.with_name("best.ckpt").is_file():
-        raise ConfigError("ckpt_path", ckpt_path, problem="best.ckpt not found next to the checkpoint")
+    best = checkpoint.with_name("best.ckpt")
+    try:
+        check_restorable(stored, settings)
+        if stored.num_epochs and not is_regular_file(best):
+            raise ConfigError("ckpt_path", ckpt_path, problem="best.ckpt not found next to the checkpoint")
+    except (CheckpointError, OSError) as error:
+        raise ConfigError("ckpt_path", ckpt_path, problem=f"{checkpoint}: {error}") from error
+    if stored.num_epochs:
+        try:
+            check_weights(_read_checkpoint(ckpt_path, best), settings)
+        except CheckpointError as error:
+            raise ConfigError("ckpt_path", ckpt_path, problem=f"{best}: {error}") from error
+
+
+def _read_checkpoint(ckpt_path: str, checkpoint: Path) -> StoredCheckpoint:
+    try:
+        return read_checkpoint(checkpoint)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            problem = f"must be a checkpoint of this program; {checkpoint}: {error}"
+        else:  # ValueError: a NUL in the path
+            problem = "must be a checkpoint, or a run's directory with checkpoints/last.ckpt"
+        raise ConfigError("ckpt_path", ckpt_path, problem=problem) from error
+    except OSError as error:
+        raise ConfigError("ckpt_path", ckpt_path, problem=f"could not be read: {error.strerror or error}") from error
 
 
 def _check_same_settings(stored: Settings, current: Settings) -> None:
     may_change = set(PERFORMANCE_KEYS)
-    if is_open_ended(stored["scheduler._target_"]):  # a schedule spans the epochs that were planned
+    if is_open_ended(str(stored.get("scheduler._target_"))):  # a schedule spans the epochs that were planned
         may_change.add("trainer.max_epochs")
     keys = (stored.keys() | current.keys()) - may_change
     for key in sorted(keys, key=lambda key: (key.count("."), key)):  # top-level keys first: others refer to them

@@ -1,7 +1,7 @@
 """Lightning callbacks: what happens around the training steps of a run."""
 
-from cnn_experiments.training.callbacks.checkpoint import BestAndLastCheckpoint
-from cnn_experiments.training.callbacks.history import History, last_row, read_checkpoint_info, reported_metrics
+from cnn_experiments.training.callbacks.checkpoint import BestAndLastCheckpoint, CheckpointFiles
+from cnn_experiments.training.callbacks.history import History, last_row, reported_metrics
 from cnn_experiments.training.callbacks.rng_state import RNGState
 from cnn_experiments.training.callbacks.stop_on_signal import StopOnSignal
 from cnn_experiments.training.callbacks.terminate_on_nan import TerminateOnNaN
@@ -18,6 +18,7 @@ from cnn_experiments.training.callbacks.training_limits import TrainingLimits
 
 __all__ = [
     "BestAndLastCheckpoint",
+    "CheckpointFiles",
     "History",
     "RNGState",
     "StopOnSignal",
@@ -25,6 +26,5 @@ __all__ = [
     "Throughput",
     "TrainingLimits",
     "last_row",
-    "read_checkpoint_info",
     "reported_metrics",
 ]

@@ -1,5 +1,6 @@
 """The two checkpoints of a run."""
 
+import io
 import logging
 import math
 import os
@@ -8,10 +9,37 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
 
+from cnn_experiments.runs.atomic import remove_on_error
+from cnn_experiments.runs.directory import TEMPORARY_BEST_CHECKPOINT, TEMPORARY_CHECKPOINT
+from cnn_experiments.runs.regular_file import is_regular_file, open_new
+
 log = logging.getLogger(__name__)
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Write a checkpoint to its path and to nothing else.
+
+    Lightning writes it into the directory for temporary files first, which may be full or on another disk, and where it
+    stays if the process is killed. An incomplete checkpoint is removed, which also makes room on a full disk.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint in place of what is at the path.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        content = io.BytesIO()  # torch would raise a RuntimeError without the number of the OSError
+        torch.save(checkpoint, content)
+        with remove_on_error(Path(path)), open_new(Path(path)) as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
 
 
 class BestAndLastCheckpoint(Checkpoint):
@@ -53,26 +81,26 @@ class BestAndLastCheckpoint(Checkpoint):
         self._save(trainer, improved=False)
 
     def _save(self, trainer: pl.Trainer, improved: bool) -> None:
-        temporary = self.last.with_suffix(".writing")
+        temporary = self.last.with_name(TEMPORARY_CHECKPOINT)
         trainer.save_checkpoint(temporary, weights_only=False)
         if not trainer.is_global_zero:
             return
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        if improved:
-            # The best one first: a run killed between the two repeats the epoch and writes the same again.
-            temporary_best = self.best.with_suffix(".best")
-            temporary_best.unlink(missing_ok=True)
-            _link(temporary, temporary_best)
-            temporary_best.replace(self.best)
-        temporary.replace(self.last)
+        with remove_on_error(temporary):
+            if improved:
+                # The best one first: a run killed between the two repeats the epoch and writes the same again.
+                temporary_best = self.best.with_name(TEMPORARY_BEST_CHECKPOINT)
+                with remove_on_error(temporary_best):
+                    temporary_best.unlink(missing_ok=True)
+                    _link(temporary, temporary_best)
+                    temporary_best.replace(self.best)
+            temporary.replace(self.last)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         best_score = state_dict["best_score"]
-        if self.best.exists():
+        if is_regular_file(self.best):
             self.best_score = best_score
         elif best_score > -math.inf:
             rank_zero_only(log.warning)(

@@ -6,13 +6,10 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities import rank_zero_only
 
 from cnn_experiments.runs.atomic import atomic_write
 from cnn_experiments.runs.directory import METRICS_FILE, RunDirectory
@@ -44,11 +41,23 @@ class History(Checkpoint):
 
     def __init__(self, directory: RunDirectory, monitor: str | None, settings: dict[str, Any], limits: Limits) -> None:
         self.epochs: list[dict[str, float]] = []
+        self._first_step: int | None = None
         self._directory = directory
         self._monitor = monitor
         self._settings = settings
         self._limits = limits
         self._is_evaluated = False
+        self._earlier_seconds = 0.0
+        self._start_time = time.perf_counter()
+
+    def start_clock(self, earlier_seconds: float) -> None:
+        """Start to count the seconds of this part of the run; the earlier parts took `earlier_seconds`."""
+        self._earlier_seconds, self._start_time = earlier_seconds, time.perf_counter()
+
+    @property
+    def fit_seconds(self) -> float:
+        """Return the wall time of the training so far, of all parts of the run."""
+        return self._earlier_seconds + time.perf_counter() - self._start_time
 
     @property
     def _best_row(self) -> dict[str, float]:
@@ -59,12 +68,17 @@ class History(Checkpoint):
         return max(evaluated, key=lambda row: row[monitor])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._start_time = time.monotonic()
+        self._train_start_time = time.monotonic()
         self._num_epochs_before_resume = len(self.epochs)
+        self._first_step = trainer.global_step
         self._write()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._is_evaluated = True
+
+    def has_trained(self, trainer: pl.Trainer) -> bool:
+        """Return whether this process has made a training step."""
+        return self._first_step is not None and trainer.global_step > self._first_step
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {
@@ -84,17 +98,23 @@ class History(Checkpoint):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         # Recorded here because Lightning's teardown may hang with several ranks.
         if isinstance(exception, Interrupted):
-            self._directory.update(status=Status.INTERRUPTED, signal=exception.signal)
+            self._directory.update_if_possible(
+                status=Status.INTERRUPTED, signal=exception.signal, seconds=self.seconds()
+            )
+
+    def seconds(self) -> dict[str, float | None]:
+        """Return the `seconds` of results.json at this moment of the training."""
+        assert self._directory.results is not None
+        return self._directory.results.seconds | {"fit": self.fit_seconds}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epochs": self.epochs, "settings": self._settings}
+        return {"epochs": self.epochs, "settings": self._settings, "fit_seconds": self.fit_seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epochs = state_dict["epochs"]
 
-    @rank_zero_only
     def _write(self) -> None:
-        if not self.epochs:
+        if not self.epochs or not self._directory.is_writer:
             return
         with atomic_write(self._directory.path / METRICS_FILE) as file:
             writer = csv.DictWriter(
@@ -102,12 +122,13 @@ class History(Checkpoint):
             )  # cells of epochs that were not evaluated stay empty
             writer.writeheader()
             writer.writerows(self.epochs)
-        self._directory.update(epochs=len(self.epochs), metrics=reported_metrics(self._best_row))
+        metrics = reported_metrics(self._best_row)
+        self._directory.update(epochs=len(self.epochs), metrics=metrics, seconds=self.seconds())
 
     def _format_last_epoch(self, trainer: pl.Trainer) -> str:
         row = self.epochs[-1]
         num_new_epochs = len(self.epochs) - self._num_epochs_before_resume
-        seconds_per_epoch = (time.monotonic() - self._start_time) / num_new_epochs
+        seconds_per_epoch = (time.monotonic() - self._train_start_time) / num_new_epochs
         steps_per_epoch = ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
         num_epochs = len(self.epochs) if trainer.should_stop else self._limits.num_epochs(steps_per_epoch)
         seconds_left = round(seconds_per_epoch * (num_epochs - len(self.epochs)))
@@ -125,13 +146,3 @@ def last_row(checkpoint: Mapping[str, Any]) -> dict[str, float]:
     """Return the row of the epoch at whose end a checkpoint was written."""
     row: dict[str, float] = checkpoint["callbacks"][History.state_key]["epochs"][-1]
     return row
-
-
-def read_checkpoint_info(checkpoint: Path) -> tuple[dict[str, Any], int]:
-    """Return the settings of the run that wrote a checkpoint, and the number of epochs it had trained.
-
-    Raises:
-        KeyError: another program wrote the checkpoint.
-    """
-    state = torch.load(checkpoint, map_location="meta", weights_only=True)["callbacks"][History.state_key]
-    return state["settings"], len(state["epochs"])

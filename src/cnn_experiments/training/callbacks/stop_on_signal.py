@@ -1,5 +1,6 @@
 """The end of a run on a signal, between two steps, where it can be resumed exactly."""
 
+import logging
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,6 +15,8 @@ from cnn_experiments.runtime.signals import (
     stop_deferring,
 )
 from cnn_experiments.training.callbacks.checkpoint import BestAndLastCheckpoint
+
+log = logging.getLogger(__name__)
 
 _SYNC_EVERY_N_STEPS = 10  # several processes have to agree, which takes time
 
@@ -41,7 +44,10 @@ class StopOnSignal(Checkpoint):
         if trainer.world_size > 1 and step % _SYNC_EVERY_N_STEPS:
             return
         if signum := _pending_signal_on_any_rank(trainer):
-            self._checkpoints.save_last(trainer)
+            try:
+                self._checkpoints.save_last(trainer)
+            except OSError as error:
+                log.warning("could not save a checkpoint (%s); the steps since the last one will be repeated", error)
             raise_interrupted(signum)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
