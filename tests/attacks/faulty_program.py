@@ -44,7 +44,7 @@ class Fault:
 
     def to_environment(self) -> dict[str, str]:
         """Return the environment variables of a process with this fault."""
-        return {"ATTACK": json.dumps(asdict(self)), "PYTHONPATH": str(Path(__file__).parents[2])}
+        return {"ATTACK": json.dumps(asdict(self))}
 
 
 def install(fault: Fault) -> None:
@@ -85,7 +85,6 @@ def _strike(fault: Fault) -> None:
     elif fault.kill_after_bytes is None:
         os.kill(os.getpid(), signal.SIGKILL)
     else:
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (fault.kill_after_bytes, most))
 
@@ -108,6 +107,8 @@ def main() -> None:
         setattr(sys, f"__{name}__", None)
     for number in fault.ignored:
         signal.signal(number, signal.SIG_IGN)
+    if fault.kill_after_bytes is not None:  # the interpreter ignores the signal of a file that is too large
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     install(fault)
     sys.argv[0] = PROGRAM
     runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)
