@@ -117,7 +117,7 @@ def fork(cwd: Path, words: Iterable[str], descriptors: tuple[int, int], fault: F
         "cwd": str(cwd),
         "environment": os.environ | fault.to_environment() | {"OMP_NUM_THREADS": "1"},
     }
-    pid = command_server("").fork(request, descriptors)
+    pid = command_server(os.environ.get("PYTHONPATH", "")).fork(request, descriptors)
     for descriptor in set(descriptors):
         os.close(descriptor)
     return pid

@@ -36,7 +36,7 @@ def wait_for_two_epochs(directory: Path) -> None:
 
 
 def wait(pid: int) -> int | None:
-    return command_server("").wait(pid, timeout=None)
+    return command_server(os.environ.get("PYTHONPATH", "")).wait(pid, timeout=None)
 
 
 def close_pipe_after_a_line(directory: Path) -> int | None:

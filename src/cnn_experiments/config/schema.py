@@ -24,7 +24,7 @@ from cnn_experiments.config.rules import (
 )
 from cnn_experiments.config.trainer import check_trainer_keys
 from cnn_experiments.errors import ConfigError, format_value, suggest
-from cnn_experiments.runs.fingerprint import READ_ONLY_KEYS, SWEEP_KEYS, flatten
+from cnn_experiments.runs.fingerprint import COMMAND_KEYS, READ_ONLY_KEYS, flatten
 
 MISSING = "???"
 """OmegaConf's mark for a value that must be given."""
@@ -37,7 +37,7 @@ def _is_time(value: Any) -> bool:
 TOP_LEVEL_KEYS = (
     *("model", "init", "data", "optimizer", "scheduler", "trainer"),
     *("task", "seed", "ckpt_path", "label_smoothing", "compile", "memory_format"),
-    *SWEEP_KEYS,
+    *COMMAND_KEYS,
 )
 """The groups and the settings beside them."""
 
