@@ -22,8 +22,9 @@ from cnn_experiments.config.hydra_internals import config_directories, flag_name
 from cnn_experiments.config.overrides import run_argv
 from cnn_experiments.config.sources import CONF, find_groups
 from cnn_experiments.console import print_error, relative_path
-from cnn_experiments.errors import ConfigError, RunFailedError, describe_error, suggest
+from cnn_experiments.errors import ConfigError, IncompleteSweepError, RunFailedError, describe_error, suggest
 from cnn_experiments.runs.directory import LOG_FILE, RunDirectory
+from cnn_experiments.runs.plan_file import check_plan, record_rejection
 from cnn_experiments.runtime.distributed import is_rank_zero
 from cnn_experiments.runtime.output import lossy_output
 from cnn_experiments.runtime.signals import Interrupted, interruptible
@@ -52,7 +53,10 @@ def main() -> None:
     with lossy_output():
         with interruptible(), exit_on_config_error(), _exit_on_os_error():
             _check_flags(sys.argv[1:])
-            run()
+            try:
+                run()
+            except IncompleteSweepError as error:
+                sys.exit(error.status)
         sys.exit(0 if succeeded else 1)
 
 
@@ -114,8 +118,10 @@ def _run_job(config: DictConfig) -> bool:
         argv = run_argv(composed.overrides, hydra_config.overrides.hydra, path)
     try:
         with isolated_ddp_environment(argv):
+            check_plan(path, composed.settings)
             task.run([composed], directory)
-    except (RunFailedError, MisconfigurationException) as error:
+    except (ConfigError, RunFailedError, MisconfigurationException) as error:
+        record_rejection(path, str(error))
         log.info("directory: %s", directory.path)
         log.error("failed: %s", " ".join(str(error).split()))
     except Interrupted as interruption:

@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 
 from cnn_experiments.config.hydra_internals import config_loader, parse_command_line
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.runs.fingerprint import SWEEP_KEYS
+from cnn_experiments.runs.fingerprint import COMMAND_KEYS
 
 _SWEEP_GROUPS = re.compile(r"\+*hydra[./](mode|run|sweep|sweeper|launcher)\b")
 
@@ -24,7 +24,7 @@ def parse_overrides(arguments: Sequence[str]) -> list[Override]:
     """
     overrides = OverridesParser.create(config_loader()).parse_overrides(list(arguments))
     for override in overrides:
-        if override.key_or_group in SWEEP_KEYS and override.is_sweep_override():
+        if override.key_or_group in COMMAND_KEYS and override.is_sweep_override():
             raise ConfigError(str(override.input_line), problem="must be one value for the whole sweep")
     return overrides
 

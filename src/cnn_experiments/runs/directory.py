@@ -15,6 +15,7 @@ from typing import Any
 from cnn_experiments.errors import RunFailedError
 from cnn_experiments.runs.atomic import WRITING_SUFFIX, atomic_write, remove_on_error
 from cnn_experiments.runs.lock import LOCK_FILE, acquire, release
+from cnn_experiments.runs.plan_file import PLAN_FILE
 from cnn_experiments.runs.regular_file import is_regular_file, open_new, open_to_append, open_to_read
 from cnn_experiments.runs.results import RESULTS_FILE, RunResults
 from cnn_experiments.runs.state import RunState, next_action
@@ -40,10 +41,14 @@ FILES = {
     ".hydra/": "what Hydra composed: configuration and overrides",
     "train_ddp_process_*.log": "what the other processes of a run on several devices printed",
     LOCK_FILE: "the lock of the process that works on the run",
+    PLAN_FILE: "the settings that a sweep planned the run to have, while it works on the run",
 }
 """The files of a run's directory and what they hold; docs/runs.md lists them from here."""
 
-_FILES_BEFORE_RESULTS = {LOCK_FILE, ".hydra", LOG_FILE, CONSOLE_FILE, f"{RESULTS_FILE}{WRITING_SUFFIX}"}
+_FILES_BEFORE_RESULTS = {
+    *(LOCK_FILE, ".hydra", LOG_FILE, CONSOLE_FILE),
+    *(PLAN_FILE, f"{PLAN_FILE}{WRITING_SUFFIX}", f"{RESULTS_FILE}{WRITING_SUFFIX}"),
+}
 """What is there before the run has results."""
 
 TEMPORARY_CHECKPOINT = "last.writing"

@@ -11,10 +11,12 @@ from cnn_experiments.config.overrides import parse_overrides
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.fingerprint import SEED_KEYS
 from cnn_experiments.search.space import Parameter, to_parameter
-from cnn_experiments.search.trials import METRIC
 from cnn_experiments.sweep.estimate import planned_epochs
 from cnn_experiments.sweep.plan import default_name
 from cnn_experiments.tasks import preflight, task_of
+
+METRIC = "val/acc"
+"""What is maximized."""
 
 _MAX_EPOCHS_KEY = "trainer.max_epochs"
 _INTEGER_REMEDY = "for integers, write int(interval(...))"
