@@ -124,14 +124,11 @@ def training_step_error(model: nn.Module, image: ImageSpec, batch_size: int, num
 
 
 def values_problem(model: nn.Module, image: ImageSpec) -> str | None:
-    """Return what is wrong with the logits of two random images, or None. The model is on the CPU."""
-    images = torch.rand(2, image.channels, image.size, image.size, generator=torch.Generator().manual_seed(0))
-    for training in (False, True):
-        with torch.no_grad(), training_mode(model, training):
-            logits = functional_call(model, copy_state(model, "cpu"), images.clone())
-        if not torch.isfinite(logits).all():
-            return f"the logits of random images are NaN or infinite in {'training' if training else 'evaluation'} mode"
-    return None
+    """Return what is wrong with the logits of a random image, or None. The model is on the CPU."""
+    images = torch.rand(1, image.channels, image.size, image.size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), training_mode(model, training=False):
+        logits = functional_call(model, copy_state(model, "cpu"), images)
+    return None if torch.isfinite(logits).all() else "the logits of a random image are NaN or infinite"
 
 
 def _logits_problem(logits: Any, batch_size: int, num_classes: int) -> str | None:

@@ -96,12 +96,16 @@ def build_model(settings: Settings) -> nn.Module:
     return model
 
 
+class NetworkTooLargeError(ConfigError):
+    """A network whose construction was ended because of its size."""
+
+
 @contextmanager
 def limit_size(max_parameter_bytes: float) -> Iterator[None]:
     """End the construction of a network that would take too long or too much memory.
 
     Raises:
-        ConfigError: the network has too many modules and tensors, or its parameters need too much memory.
+        NetworkTooLargeError: the network has too many modules and tensors, or its parameters need too much memory.
     """
     num_registered, parameter_bytes = 0, 0
 
@@ -109,12 +113,12 @@ def limit_size(max_parameter_bytes: float) -> Iterator[None]:
         nonlocal num_registered, parameter_bytes
         num_registered += 1
         if num_registered > _MAX_PARTS:
-            raise ConfigError("model", problem=f"must have at most {_MAX_PARTS:,} modules and tensors")
+            raise NetworkTooLargeError("model", problem=f"must have at most {_MAX_PARTS:,} modules and tensors")
         if isinstance(part, torch.Tensor) and not is_lazy(part):
             parameter_bytes += part.nbytes
         if parameter_bytes > max_parameter_bytes:
             problem = f"its parameters need more than {parameter_bytes / 2**30:,.1f} GiB, which is too large"
-            raise ConfigError("model", problem=problem)
+            raise NetworkTooLargeError("model", problem=problem)
 
     hooks = [
         register(count)

@@ -39,6 +39,7 @@ from cnn_experiments.runs.fingerprint import (
 )
 from cnn_experiments.runtime.memory import total_memory
 from cnn_experiments.training.build import (
+    NetworkTooLargeError,
     build_data,
     build_model,
     build_optimizer,
@@ -169,23 +170,23 @@ def build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
     problem_found: str | None = None
     for device in ("meta", "cpu"):
         try:
-            with torch.device(device), limit_size(math.inf if device == "meta" else total_memory()):
+            with torch.device(device), limit_size(math.inf if device == "meta" else total_memory() / 2):
                 model = build_model(settings)
-        except ConfigError:
-            if device == "meta":  # it may need values while it is built
+        except ConfigError as error:
+            if device == "meta" and not isinstance(error, NetworkTooLargeError):  # it may need values while it is built
                 continue
             raise
         image = ImageSpec(data.channels, data.size, device)
         problem_found = forward_error(model, image, data.classes)
         if problem_found is None:
-            error = _training_error(model, image, data, is_own_code)
-            if error is None:
+            training_problem = _training_error(model, image, data, is_own_code)
+            if training_problem is None:
                 if not is_own_code:
                     _check_values(settings, image)
                 return model
             if device == "meta":  # it may need values in training
                 continue
-            raise error
+            raise training_problem
         smallest = smallest_size(model, data.channels, max(512, data.size), device)
         if smallest is not None and smallest > data.size:
             raise ConfigError(
@@ -235,7 +236,7 @@ def _batch_sizes(data: ImageDataModule, device: str) -> list[int]:
 
 def _check_values(settings: Settings, image: ImageSpec) -> None:
     """Check that a user's network maps images to finite logits; it is built on the CPU for this."""
-    with limit_size(total_memory()):
+    with limit_size(total_memory() / 2):
         model = build_model(settings)
     if parameter_bytes(model) > _MAX_PROBED_BYTES or image.size**2 * image.channels > _MAX_PROBED_BYTES:
         return
