@@ -14,7 +14,7 @@ from cnn_experiments.config.hydra_errors import translate
 from cnn_experiments.config.hydra_internals import config_loader
 from cnn_experiments.config.schema import validate
 from cnn_experiments.errors import ConfigError, format_value
-from cnn_experiments.runs.fingerprint import SWEEP_KEYS, flatten, run_id
+from cnn_experiments.runs.fingerprint import READ_ONLY_KEYS, SWEEP_KEYS, flatten, run_id
 from cnn_experiments.runs.settings import split_override
 
 _RECIPE_GROUPS = ("init", "model", "optimizer", "scheduler")
@@ -58,6 +58,10 @@ class ComposedConfig:
         Raises:
             ConfigError: a setting refers to something that does not exist.
         """
+        for key in READ_ONLY_KEYS:
+            if "data" in self._config and OmegaConf.select(self._config, key) is None:
+                problem = f"must be given in the file of data={self.choices.get('data')}; networks are built for it"
+                raise ConfigError(key, problem=problem)
         try:
             settings = OmegaConf.to_container(self._config, resolve=True)
         except OmegaConfBaseException as error:

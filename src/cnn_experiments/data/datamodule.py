@@ -11,7 +11,8 @@ from torch import Tensor
 
 from cnn_experiments.data import transforms
 from cnn_experiments.data.loader import InMemoryLoader
-from cnn_experiments.errors import suggest
+from cnn_experiments.data.validation import facts_problem, split_problem
+from cnn_experiments.errors import RunFailedError, describe_error, suggest
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         seed: determines the held-out images and the order of the training images.
 
     Raises:
-        ValueError: `val_size` leaves no training image, is smaller than the number of classes, or is not 0 although
+        ValueError: the class lacks one of its facts; `batch_size` exceeds the training images; `val_size` leaves no training image, is smaller than the number of classes, or is not 0 although
             the test set is evaluated after every epoch; or `augment` is unknown.
     """
 
@@ -98,6 +99,12 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         seed: int,
     ) -> None:
         super().__init__()
+        facts = {name: getattr(self, name) for name in dir(type(self)) if name in ImageDataModule.__annotations__}
+        if problem := facts_problem(facts, channels, classes):
+            raise ValueError(f"{type(self).__name__} {problem}")
+        if batch_size > self.num_train_images - val_size > 0:
+            limit = f"{self.num_train_images - val_size}, the number of training images"
+            raise ValueError(f"batch_size={batch_size}: must be at most {limit}")
         if val_size >= self.num_train_images:
             raise ValueError(f"val_size={val_size}: must be below the {self.num_train_images} training images")
         if 0 < val_size < classes:
@@ -139,13 +146,34 @@ class ImageDataModule(pl.LightningDataModule, ABC):
             labels: int64 (N,).
         """
 
+    @property
+    def needs_preparation(self) -> bool:
+        """Return whether the images may have to be downloaded or made before they can be loaded."""
+        return type(self).prepare_data is not ImageDataModule.prepare_data
+
+    def load_checked(self, train: bool) -> tuple[Tensor, Tensor]:
+        """Return what `load` returns, after a check of its types, shapes and labels.
+
+        Raises:
+            ValueError: it is not what the class and the settings state.
+        """
+        split = self.load(train)
+        num_images = self.num_train_images if train else self.num_test_images
+        if problem := split_problem(split, num_images, self.channels, self.native_size, self.classes):
+            raise ValueError(f"{type(self).__name__}.load(train={train}): {problem}")
+        return split
+
     def setup(self, stage: str) -> None:
-        """Load the splits that the stage needs, and hold out the validation images."""
+        """Load the splits that the stage needs, and hold out the validation images.
+
+        Raises:
+            RunFailedError: a split can't be loaded, or is not what the class and the settings state.
+        """
         if stage == "test" or self.test_every_epoch:
-            self._test_split = self.load(train=False)
+            self._test_split = self._load_or_fail(train=False)
         if stage == "test":
             return
-        images, labels = self.load(train=True)
+        images, labels = self._load_or_fail(train=True)
         if self.val_size == 0:
             self._train_split = images, labels
             return
@@ -192,6 +220,13 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         if self._normalize:
             transforms.normalize_(inputs, self.mean, self.std)
         return inputs, labels
+
+    def _load_or_fail(self, train: bool) -> tuple[Tensor, Tensor]:
+        try:
+            return self.load_checked(train)
+        except Exception as error:  # the code of a user's data set may raise anything
+            problem = str(error) if isinstance(error, ValueError) else describe_error(error)
+            raise RunFailedError(f"the data could not be loaded: {problem}") from error
 
     def _loader(self, split: tuple[Tensor, Tensor], seed: int | None = None) -> InMemoryLoader:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
