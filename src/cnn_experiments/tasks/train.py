@@ -68,13 +68,13 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
     assert directory is not None
     with (
         _described_errors(config, directory),
-        directory.locked_for(config.run_id, restart=_starts_over(config)) as action,
+        directory.locked_for(
+            config.run_id, restart=_starts_over(config), ckpt_path=config.settings["ckpt_path"]
+        ) as action,
     ):
         if action == Action.SKIP:
             log.info("already completed: %s", directory.path)
             return
-        if (ckpt_path := config.settings["ckpt_path"]) and directory.owns(resolve_checkpoint(Path(ckpt_path))):
-            _check_own_checkpoint(action, Path(ckpt_path), directory)
         memory.disable_malloc_trim()
         previous = directory.results
         directory.begin(RunResults.initial(config.choices, config.overrides, config.settings, previous))
@@ -88,21 +88,6 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
 def _starts_over(config: ComposedConfig) -> bool:
     """Return whether `restart` is set, and this is not what Slurm starts again after it has stopped the job."""
     return bool(config.settings["restart"]) and os.environ.get("SLURM_RESTART_COUNT", "0") == "0"
-
-
-def _check_own_checkpoint(action: Action, ckpt_path: Path, directory: RunDirectory) -> None:
-    """Check that `ckpt_path` names what this directory's run continues from anyway.
-
-    Raises:
-        RunFailedError: the run would overwrite it or put it aside.
-    """
-    if action == Action.RESTART:
-        raise RunFailedError(f"ckpt_path={ckpt_path}: can't be combined with restart=true, which puts it aside")
-    if os.path.realpath(resolve_checkpoint(ckpt_path)) != os.path.realpath(directory.last):
-        raise RunFailedError(
-            f"ckpt_path={ckpt_path}: this run would overwrite it; "
-            "leave ckpt_path out to continue from last.ckpt, or choose another hydra.run.dir"
-        )
 
 
 class _TrainingRun:
