@@ -106,7 +106,8 @@ def test_next_action_of_a_planned_run_follows_from_its_results(tmp_path: Path) -
     assert run.next_action() == Action.START
     write_results(run.directory, run.config, Status.FAILED)
     assert run.next_action() == Action.SKIP
-    assert replace(run, config=compose("seed=1", "retry_failed=true")).next_action() == Action.RESTART
+    assert replace(run, config=compose("seed=1", "retry_failed=true")).next_action() == Action.RESUME
+    assert replace(run, config=compose("seed=1", "restart=true")).next_action() == Action.RESTART
     assert replace(run, config=compose("seed=2")).next_action() == Action.REJECT
 
 

@@ -1,5 +1,6 @@
 """Trains a network, tests its best checkpoint once and records both in the run's directory."""
 
+import errno
 import logging
 import os
 import shutil
@@ -355,27 +356,36 @@ def _described_errors(config: ComposedConfig, directory: RunDirectory) -> Iterat
         if isinstance(error, Interrupted):
             raise
         directory.log_traceback(error)
-        line = _describe(error)
-        if isinstance(error, _OUTSIDE_ERRORS):
-            raise RunFailedError(f"{line}; {_resume_hint(config, directory)}") from error
+        if _is_from_outside(error):
+            raise RunFailedError(f"{_describe(error)}; {_resume_hint(config, directory)}") from error
+        line = _describe(error) if isinstance(error, MisconfigurationException) else describe_error(error)
         raise RunFailedError(f"{line}; the traceback is in {directory.path / LOG_FILE}") from error
 
 
-_OUTSIDE_ERRORS = (OSError, MemoryError, torch.OutOfMemoryError)
-"""Errors that are not the run's own: what is missing can be provided, and the run continues."""
+_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO}
+"""Errors of a disk: full, broken, read-only or gone."""
+
+
+def _is_from_outside(error: BaseException) -> bool:
+    """Return whether the machine failed and not the run: what is missing can be provided, and the run continues."""
+    if isinstance(error, OSError):
+        return error.errno in _MACHINE_ERRORS
+    return isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 def _describe(error: BaseException) -> str:
     """Return the cause of an error in one line."""
     if isinstance(error, RunFailedError | MisconfigurationException):
-        return " ".join(str(error).split())
-    if isinstance(error, torch.OutOfMemoryError):
-        return " ".join(str(error).split()).partition(". GPU")[0]
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
-    return describe_error(error)
+        message = str(error)
+    elif isinstance(error, torch.OutOfMemoryError):
+        message = str(error).partition(". GPU")[0]
+    elif isinstance(error, MemoryError):
+        message = "out of memory"
+    elif isinstance(error, OSError) and _is_from_outside(error):
+        message = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+    else:
+        message = f"{type(error).__name__}: {error}"
+    return " ".join(message.split())
 
 
 def _resume_hint(config: ComposedConfig, directory: RunDirectory) -> str:
