@@ -773,7 +773,8 @@ def test_read_error_at_any_file_operation_does_not_lose_the_saved_epochs(
     for name in ("open", "stat", "lstat", "rename", "replace", "unlink", "mkdir", "link", "scandir", "listdir"):
         monkeypatch.setattr(os, name, with_error(getattr(os, name)))
     monkeypatch.setattr(io, "open", with_error(open))
-    train("run", *overrides)
+    config = ComposedConfig.from_overrides("data=digits", "trainer=cpu", *overrides)
+    run_train([config], RunDirectory(run))
     total = num_operations
     assert total > 40
     for number in range(total):
@@ -782,7 +783,7 @@ def test_read_error_at_any_file_operation_does_not_lose_the_saved_epochs(
         num_operations, failing = 0, number
         failure = ""
         try:
-            train("run", *overrides)
+            run_train([config], RunDirectory(run))
         except RunFailedError as error:
             failure = str(error)
         failing = -1
