@@ -14,7 +14,7 @@ from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_errors import exit_on_config_error
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.runs.directory import foreign_file_problem, is_unused, numbered_paths
+from cnn_experiments.runs.directory import RunDirectory, foreign_file_problem, is_unused, numbered_paths
 from cnn_experiments.runs.fingerprint import SWEEP_KEYS
 from cnn_experiments.runs.lock import acquire
 from cnn_experiments.runs.path_errors import check_printable, path_errors
@@ -161,6 +161,9 @@ def _claim_named_directory(directory: Path, run: ComposedConfig, is_first: bool)
         return
     if action == Action.REJECT or (action == Action.START and not is_unused(directory)):
         raise ConfigError(key, directory, problem="must be a new directory, or one in which this same run stopped")
+    ckpt_path = run.settings["ckpt_path"]
+    if problem := RunDirectory(directory).ckpt_path_problem(action, ckpt_path):
+        raise ConfigError("ckpt_path", ckpt_path, problem=problem)
     if not acquire(directory):
         raise ConfigError(key, directory, problem="locked by another process")
     if read_action() == Action.SKIP:

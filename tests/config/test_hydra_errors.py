@@ -15,7 +15,7 @@ from cnn_experiments.errors import ConfigError
 
 TOP_LEVEL = (
     "top-level keys: ckpt_path, compile, data, dry_run, experiment, init, label_smoothing, memory_format, model, "
-    "on_error, on_invalid, optimizer, retry_failed, scheduler, seed, sweep, task, trainer"
+    "on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, sweep, task, trainer"
 )
 
 SetArgv = Callable[..., None]

@@ -22,7 +22,7 @@ from yaml import YAMLError
 from cnn_experiments.config.hydra_internals import config_directories, config_loader, parse_command_line
 from cnn_experiments.config.schema import unknown_key_error
 from cnn_experiments.config.sources import find_groups, find_options
-from cnn_experiments.errors import ConfigError, format_value, suggest
+from cnn_experiments.errors import ConfigError, describe_error, format_value, suggest
 from cnn_experiments.runs.fingerprint import flatten
 from cnn_experiments.runs.settings import split_override
 
@@ -34,7 +34,9 @@ ConfigurationErrors = (ConfigError, HydraException, OmegaConfBaseException, YAML
 
 @contextmanager
 def exit_on_config_error() -> Iterator[None]:
-    """End the program with one line and status 2 on bad input, with a traceback and status 1 on any other error.
+    """End the program with one line and status 2 on bad input, and with status 1 on any other error.
+
+    An error of the operating system is one line as well; all others have a traceback.
 
     Hydra would turn an exception of a callback into a warning.
     """
@@ -43,6 +45,9 @@ def exit_on_config_error() -> Iterator[None]:
     except ConfigurationErrors as error:
         print(translate(error), file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # of what Hydra writes before the run starts, such as on a full disk
+        print(f"failed: {describe_error(error)}", file=sys.stderr)
+        sys.exit(1)
     except Exception as error:
         # Hydra raises a plain ValueError for an option that is no string, such as model=null.
         if type(error) is ValueError and (config_error := _error_in_overrides(None)):
