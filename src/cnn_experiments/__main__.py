@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, read_write
 
+from cnn_experiments.config.command_line import check_command_line
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_errors import exit_on_config_error
 from cnn_experiments.config.hydra_internals import config_directories, flag_names, parse_command_line
@@ -40,12 +41,11 @@ def main() -> None:
         nonlocal succeeded
         succeeded &= _run_job(config)
 
-    # Hydra's parser takes no -m between overrides.
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on unchanged; exit_on_config_error() prints one line
     _filter_third_party_warnings()
     with interruptible(), exit_on_config_error():
         _check_flags(sys.argv[1:])
+        sys.argv[1:] = check_command_line(sys.argv[1:])
         run()
     sys.exit(0 if succeeded else 1)
 

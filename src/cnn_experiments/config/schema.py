@@ -10,6 +10,7 @@ from cnn_experiments.config.rules import (
     INTEGER,
     INTEGERS,
     LIST,
+    MISSING,
     NAME,
     NOT_NEGATIVE,
     NULL,
@@ -23,9 +24,6 @@ from cnn_experiments.config.rules import (
 )
 from cnn_experiments.errors import ConfigError, format_value, suggest
 from cnn_experiments.runs.fingerprint import READ_ONLY_KEYS, flatten
-
-MISSING = "???"
-"""OmegaConf's mark for a value that must be given."""
 
 RULES: dict[str, Rule] = {
     "seed": integer(0, 2**32 - 1),

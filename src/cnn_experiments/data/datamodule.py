@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.data import transforms
 from cnn_experiments.data.loader import InMemoryLoader
 from cnn_experiments.errors import suggest
@@ -69,7 +70,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         seed: determines the held-out images and the order of the training images.
 
     Raises:
-        ValueError: `val_size` leaves no training image, is smaller than the number of classes, or is not 0 although
+        ArgumentError: `val_size` leaves no training image, is smaller than the number of classes, or is not 0 although
             the test set is evaluated after every epoch; or `augment` is unknown.
     """
 
@@ -99,18 +100,19 @@ class ImageDataModule(pl.LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         if val_size >= self.num_train_images:
-            raise ValueError(f"val_size={val_size}: must be below the {self.num_train_images} training images")
+            raise ArgumentError("val_size", val_size, f"must be below the {self.num_train_images} training images")
         if 0 < val_size < classes:
-            raise ValueError(f"val_size={val_size}: must be 0 or at least {classes}, one image per class")
+            raise ArgumentError("val_size", val_size, f"must be 0 or at least {classes}, one image per class")
         if test_every_epoch and val_size:
-            raise ValueError(
-                f"test_every_epoch=true: must be false if validation images are held out (val_size={val_size}); "
-                "set data.val_size=0 to hold out none"
+            raise ArgumentError(
+                "test_every_epoch",
+                test_every_epoch,
+                f"must be false if validation images are held out (val_size={val_size}); "
+                "set data.val_size=0 to hold out none",
             )
         if augment not in transforms.AUGMENTATIONS:
-            message = f"augment={augment}: must be one of {', '.join(transforms.AUGMENTATIONS)}"
-            suggestion = suggest(augment, transforms.AUGMENTATIONS)
-            raise ValueError(f"{message}; did you mean {suggestion}?" if suggestion else message)
+            problem = f"must be one of {', '.join(transforms.AUGMENTATIONS)}"
+            raise ArgumentError("augment", augment, problem, suggest(augment, transforms.AUGMENTATIONS))
         self.channels = channels
         self.classes = classes
         self.batch_size = batch_size

@@ -1,6 +1,6 @@
 """The parts of an experiment, built from its settings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,7 +10,8 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from cnn_experiments.config.instantiate import attribute_errors_to, instantiate
+from cnn_experiments.arguments import ArgumentError
+from cnn_experiments.config.instantiate import attribute_errors_to, instantiate, instantiate_partial
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.training.classifier import Classifier
 
@@ -27,7 +28,7 @@ def build_data(settings: Settings) -> ImageDataModule:
         ConfigError: it does not accept its settings.
     """
     with attribute_errors_to("data", settings["data"]):
-        data: ImageDataModule = instantiate(settings["data"])
+        data: ImageDataModule = instantiate("data", settings["data"], pl.LightningDataModule)
     return data
 
 
@@ -39,15 +40,17 @@ def build_model(settings: Settings) -> nn.Module:
             whose weights neither the initialization nor the optimizer would reach.
     """
     with attribute_errors_to("model", settings["model"]):
-        model: nn.Module = instantiate(settings["model"])
+        model: nn.Module = instantiate("model", settings["model"], nn.Module)
         tensors = [*model.named_parameters(), *model.named_buffers()]
         if lazy := [name for name, tensor in tensors if is_lazy(tensor)]:
-            raise ValueError(
-                f"_target_={settings['model']['_target_']}: must not have lazy layers ({', '.join(lazy)}), "
-                "whose weights do not exist yet and can't be initialized"
+            raise ArgumentError(
+                "_target_",
+                settings["model"]["_target_"],
+                f"must not have lazy layers ({', '.join(lazy)}), "
+                "whose weights do not exist yet and can't be initialized",
             )
     with attribute_errors_to("init", settings["init"]):
-        instantiate(settings["init"])(model)
+        instantiate_partial("init", settings["init"], object)(model)
     return model
 
 
@@ -58,7 +61,7 @@ def build_optimizer(settings: Settings, model: nn.Module) -> Optimizer:
         ConfigError: it does not accept its settings.
     """
     with attribute_errors_to("optimizer", settings["optimizer"]):
-        optimizer: Optimizer = instantiate(settings["optimizer"])(model.parameters())
+        optimizer: Optimizer = _optimizer_factory(settings)(model.parameters())
     return optimizer
 
 
@@ -69,16 +72,24 @@ def build_scheduler(settings: Settings, optimizer: Optimizer, total_steps: int) 
         ConfigError: it does not accept its settings.
     """
     with attribute_errors_to("scheduler", settings["scheduler"]):
-        scheduler: LRScheduler = instantiate(settings["scheduler"])(optimizer, total_steps)
+        scheduler: LRScheduler = _scheduler_factory(settings)(optimizer, total_steps)
     return scheduler
+
+
+def _optimizer_factory(settings: Settings) -> Callable[..., Optimizer]:
+    return instantiate_partial("optimizer", settings["optimizer"], Optimizer)
+
+
+def _scheduler_factory(settings: Settings) -> Callable[..., LRScheduler]:
+    return instantiate_partial("scheduler", settings["scheduler"], LRScheduler)
 
 
 def build_classifier(settings: Settings, data: ImageDataModule) -> Classifier:
     """Return the network with its loss, metrics, optimizer and schedule."""
     return Classifier(
         model=build_model(settings),
-        optimizer=instantiate(settings["optimizer"]),
-        scheduler=instantiate(settings["scheduler"]),
+        optimizer=_optimizer_factory(settings),
+        scheduler=_scheduler_factory(settings),
         class_names=data.class_names,
         label_smoothing=settings["label_smoothing"],
         memory_format=_MEMORY_FORMATS[settings["memory_format"]],
@@ -95,6 +106,11 @@ def build_trainer(settings: Settings, **arguments: Any) -> pl.Trainer:
     """
     with attribute_errors_to("trainer", settings["trainer"]):
         trainer: pl.Trainer = instantiate(
-            settings["trainer"], **arguments, use_distributed_sampler=False, enable_model_summary=False
+            "trainer",
+            settings["trainer"],
+            pl.Trainer,
+            **arguments,
+            use_distributed_sampler=False,
+            enable_model_summary=False,
         )
     return trainer
