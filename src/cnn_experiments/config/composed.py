@@ -22,10 +22,11 @@ from cnn_experiments.config.composition import (
     compose_options,
 )
 from cnn_experiments.config.hydra_errors import translate
-from cnn_experiments.config.hydra_internals import config_loader
+from cnn_experiments.config.hydra_internals import config_directories, config_loader
 from cnn_experiments.config.interpolation import resolve
 from cnn_experiments.config.overrides import parse_override, values_by_key, without_sweep_keys
 from cnn_experiments.config.schema import validate
+from cnn_experiments.config.sources import begins_with_byte_order_mark
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.fingerprint import SWEEP_KEYS, flatten, run_id
 
@@ -190,7 +191,10 @@ class ComposedConfig:
         if recipe is None:
             return
         if RECIPE in self._unresolved:
-            raise ConfigError(RECIPE, recipe, problem="must begin with the line # @package _global_")
+            problem = "must begin with the line # @package _global_"
+            if begins_with_byte_order_mark(RECIPE, recipe, config_directories()):
+                problem += "; the file begins with a byte order mark: save it as UTF-8 without one"
+            raise ConfigError(RECIPE, recipe, problem=problem)
         for group in PART_GROUPS:
             if group not in self.overrides_by_key:
                 continue

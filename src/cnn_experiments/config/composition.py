@@ -197,7 +197,7 @@ def _check_choice(override: Override, config_name: str, overrides: Sequence[str]
     option = override.value()
     if isinstance(option, list | dict):
         raise ConfigError(group, value, problem="must be one option")
-    if parent in known_groups() and parent != "hydra":
+    if {group, parent} <= known_groups() and parent != "hydra":
         problem = "an option of a folder is chosen with the name of the folder"
         raise ConfigError(group, value, problem=problem, suggestion=f"{parent}={folder}/{value}")
     options = _option_names(group, config_name, _search_paths(overrides))

@@ -15,6 +15,7 @@ from hydra.errors import (
 )
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
+from yaml.reader import ReaderError
 
 from cnn_experiments.config.composition import unknown_option_error
 from cnn_experiments.config.hydra_internals import config_directories, parse_command_line
@@ -77,7 +78,7 @@ def translate(error: Exception, typed: Mapping[str, str] | None = None) -> Confi
         return ConfigError("--config-dir", parse_command_line().config_dir, problem="must be a directory")
     if isinstance(error, OverrideParseException):
         return _syntax_error(error)
-    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+    if isinstance(error, YAMLError):
         return _yaml_error(error)
     cause = error.__cause__
     for omegaconf_error in (error, cause):
@@ -112,10 +113,13 @@ def _syntax_error(error: OverrideParseException) -> ConfigError:
     )
 
 
-def _yaml_error(error: MarkedYAMLError) -> ConfigError:
-    assert error.problem_mark is not None
-    place = f"{error.problem_mark.name}:{error.problem_mark.line + 1}"
-    return ConfigError(place, problem=f"is not valid YAML: {' '.join(str(error.problem).split())}")
+def _yaml_error(error: YAMLError) -> ConfigError:
+    place, problem = "configuration", str(error)
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        place, problem = f"{error.problem_mark.name}:{error.problem_mark.line + 1}", str(error.problem)
+    elif isinstance(error, ReaderError):
+        place, problem = str(error.name), f"{error.reason} (character {error.position + 1})"
+    return ConfigError(place, problem=f"is not valid YAML: {' '.join(problem.split())}")
 
 
 def _missing_file_error(file: str, typed: Mapping[str, str]) -> ConfigError:
