@@ -12,14 +12,11 @@ from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_errors import exit_on_config_error
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.directory import is_unused, numbered_paths
-from cnn_experiments.runs.fingerprint import SWEEP_KEYS
 from cnn_experiments.runs.lock import acquire
 from cnn_experiments.runs.state import RunState, next_action
 from cnn_experiments.runs.status import Action
 from cnn_experiments.runtime.distributed import is_rank_zero
 from cnn_experiments.tasks import preflight, task_of
-
-_SWEEP_OVERRIDES = ("hydra.launcher.", "hydra/launcher=", "hydra.sweeper.", "hydra/sweeper=")
 
 
 class RunDirectoryCallback(Callback):
@@ -27,17 +24,6 @@ class RunDirectoryCallback(Callback):
 
     Bad input ends the program with one line and status 2.
     """
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Reject sweepers that check nothing and do not know which runs are completed."""
-        with exit_on_config_error():
-            for group in ("sweeper", "launcher"):
-                if isinstance(option := config.hydra[group], str):
-                    problem = "options are chosen with a slash"
-                    raise ConfigError(f"hydra.{group}", option, problem=problem, suggestion=f"hydra/{group}={option}")
-            if not config.hydra.sweeper._target_.startswith("hydra_plugins.cnn_experiments_sweepers."):
-                choice = config.hydra.runtime.choices["hydra/sweeper"]
-                raise ConfigError("hydra/sweeper", choice, problem="must be one of grid, optuna")
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check a run and claim its directory. The first of several processes does, and the others follow."""
@@ -53,12 +39,6 @@ class RunDirectoryCallback(Callback):
 
 def _check(run: ComposedConfig) -> None:
     run.validate()
-    for key in SWEEP_KEYS:
-        if key in run.overrides_by_key:
-            raise ConfigError(key, run.overrides_by_key[key], problem="only valid in a sweep, which needs -m")
-    for override in run.hydra.overrides.hydra:
-        if override.startswith(_SWEEP_OVERRIDES):
-            raise ConfigError(override, problem="only valid in a sweep, which needs -m")
     preflight(run)
 
 

@@ -24,7 +24,9 @@ HYDRA_KEYS = (
     "hydra/job_logging, hydra/hydra_logging"
 )
 IN_A_SWEEP = "only valid in a sweep, which needs -m"
-EQUALS = "must be KEY=VALUE (mismatched input '=' expecting <EOF>); quote special characters for the shell and for Hydra: "
+EQUALS = (
+    "must be KEY=VALUE (mismatched input '=' expecting <EOF>); quote special characters for the shell and for Hydra: "
+)
 BRACKETS = "must be KEY=VALUE (no viable alternative at input '[1,2'); brackets need quotes for the shell, and a list has commas: "
 
 

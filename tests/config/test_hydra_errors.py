@@ -3,7 +3,6 @@
 import io
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hydra.errors import HydraException, InstantiationException, SearchPathException

@@ -31,6 +31,6 @@ def find_options(group: str, directories: Iterable[Path]) -> list[str]:
 
 
 def begins_with_byte_order_mark(group: str, option: str, directories: Iterable[Path]) -> bool:
-    """Return whether the file of an option begins with a byte order mark, which Hydra takes for a part of its header."""
+    """Return whether the file of an option begins with a byte order mark, which Hydra does not skip."""
     paths = [directory / group / f"{option}.yaml" for directory in directories]
     return any(path.is_file() and path.read_bytes().startswith(BOM_UTF8) for path in paths)
