@@ -230,10 +230,6 @@ def test_task_without_a_run_directory_writes_nothing(tmp_path: Path) -> None:
     ("overrides", "line"),
     [
         (["optimizer.lr=fast"], "optimizer.lr=fast: must be a number > 0"),
-        (["sweep=mine"], "sweep=mine: only valid in a sweep, which needs -m"),
-        (["dry_run=true"], "dry_run=true: only valid in a sweep, which needs -m"),
-        (["hydra.launcher.jobs=2"], "hydra.launcher.jobs=2: only valid in a sweep, which needs -m"),
-        (["hydra/sweeper=optuna"], "hydra/sweeper=optuna: only valid in a sweep, which needs -m"),
         (["task=trian"], "task=trian: must be one of train, inspect; did you mean train?"),
         (
             ["data.resize=15"],
@@ -246,33 +242,6 @@ def test_bad_settings_are_rejected_before_anything_is_written(
 ) -> None:
     assert run_rejected(capsys, *overrides) == f"{line}\n"
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("overrides", "line"),
-    [
-        (["hydra/sweeper=basic"], "hydra/sweeper=basic: must be one of grid, optuna"),
-        (
-            ["hydra.sweeper=optuna"],
-            "hydra.sweeper=optuna: options are chosen with a slash; did you mean hydra/sweeper=optuna?",
-        ),
-        (
-            ["hydra.launcher=slurm"],
-            "hydra.launcher=slurm: options are chosen with a slash; did you mean hydra/launcher=slurm?",
-        ),
-    ],
-)
-def test_other_sweepers_are_rejected(capsys: pytest.CaptureFixture[str], overrides: list[str], line: str) -> None:
-    with pytest.raises(SystemExit) as system_exit:
-        RunDirectoryCallback().on_multirun_start(compose_command(*overrides))
-    assert system_exit.value.code == 2
-    assert capsys.readouterr().err == f"{line}\n"
-
-
-@pytest.mark.parametrize("overrides", [[], ["hydra/sweeper=optuna"], ["hydra/sweeper=optuna/training"]])
-def test_sweepers_of_this_program_are_accepted(capsys: pytest.CaptureFixture[str], overrides: list[str]) -> None:
-    RunDirectoryCallback().on_multirun_start(compose_command(*overrides))
-    assert capsys.readouterr() == ("", "")
 
 
 def test_unexpected_error_ends_the_program_with_a_traceback(

@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.data import transforms
 from cnn_experiments.data.loader import InMemoryLoader
 from cnn_experiments.data.validation import facts_problem, split_problem
@@ -70,8 +71,10 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         seed: determines the held-out images and the order of the training images.
 
     Raises:
-        ValueError: the class lacks one of its facts; `batch_size` exceeds the training images; `val_size` leaves no training image, is smaller than the number of classes, or is not 0 although
-            the test set is evaluated after every epoch; or `augment` is unknown.
+        ArgumentError: `batch_size` exceeds the training images; `val_size` leaves no training image, is smaller than
+            the number of classes, or is not 0 although the test set is evaluated after every epoch; or `augment` is
+            unknown.
+        ValueError: the class lacks one of its facts.
     """
 
     class_names: ClassVar[Sequence[str]]
@@ -104,20 +107,21 @@ class ImageDataModule(pl.LightningDataModule, ABC):
             raise ValueError(f"{type(self).__name__} {problem}")
         if batch_size > self.num_train_images - val_size > 0:
             limit = f"{self.num_train_images - val_size}, the number of training images"
-            raise ValueError(f"batch_size={batch_size}: must be at most {limit}")
+            raise ArgumentError("batch_size", batch_size, f"must be at most {limit}")
         if val_size >= self.num_train_images:
-            raise ValueError(f"val_size={val_size}: must be below the {self.num_train_images} training images")
+            raise ArgumentError("val_size", val_size, f"must be below the {self.num_train_images} training images")
         if 0 < val_size < classes:
-            raise ValueError(f"val_size={val_size}: must be 0 or at least {classes}, one image per class")
+            raise ArgumentError("val_size", val_size, f"must be 0 or at least {classes}, one image per class")
         if test_every_epoch and val_size:
-            raise ValueError(
-                f"test_every_epoch=true: must be false if validation images are held out (val_size={val_size}); "
-                "set data.val_size=0 to hold out none"
+            raise ArgumentError(
+                "test_every_epoch",
+                test_every_epoch,
+                f"must be false if validation images are held out (val_size={val_size}); "
+                "set data.val_size=0 to hold out none",
             )
         if augment not in transforms.AUGMENTATIONS:
-            message = f"augment={augment}: must be one of {', '.join(transforms.AUGMENTATIONS)}"
-            suggestion = suggest(augment, transforms.AUGMENTATIONS)
-            raise ValueError(f"{message}; did you mean {suggestion}?" if suggestion else message)
+            problem = f"must be one of {', '.join(transforms.AUGMENTATIONS)}"
+            raise ArgumentError("augment", augment, problem, suggest(augment, transforms.AUGMENTATIONS))
         self.channels = channels
         self.classes = classes
         self.batch_size = batch_size

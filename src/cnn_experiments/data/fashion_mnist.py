@@ -10,6 +10,7 @@ import torch
 import torchvision
 from torch import Tensor
 
+from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.data.download import download_files
 
@@ -47,7 +48,7 @@ def _check_root(typed: str, root: Path) -> None:
     except (OSError, ValueError) as error:  # a name that is too long, or has a null character
         problem = f"must be a directory ({error.strerror if isinstance(error, OSError) else error})"
     if problem:
-        raise ValueError(f"root={typed}: {problem}")
+        raise ArgumentError("root", typed, problem)
 
 
 class FashionMNIST(ImageDataModule):

@@ -1,7 +1,7 @@
 """The parts of an experiment, built from its settings."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,8 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from cnn_experiments.config.instantiate import attribute_errors_to, instantiate
+from cnn_experiments.arguments import ArgumentError
+from cnn_experiments.config.instantiate import attribute_errors_to, instantiate, instantiate_partial
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runtime.distributed import no_launcher, num_processes
@@ -46,17 +47,10 @@ def build_data(settings: Settings) -> ImageDataModule:
         ConfigError: it does not accept its settings.
     """
     with attribute_errors_to("data", settings["data"]):
-        data = instantiate(settings["data"])
-        if not isinstance(data, ImageDataModule):
-            raise ValueError(
-                f"_target_={settings['data']['_target_']}: must be a subclass of "
-                f"cnn_experiments.data.datamodule.ImageDataModule, not {type(data).__name__}"
-            )
+        data: ImageDataModule = instantiate("data", settings["data"], ImageDataModule)
         if missing := sorted({"channels", "classes", "batch_size", "val_size", "size", "seed"} - vars(data).keys()):
-            raise ValueError(
-                f"_target_={settings['data']['_target_']}: its __init__ must call that of ImageDataModule, "
-                f"which sets {', '.join(missing)}"
-            )
+            problem = f"its __init__ must call that of ImageDataModule, which sets {', '.join(missing)}"
+            raise ArgumentError("_target_", settings["data"]["_target_"], problem)
     return data
 
 
@@ -86,15 +80,17 @@ def build_model(settings: Settings) -> nn.Module:
             whose weights neither the initialization nor the optimizer would reach.
     """
     with attribute_errors_to("model", settings["model"]):
-        model: nn.Module = instantiate(settings["model"])
+        model: nn.Module = instantiate("model", settings["model"], nn.Module)
         tensors = [*model.named_parameters(), *model.named_buffers()]
         if lazy := [name for name, tensor in tensors if is_lazy(tensor)]:
-            raise ValueError(
-                f"_target_={settings['model']['_target_']}: must not have lazy layers ({', '.join(lazy)}), "
-                "whose weights do not exist yet and can't be initialized"
+            raise ArgumentError(
+                "_target_",
+                settings["model"]["_target_"],
+                f"must not have lazy layers ({', '.join(lazy)}), "
+                "whose weights do not exist yet and can't be initialized",
             )
     with attribute_errors_to("init", settings["init"]):
-        instantiate(settings["init"])(model)
+        instantiate_partial("init", settings["init"], object)(model)
     return model
 
 
@@ -145,7 +141,7 @@ def probe_optimizer(settings: Settings) -> int:
     """
     parameter = nn.Parameter(torch.ones(2, 2))
     with attribute_errors_to("optimizer", settings["optimizer"]):
-        optimizer: Optimizer = instantiate(settings["optimizer"])([parameter])
+        optimizer: Optimizer = _optimizer_factory(settings)([parameter])
         for _ in range(2):
             parameter.grad = torch.full_like(parameter, 1e-3)
             optimizer.step(lambda: 0.0)
@@ -160,7 +156,7 @@ def build_optimizer(settings: Settings, model: nn.Module) -> Optimizer:
         ConfigError: it does not accept its settings.
     """
     with attribute_errors_to("optimizer", settings["optimizer"]):
-        optimizer: Optimizer = instantiate(settings["optimizer"])(model.parameters())
+        optimizer: Optimizer = _optimizer_factory(settings)(model.parameters())
     return optimizer
 
 
@@ -171,16 +167,24 @@ def build_scheduler(settings: Settings, optimizer: Optimizer, total_steps: int) 
         ConfigError: it does not accept its settings.
     """
     with attribute_errors_to("scheduler", settings["scheduler"]):
-        scheduler: LRScheduler = instantiate(settings["scheduler"])(optimizer, total_steps)
+        scheduler: LRScheduler = _scheduler_factory(settings)(optimizer, total_steps)
     return scheduler
+
+
+def _optimizer_factory(settings: Settings) -> Callable[..., Optimizer]:
+    return instantiate_partial("optimizer", settings["optimizer"], Optimizer)
+
+
+def _scheduler_factory(settings: Settings) -> Callable[..., LRScheduler]:
+    return instantiate_partial("scheduler", settings["scheduler"], LRScheduler)
 
 
 def build_classifier(settings: Settings, data: ImageDataModule) -> Classifier:
     """Return the network with its loss, metrics, optimizer and schedule."""
     return Classifier(
         model=build_model(settings),
-        optimizer=instantiate(settings["optimizer"]),
-        scheduler=instantiate(settings["scheduler"]),
+        optimizer=_optimizer_factory(settings),
+        scheduler=_scheduler_factory(settings),
         class_names=data.class_names,
         label_smoothing=settings["label_smoothing"],
         memory_format=_MEMORY_FORMATS[settings["memory_format"]],
@@ -201,5 +205,7 @@ def build_trainer(settings: Settings, **arguments: Any) -> pl.Trainer:
         # Lightning takes the rank from the environment, whoever has set it there.
         rank_zero_only.rank = 0  # type: ignore[attr-defined]
     with attribute_errors_to("trainer", own), no_launcher(settings["trainer"]):
-        trainer: pl.Trainer = instantiate(own, **arguments, use_distributed_sampler=False, enable_model_summary=False)
+        trainer: pl.Trainer = instantiate(
+            "trainer", own, pl.Trainer, **arguments, use_distributed_sampler=False, enable_model_summary=False
+        )
     return trainer
