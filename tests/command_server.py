@@ -115,7 +115,8 @@ def exit_process(status: int) -> None:
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        if stream is not None:
+            stream.flush()
     if status < 0:
         signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
@@ -123,7 +124,7 @@ def exit_process(status: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # the directory of this file
+    sys.path[0] = str(Path(__file__).parents[1])  # not the directory of this file: commands can be modules of `tests`
     import_everything()
     request = serve(socket.socket(fileno=int(sys.argv[1])))
     set_up_process(request)

@@ -14,8 +14,7 @@ from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_errors import exit_on_config_error
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.runs.directory import foreign_file_problem, is_unused, numbered_paths
-from cnn_experiments.runs.fingerprint import SWEEP_KEYS
+from cnn_experiments.runs.directory import RunDirectory, foreign_file_problem, is_unused, numbered_paths
 from cnn_experiments.runs.lock import acquire
 from cnn_experiments.runs.path_errors import check_printable, path_errors
 from cnn_experiments.runs.plan_file import check_plan, rejection_recorded
@@ -29,8 +28,6 @@ from cnn_experiments.runtime.distributed import (
 )
 from cnn_experiments.tasks import preflight, task_of
 
-_SWEEP_OVERRIDES = ("hydra.launcher.", "hydra/launcher=", "hydra.sweeper.", "hydra/sweeper=")
-
 
 class RunDirectoryCallback(Callback):
     """Checks a run and gives it a directory before Hydra writes anything. The sweepers do the same for a sweep.
@@ -39,17 +36,10 @@ class RunDirectoryCallback(Callback):
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Reject sweepers that check nothing and do not know which runs are completed."""
+        """Reject a sweep that several processes were started for."""
         with exit_on_config_error():
             check_rank_variables()
             check_sweep_launch()
-            for group in ("sweeper", "launcher"):
-                if isinstance(option := config.hydra[group], str):
-                    problem = "options are chosen with a slash"
-                    raise ConfigError(f"hydra.{group}", option, problem=problem, suggestion=f"hydra/{group}={option}")
-            if not config.hydra.sweeper._target_.startswith("hydra_plugins.cnn_experiments_sweepers."):
-                choice = config.hydra.runtime.choices["hydra/sweeper"]
-                raise ConfigError("hydra/sweeper", choice, problem="must be one of grid, optuna")
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check a run and claim its directory. The first of several processes does, and the others follow."""
@@ -97,12 +87,6 @@ def _names_directory(config: DictConfig) -> bool:
 
 
 def _check(run: ComposedConfig) -> None:
-    for key in SWEEP_KEYS:
-        if key in run.overrides_by_key:
-            raise ConfigError(key, run.overrides_by_key[key], problem="only valid in a sweep, which needs -m")
-    for override in run.hydra.overrides.hydra:
-        if override.startswith(_SWEEP_OVERRIDES):
-            raise ConfigError(override, problem="only valid in a sweep, which needs -m")
     preflight(run)
 
 
@@ -161,6 +145,9 @@ def _claim_named_directory(directory: Path, run: ComposedConfig, is_first: bool)
         return
     if action == Action.REJECT or (action == Action.START and not is_unused(directory)):
         raise ConfigError(key, directory, problem="must be a new directory, or one in which this same run stopped")
+    ckpt_path = run.settings["ckpt_path"]
+    if problem := RunDirectory(directory).ckpt_path_problem(action, ckpt_path):
+        raise ConfigError("ckpt_path", ckpt_path, problem=problem)
     if not acquire(directory):
         raise ConfigError(key, directory, problem="locked by another process")
     if read_action() == Action.SKIP:

@@ -44,8 +44,9 @@ class _Sweeper(Sweeper):
         if settings._target_.startswith("cnn_experiments."):
             resolved = OmegaConf.to_container(settings, resolve=True)
             assert isinstance(resolved, dict)
-            with attribute_errors_to("hydra.launcher", {str(key): value for key, value in resolved.items()}):
-                executor: Executor = instantiate(settings)
+            launcher_settings = {str(key): value for key, value in resolved.items()}
+            with attribute_errors_to("hydra.launcher", launcher_settings):
+                executor: Executor = instantiate("hydra.launcher", launcher_settings, object)
             return executor
         from cnn_experiments.sweep.executors.hydra_launcher import HydraLauncherExecutor
 

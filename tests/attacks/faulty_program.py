@@ -29,6 +29,7 @@ class Fault:
         kill_after_bytes: None kills the process before the operation; a number kills it as soon as a file grows beyond.
         filler: a file that is written until its file system is full; the process goes on.
         bytes_left: what the filler leaves free.
+        largest_file: from then on, no file can have more bytes.
         record: a file to which every operation is written.
         closed: the descriptors that are closed when the program starts.
         ignored: the signals that are ignored when the program starts, as SIGHUP is by nohup.
@@ -38,13 +39,14 @@ class Fault:
     kill_after_bytes: int | None = None
     filler: str | None = None
     bytes_left: int = 0
+    largest_file: int | None = None
     record: str | None = None
     closed: tuple[int, ...] = ()
     ignored: tuple[int, ...] = ()
 
     def to_environment(self) -> dict[str, str]:
         """Return the environment variables of a process with this fault."""
-        return {"ATTACK": json.dumps(asdict(self)), "PYTHONPATH": str(Path(__file__).parents[2])}
+        return {"ATTACK": json.dumps(asdict(self))}
 
 
 def install(fault: Fault) -> None:
@@ -80,14 +82,14 @@ def _changes(event: str, arguments: tuple[Any, ...], directory: Path) -> bool:
 
 
 def _strike(fault: Fault) -> None:
+    largest_file = fault.kill_after_bytes if fault.largest_file is None else fault.largest_file
     if fault.filler is not None:
         fill_disk(Path(fault.filler), fault.bytes_left)
-    elif fault.kill_after_bytes is None:
+    elif largest_file is None:
         os.kill(os.getpid(), signal.SIGKILL)
     else:
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (fault.kill_after_bytes, most))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, most))
 
 
 def fill_disk(filler: Path, bytes_left: int) -> None:
@@ -108,6 +110,8 @@ def main() -> None:
         setattr(sys, f"__{name}__", None)
     for number in fault.ignored:
         signal.signal(number, signal.SIG_IGN)
+    if fault.kill_after_bytes is not None:  # the interpreter ignores the signal of a file that is too large
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     install(fault)
     sys.argv[0] = PROGRAM
     runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)

@@ -12,7 +12,7 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,8 @@ from tests.attacks.small_run import VARIANTS, Outcome, reference, run
 MEGABYTES = 24
 _MAX_LINES = 25
 """Lines that a command prints that fails on a full disk; each epoch and each warning is one."""
+_RESULTS_BYTES = 8_192
+"""What results.json needs at most: without that room, the status cannot be recorded, and the run counts as killed."""
 _BYTES_LEFT = (0, 0, 4_096, 20_000, 300_000, 700_000)
 
 
@@ -65,10 +67,22 @@ def small_disk(parent: Path) -> Iterator[Path]:
 
 def try_full_disk(trial: Trial, words: tuple[str, ...], expected: Outcome, disk: Path) -> None:
     """Fill the disk at a moment of a run, complete it when there is room, and note what is wrong."""
-    work, filler = disk / "work", disk / "filler"
+    filler = disk / "filler"
     if trial.operation == 0:
         fill_disk(filler, trial.bytes_left)
     fault = Fault(operation=trial.operation, filler=str(filler), bytes_left=trial.bytes_left)
+    try_fault(trial, words, expected, disk / "work", fault, make_room=filler.unlink)
+
+
+def try_fault(
+    trial: Trial,
+    words: tuple[str, ...],
+    expected: Outcome,
+    work: Path,
+    fault: Fault,
+    make_room: Callable[[], object] = lambda: None,
+) -> None:
+    """Run with a fault that keeps files from being written, complete the run, and note what is wrong."""
     failed = run(work, words, fault)
     output = failed.stdout + failed.stderr
     trial.statuses.append(failed.returncode)
@@ -78,7 +92,7 @@ def try_full_disk(trial: Trial, words: tuple[str, ...], expected: Outcome, disk:
     if len(trial.lines) > _MAX_LINES:
         trial.problems.append(f"{len(trial.lines)} lines")
     _check_state(trial, work / "run", failed.returncode)
-    filler.unlink()
+    make_room()
     if failed.returncode != 0:
         completed = run(work, words)
         trial.statuses.append(completed.returncode)
@@ -103,10 +117,11 @@ def _check_state(trial: Trial, directory: Path, status: int) -> None:
         return
     if status not in (1, 2):
         trial.problems.append(f"exit status {status}")
-    if not any("space" in line for line in trial.lines):
+    if not any("No space left on device" in line or "File too large" in line for line in trial.lines):
         trial.problems.append("does not say why")
     recorded = RunState.read(directory).status
-    if recorded not in (Status.FAILED, Status.NEW):
+    has_room = trial.operation == 0 or trial.bytes_left > _RESULTS_BYTES
+    if recorded not in (Status.FAILED, Status.NEW, *([] if has_room else [Status.INTERRUPTED])):
         trial.problems.append(f"status {recorded}")
 
 

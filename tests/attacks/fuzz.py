@@ -95,7 +95,7 @@ class Fuzzer:
         self.directory = directory
         self.timeout = timeout
         self.memory = memory
-        self.server: CommandServer = command_server("")
+        self.server: CommandServer = command_server(os.environ.get("PYTHONPATH", ""))
         self.stored_run = self._train()
 
     def _train(self) -> Path:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ import torch
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
 from tests.attacks.faulty_program import Fault
-from tests.commands import Process, spawn
+from tests.commands import Process, command_server, spawn
 
 PLAIN = ("data=digits", "trainer=cpu", "trainer.max_epochs=4", "trainer.limit_train_batches=20")
 VARIANTS = {
@@ -106,6 +107,20 @@ def start(cwd: Path, words: Iterable[str], fault: Fault | None = None, directory
     module = "cnn_experiments" if fault is None else "tests.attacks.faulty_program"
     environment = (fault or Fault()).to_environment() | {"OMP_NUM_THREADS": "1"}
     return spawn(cwd, *words, f"hydra.run.dir={directory}", module=module, **environment)
+
+
+def fork(cwd: Path, words: Iterable[str], descriptors: tuple[int, int], fault: Fault) -> int:
+    """Start the program with a standard output and a standard error, which are closed here, and return its process id."""
+    request = {
+        "module": "tests.attacks.faulty_program",
+        "arguments": [*words, "hydra.run.dir=run"],
+        "cwd": str(cwd),
+        "environment": os.environ | fault.to_environment() | {"OMP_NUM_THREADS": "1"},
+    }
+    pid = command_server(os.environ.get("PYTHONPATH", "")).fork(request, descriptors)
+    for descriptor in set(descriptors):
+        os.close(descriptor)
+    return pid
 
 
 def finish(process: Process) -> "subprocess.CompletedProcess[str]":

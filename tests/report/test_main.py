@@ -109,8 +109,8 @@ def test_leaderboard_is_written_to_the_one_directory_or_to_that_of_the_flag(make
         (["runs", "--so", "rank"], "python -m cnn_experiments.report: unrecognized arguments: --so rank; --help lists what is allowed"),
         (["runs", "--sort"], "python -m cnn_experiments.report: argument --sort: expected one argument; --help lists what is allowed"),
         (["\x1b[31mred"], r"\x1b[31mred: must be a run's directory or contain some; no results.json found"),
-        (["runs", "--to", "x" * 300], f"OSError: [Errno 36] File name too long: '{'x' * 300}'"),
-        (["x" * 300], f"OSError: [Errno 36] File name too long: '{'x' * 300}'"),
+        (["runs", "--to", "x" * 300], f"File name too long: {'x' * 300}"),
+        (["x" * 300], f"File name too long: {'x' * 300}"),
     ],
     ids=lambda value: str(value)[:30],
 )  # fmt: skip

@@ -159,7 +159,7 @@ class RunDirectory:
             return self.last
 
     @contextmanager
-    def locked_for(self, run_id: str, *, restart: bool = False) -> Iterator[Action]:
+    def locked_for(self, run_id: str, *, restart: bool = False, ckpt_path: str | None = None) -> Iterator[Action]:
         """Lock the directory for a run, and yield what is to be done: SKIP, START, RESUME or RESTART.
 
         Before a run starts over, the checkpoints and curves of its previous attempt are put aside; the logs stay. A
@@ -168,9 +168,11 @@ class RunDirectory:
         Args:
             run_id: of the run.
             restart: whether a run that is not completed starts over.
+            ckpt_path: what the run is to continue from, a checkpoint or a run's directory.
 
         Raises:
-            RunFailedError: another process works there, or the directory holds another run, damaged results or links.
+            RunFailedError: another process works there, the directory holds another run, damaged results or links, or
+                the run would overwrite what `ckpt_path` names.
             OSError: the directory cannot be read or written.
         """
         if not self.is_writer:
@@ -189,6 +191,8 @@ class RunDirectory:
                     f"its {RESULTS_FILE} is damaged ({state.problem})" if state.problem else "it holds another run"
                 )
                 raise RunFailedError(f"{self.path}: {problem}")
+            if problem := self.ckpt_path_problem(action, ckpt_path):
+                raise RunFailedError(f"ckpt_path={ckpt_path}: {problem}")
             if action != Action.SKIP:
                 self._prepare(action)
             self.results = None if action == Action.RESTART else state.results
@@ -264,10 +268,17 @@ class RunDirectory:
         with suppress(OSError), open_to_append(self.path / LOG_FILE) as file:
             file.write(text.encode("utf-8", "backslashreplace"))
 
-    def owns(self, checkpoint: Path) -> bool:
-        """Return whether a checkpoint is one that this directory's run writes."""
-        paths = {os.path.realpath(path) for path in (self.last, self.best)}
-        return os.path.realpath(checkpoint) in paths
+    def ckpt_path_problem(self, action: Action, ckpt_path: str | None) -> str | None:
+        """Return why this directory's run cannot do `action` without losing the checkpoint that `ckpt_path` names."""
+        if ckpt_path is None or action == Action.SKIP:
+            return None
+        checkpoint = os.path.realpath(resolve_checkpoint(Path(ckpt_path)))
+        own_checkpoints = [os.path.realpath(path) for path in (self.last, self.best)]
+        if checkpoint in own_checkpoints and action == Action.RESTART:
+            return "can't be combined with restart=true, which puts this checkpoint aside"
+        if checkpoint in own_checkpoints[1:]:
+            return "this run would overwrite it; without ckpt_path it continues from its last.ckpt"
+        return None
 
     def copy_best_checkpoint(self, checkpoint: Path) -> None:
         """Copy the best checkpoint so far of the run that `checkpoint` belongs to, unless that is this directory's run.
@@ -276,7 +287,7 @@ class RunDirectory:
             OSError: it cannot be read or written.
         """
         best = checkpoint.with_name(self.best.name)
-        if not self.is_writer or self.owns(best) or not is_regular_file(best):
+        if not self.is_writer or os.path.realpath(best) == os.path.realpath(self.best) or not is_regular_file(best):
             return
         temporary = self.checkpoints / TEMPORARY_BEST_CHECKPOINT
         with remove_on_error(temporary):

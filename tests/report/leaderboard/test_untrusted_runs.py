@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -159,3 +161,89 @@ def test_numbers_that_no_run_has_are_reported(
     assert output.err == ""
     assert "fashion_mnist at " in output.out
     assert {"leaderboard.csv", "leaderboard.html", "leaderboard.md"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def replace(key: str, value: Any) -> bytes:
+    """Return the content of a results.json in which a key has another value."""
+    content = {
+        "status": "completed",
+        "model": "a",
+        "data": "b",
+        "overrides": [],
+        "seed": 0,
+        "metrics": {"val/acc": 0.5},
+    }
+    return json.dumps(content | {"signal": None, key: value}).encode()
+
+
+WRONG_TYPES: list[Any] = ["x", 1.5, True, [1], {"a": 1}, [[]], {"a": {"b": []}}]
+DAMAGED_RESULTS = [
+    *(b"", b"\x00" * 1000, b"[]", b"null", b'"text"', b"1", b"{}", b"\xff\xfe{", b"{" * 100_000, b"[" * 100_000),
+    replace("seed", "SEED").replace(b'"SEED"', b"9" * 400),
+    replace("seed", "SEED").replace(b'"SEED"', b"9" * 5_000),
+    replace("model", "NAME").replace(b"NAME", rb"\ud800"),
+    replace("model", "NAME").replace(b"NAME", rb"\ud800" * 3),
+    replace("settings", {"a": "DEEP"}).replace(b'"DEEP"', b'{"a":' * 5_000 + b"1" + b"}" * 5_000),
+    *(replace("status", value) for value in ("done", "new", None, *WRONG_TYPES[1:])),
+    *(replace("seed", value) for value in (*WRONG_TYPES, None)),
+    *(replace("model", value) for value in (*WRONG_TYPES[1:], None)),
+    *(replace("options", value) for value in (*WRONG_TYPES[:4], WRONG_TYPES[6])),
+    *(replace("overrides", value) for value in (*WRONG_TYPES, None)),
+    *(replace("metrics", value) for value in (*WRONG_TYPES[:4], {"val/acc": "x"}, {"val/acc": []}, None)),
+    *(replace("seconds", value) for value in (*WRONG_TYPES[:4], {"fit": "x"}, {"test": []})),
+    *(replace("versions", value) for value in (*WRONG_TYPES[:4], {"torch": []}, {"torch": 1})),
+    *(replace("parameters", value) for value in WRONG_TYPES),
+    *(replace("device", value) for value in WRONG_TYPES[1:]),
+    *(replace("settings", value) for value in WRONG_TYPES[:4]),
+]
+
+
+def test_damaged_results_are_named_and_skipped(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run("good", None, model="vgg")
+    for i, content in enumerate(DAMAGED_RESULTS):
+        (make_run(f"damaged{i}", None) / "results.json").write_bytes(content)
+    os.truncate(make_run("large", None) / "results.json", 200_000_000)
+    for name, target in (("loop", "loop"), ("dangling", "nowhere")):
+        path = make_run(name, None) / "results.json"
+        path.unlink()
+        path.symlink_to(target)
+    pipe = make_run("pipe", None) / "results.json"
+    pipe.unlink()
+    os.mkfifo(pipe)
+    (tmp_path / "runs" / "up").symlink_to("..")
+    (tmp_path / "runs" / "directory" / "results.json").mkdir(parents=True)
+    assert report_leaderboard([tmp_path / "runs"], tmp_path)
+    output = capsys.readouterr().out
+    damaged = [line for line in output.splitlines() if line.startswith("damaged, skipped: ")]
+    names = {line.partition("/runs/")[2].partition("/")[0] for line in damaged}
+    assert names == {f"damaged{i}" for i in range(len(DAMAGED_RESULTS))} | {"large", "loop", "dangling", "pipe"}
+    assert max(map(len, damaged)) < 400
+    assert "1 completed" in (tmp_path / "leaderboard.html").read_text()
+
+
+CURVES = [
+    *(b"", b"\x00" * 100, b"\xff\xfe\x00", b"epoch\n", b"epoch,val/acc\n", b"val/acc\n0.5\n", b"text", b"\n\n\n", b",,,\n,,,\n"),
+    *(b"epoch,val/acc\n1,x\n", b"epoch,val/acc\nx,0.5\n", b"epoch,val/acc\n1,nan\n", b"epoch,val/acc\n1,1e999\n"),
+    *(b"epoch,val/acc\n1,0.5,7,8\n", b"epoch,val/acc\n1\n", b"epoch,epoch,val/acc,val/acc\n1,2,0.5,0.6\n", b'epoch,val/acc\n1,"0.5\n'),
+    *(b"epoch,val/acc\n" + b"9" * 400 + b",0.5\n", b"epoch,val/acc\n" + b"9" * 5_000 + b",0.5\n", b"epoch,val/acc\n1," + b"9" * 200_000),
+    *(b"epoch,val/acc\n-1,0.5\n", b"epoch,val/acc\n0,0.5\n", b"epoch,val/acc\n1,0.5\n1,0.6\n", b"epoch,val/acc\n2,0.5\n1,0.6\n"),
+    b"epoch,val/acc\n" + b"1,0.5\n" * 1_000,
+]  # fmt: skip
+
+
+def test_damaged_curves_do_not_prevent_a_report(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i, content in enumerate(CURVES):
+        run = make_run(f"run{i}", None, metrics={"val/acc": 0.5}, configuration=str(i), settings={"a": i})
+        (run / "metrics.csv").write_bytes(content)
+    (make_run("directory", None) / "metrics.csv").mkdir()
+    os.mkfifo(make_run("pipe", None) / "metrics.csv")
+    assert report_leaderboard([tmp_path / "runs"], tmp_path)
+    output = capsys.readouterr()
+    assert output.err == ""
+    assert not CONTROL_CHARACTER.search(output.out)
+    for i in (9, 10, 11, 12):
+        assert f"damaged: {tmp_path / 'runs' / f'run{i}' / 'metrics.csv'}: " in output.out
