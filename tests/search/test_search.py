@@ -130,6 +130,8 @@ def test_search_fails_if_no_trial_is_completed(command: Command, tmp_path: Path)
         (("optimizer.lr=1,2", "hydra.sweeper.pruner=medan"), "hydra.sweeper.pruner=medan: must be one of median, hyperband, none; did you mean median?"),
         (("optimizer.lr=interval(0.0,1.0)",), "optimizer.lr=0: must be a number > 0 (in data=digits trainer.accelerator=cpu trainer=smoke optimizer.lr=0)"),
         (("data.batch_size=interval(16,64)",), "data.batch_size=45.66: must be an integer >= 1 (in data=digits trainer.accelerator=cpu trainer=smoke data.batch_size=45.66); for integers, write int(interval(...))"),
+        (("optimizer.lr=interval(0.1,inf)",), "optimizer.lr=interval(0.1,inf): must have finite ends"),
+        (("optimizer.lr=1,2", "hydra.sweeper.params=3"), "hydra.sweeper.params=3: must be a dictionary of overrides"),
         (("data.batch_size=range(1,1000000000)",), "data.batch_size=range(1,1000000000): must not contain more than 100,000 numbers; int(interval(...)) may"),
         (("seed=range(5,2)",), "seed=range(5,2): must contain a number"),
         (("optimizer.lr=1,2", "hydra.launcher=joblib"), "hydra.launcher=joblib: options are chosen with a slash; did you mean hydra/launcher=joblib?"),

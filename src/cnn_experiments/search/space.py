@@ -1,5 +1,6 @@
 """The search space: sweep overrides as Optuna's distributions."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -78,6 +79,8 @@ def _to_distribution(override: Override) -> BaseDistribution:
             return IntDistribution(low, high, log="log" in interval.tags)
         assert low is not None
         assert high is not None
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError("must have finite ends")
         return FloatDistribution(low, high, log="log" in interval.tags)
     if override.is_range_sweep():
         numbers: Sequence[Any] = sorted(islice(override.sweep_iterator(), _MAX_NUMBERS + 1))
