@@ -43,7 +43,7 @@ def run_without_torch(cwd: Path, *arguments: str) -> tuple[int, str, str]:
 
 TOP_LEVEL = (
     r"top-level keys: ckpt_path, compile, data, dry_run, experiment, init, label_smoothing, memory_format, model, "
-    r"on_error, on_invalid, optimizer, retry_failed, scheduler, seed, sweep, task, trainer"
+    r"on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, sweep, task, trainer"
 )
 SKIP = r"on_invalid=skip skips invalid combinations"
 
@@ -197,12 +197,13 @@ def test_sweep_continues_after_a_failed_run(command: Command, tmp_path: Path) ->
 
 def test_only_one_of_two_processes_gets_the_directory(tmp_path: Path) -> None:
     processes = [spawn(tmp_path, *SMOKE, "hydra.run.dir=runs/same") for _ in range(2)]
-    first, second = sorted((process.communicate()[1], process.returncode) for process in processes)
-    assert first == ("", 0)
-    # The other process may still train or have completed.
-    problem = "locked by another process|this run is already completed there"
-    assert re.fullmatch(f"hydra.run.dir=runs/same: ({problem})\n", second[0])
-    assert second[1] == 2
+    outputs = [(*process.communicate(), process.returncode) for process in processes]
+    num_trained = sum("tested epoch" in stdout for stdout, _, _ in outputs)
+    assert num_trained == 1
+    # The other process may have come while the first one trained, or after it.
+    rejected = ("", "hydra.run.dir=runs/same: locked by another process\n", 2)
+    skipped = ("already completed: runs/same\n", "", 0)
+    assert [output for output in outputs if output in (rejected, skipped)]
     assert read_results(tmp_path / "runs" / "same")["status"] == "completed"
 
 
@@ -272,7 +273,7 @@ def test_failed_download_is_reported_within_half_a_minute(command: Command, tmp_
     )
     assert last_line.endswith("python -m cnn_experiments data=digits")
     assert "Traceback" not in completed.stdout + completed.stderr
-    assert [path.name for path in (tmp_path / "images").rglob("*")] == [".fashion_mnist.lock"]
+    assert not (tmp_path / "images").exists()
 
 
 def test_run_on_the_real_fashion_mnist(command: Command, tmp_path: Path, fashion_mnist_root: Path) -> None:

@@ -4,26 +4,25 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 import hydra
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, read_write
 
+from cnn_experiments.config.command_line import check_command_line
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_errors import exit_on_config_error
 from cnn_experiments.config.hydra_internals import config_directories, flag_names, parse_command_line
 from cnn_experiments.config.overrides import run_argv
 from cnn_experiments.config.sources import CONF, find_groups
-from cnn_experiments.console import print_error, relative_path
-from cnn_experiments.errors import ConfigError, RunFailedError, describe_error, suggest
+from cnn_experiments.console import relative_path
+from cnn_experiments.errors import ConfigError, IncompleteSweepError, RunFailedError, describe_error, suggest
 from cnn_experiments.runs.directory import LOG_FILE, RunDirectory
+from cnn_experiments.runs.plan_file import check_plan, record_rejection
 from cnn_experiments.runtime.distributed import is_rank_zero
 from cnn_experiments.runtime.output import lossy_output
 from cnn_experiments.runtime.signals import Interrupted, interruptible
@@ -45,27 +44,17 @@ def main() -> None:
         nonlocal succeeded
         succeeded &= _run_job(config)
 
-    # Hydra's parser takes no -m between overrides.
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on unchanged; exit_on_config_error() prints one line
     _filter_third_party_warnings()
     with lossy_output():
-        with interruptible(), exit_on_config_error(), _exit_on_os_error():
+        with interruptible(), exit_on_config_error():
             _check_flags(sys.argv[1:])
-            run()
+            sys.argv[1:] = check_command_line(sys.argv[1:])
+            try:
+                run()
+            except IncompleteSweepError as error:
+                sys.exit(error.status)
         sys.exit(0 if succeeded else 1)
-
-
-@contextmanager
-def _exit_on_os_error() -> Iterator[None]:
-    """End the program with one line and status 1 if a file can't be written outside a run, such as on a full disk."""
-    try:
-        yield
-    except HydraException:  # some are errors of the operating system too
-        raise
-    except OSError as error:
-        print_error(describe_error(error))
-        sys.exit(1)
 
 
 def _check_flags(arguments: list[str]) -> None:
@@ -114,8 +103,10 @@ def _run_job(config: DictConfig) -> bool:
         argv = run_argv(composed.overrides, hydra_config.overrides.hydra, path)
     try:
         with isolated_ddp_environment(argv):
+            check_plan(path, composed.settings)
             task.run([composed], directory)
-    except (RunFailedError, MisconfigurationException) as error:
+    except (ConfigError, RunFailedError, MisconfigurationException) as error:
+        record_rejection(path, str(error))
         log.info("directory: %s", directory.path)
         log.error("failed: %s", " ".join(str(error).split()))
     except Interrupted as interruption:

@@ -1,4 +1,4 @@
-"""The two ways in which a command ends without a result, other than a bug, and how errors are described."""
+"""The ways in which a command ends without a result, other than a bug, and how errors are described."""
 
 import sysconfig
 import traceback
@@ -67,6 +67,18 @@ class ConfigError(ValueError):
 
 class RunFailedError(RuntimeError):
     """A run that cannot continue, for a reason that one line explains; exit status 1."""
+
+
+class IncompleteSweepError(Exception):
+    """A sweep or a search that ended without all its results, which it has explained.
+
+    Args:
+        status: the exit status of the program.
+    """
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(f"exit status {status}")
 
 
 def format_value(value: object) -> str:

@@ -1,6 +1,5 @@
 """What happens between composing the configuration of a run and the run: checks, and a directory of its own."""
 
-import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,9 +14,10 @@ from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_errors import exit_on_config_error
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.runs.directory import foreign_file_problem, is_unused, numbered_paths
-from cnn_experiments.runs.fingerprint import SWEEP_KEYS
+from cnn_experiments.runs.directory import RunDirectory, foreign_file_problem, is_unused, numbered_paths
 from cnn_experiments.runs.lock import acquire
+from cnn_experiments.runs.path_errors import check_printable, path_errors
+from cnn_experiments.runs.plan_file import check_plan, rejection_recorded
 from cnn_experiments.runs.state import RunState, next_action
 from cnn_experiments.runs.status import Action
 from cnn_experiments.runtime.distributed import (
@@ -28,8 +28,6 @@ from cnn_experiments.runtime.distributed import (
 )
 from cnn_experiments.tasks import preflight, task_of
 
-_SWEEP_OVERRIDES = ("hydra.launcher.", "hydra/launcher=", "hydra.sweeper.", "hydra/sweeper=")
-
 
 class RunDirectoryCallback(Callback):
     """Checks a run and gives it a directory before Hydra writes anything. The sweepers do the same for a sweep.
@@ -38,27 +36,23 @@ class RunDirectoryCallback(Callback):
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Reject sweepers that check nothing and do not know which runs are completed."""
+        """Reject a sweep that several processes were started for."""
         with exit_on_config_error():
             check_rank_variables()
             check_sweep_launch()
-            for group in ("sweeper", "launcher"):
-                if isinstance(option := config.hydra[group], str):
-                    problem = "options are chosen with a slash"
-                    raise ConfigError(f"hydra.{group}", option, problem=problem, suggestion=f"hydra/{group}={option}")
-            if not config.hydra.sweeper._target_.startswith("hydra_plugins.cnn_experiments_sweepers."):
-                choice = config.hydra.runtime.choices["hydra/sweeper"]
-                raise ConfigError("hydra/sweeper", choice, problem="must be one of grid, optuna")
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check a run and claim its directory. The first of several processes does, and the others follow."""
         with exit_on_config_error():
             check_rank_variables()
             run = ComposedConfig(config)
-            run.validate()
+            with rejection_recorded(_named_directory(config)) as directory:
+                if directory is not None:
+                    check_plan(directory, run.settings)
+                run.validate()
             trainer = run.settings["trainer"]
             is_first = is_rank_zero(trainer)
-            with _one_message(is_first):
+            with _one_message(is_first), rejection_recorded(directory):
                 needs_directory = task_of(run).needs_run_directory
                 check_launch(trainer, names_directory=_names_directory(config) or not needs_directory)
                 if is_first:
@@ -80,17 +74,19 @@ def _one_message(is_first: bool) -> Iterator[None]:
         sys.exit(2)
 
 
+def _named_directory(config: DictConfig) -> Path | None:
+    """Return the directory that was typed, or that a sweep has chosen."""
+    if not _names_directory(config):
+        return None
+    HydraConfig.instance().set_config(config)  # the directory's name may refer to it
+    return Path(config.hydra.run.dir)
+
+
 def _names_directory(config: DictConfig) -> bool:
     return any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
 
 
 def _check(run: ComposedConfig) -> None:
-    for key in SWEEP_KEYS:
-        if key in run.overrides_by_key:
-            raise ConfigError(key, run.overrides_by_key[key], problem="only valid in a sweep, which needs -m")
-    for override in run.hydra.overrides.hydra:
-        if override.startswith(_SWEEP_OVERRIDES):
-            raise ConfigError(override, problem="only valid in a sweep, which needs -m")
     preflight(run)
 
 
@@ -108,9 +104,8 @@ def _claim_directory(config: DictConfig, run: ComposedConfig, is_first: bool) ->
     """Make the directory of a run; of two processes that want the same one, one gets it."""
     HydraConfig.instance().set_config(config)  # the directory's name refers to it
     wanted = Path(config.hydra.run.dir)
-    if any(not character.isprintable() for character in str(wanted)):
-        raise ConfigError("hydra.run.dir", repr(str(wanted)), problem="must not have control characters")
-    with _directory_errors(wanted):
+    check_printable("hydra.run.dir", wanted)
+    with path_errors("hydra.run.dir", wanted):
         if _names_directory(config):
             _claim_named_directory(wanted, run, is_first)
             return
@@ -118,30 +113,6 @@ def _claim_directory(config: DictConfig, run: ComposedConfig, is_first: bool) ->
         acquire(directory)
     with read_write(config.hydra):
         config.hydra.run.dir = str(directory)
-
-
-_DIRECTORY_PROBLEMS = {
-    errno.ENOTDIR: "must be a directory; a part of the path is a file",
-    errno.EEXIST: "must be a directory; a part of the path is a file, or a link to nothing",
-    errno.ENAMETOOLONG: "must be a shorter path; this file system does not allow such a long one",
-    errno.ENOSPC: "could not be made: the disk is full",
-}
-
-
-@contextmanager
-def _directory_errors(directory: Path) -> Iterator[None]:
-    """Raise what the file system says of a run's directory as an error of the setting.
-
-    Raises:
-        ConfigError: the directory can't be made, read or written.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = str(error.strerror or error)
-        problem = _DIRECTORY_PROBLEMS.get(error.errno or 0, f"can't be used: {reason}")
-        remedy = "choose another one with hydra.run.dir=DIRECTORY"
-        raise ConfigError("hydra.run.dir", directory, problem=problem, remedy=remedy) from error
 
 
 def _make_unused_directory(wanted: Path) -> Path:
@@ -174,6 +145,9 @@ def _claim_named_directory(directory: Path, run: ComposedConfig, is_first: bool)
         return
     if action == Action.REJECT or (action == Action.START and not is_unused(directory)):
         raise ConfigError(key, directory, problem="must be a new directory, or one in which this same run stopped")
+    ckpt_path = run.settings["ckpt_path"]
+    if problem := RunDirectory(directory).ckpt_path_problem(action, ckpt_path):
+        raise ConfigError("ckpt_path", ckpt_path, problem=problem)
     if not acquire(directory):
         raise ConfigError(key, directory, problem="locked by another process")
     if read_action() == Action.SKIP:

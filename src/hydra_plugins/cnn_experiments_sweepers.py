@@ -3,7 +3,6 @@
 Hydra imports this module at every start.
 """
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.plugins import Plugins
@@ -12,16 +11,16 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from cnn_experiments.config.rules import check_all, integer, one_of
-from cnn_experiments.errors import ConfigError, format_value
+from cnn_experiments.errors import ConfigError, IncompleteSweepError, format_value
 
 if TYPE_CHECKING:
     from cnn_experiments.sweep.executors.base import Executor
 
 _SEARCH_RULES = {
-    "n_trials": integer(1),
+    "n_trials": integer(1, 100_000),
     "sampler": one_of("tpe", "random"),
     "pruner": one_of("median", "hyperband", "none"),
-    "seed": integer(0),
+    "seed": integer(0, 2**32 - 1),
 }
 
 
@@ -45,8 +44,9 @@ class _Sweeper(Sweeper):
         if settings._target_.startswith("cnn_experiments."):
             resolved = OmegaConf.to_container(settings, resolve=True)
             assert isinstance(resolved, dict)
-            with attribute_errors_to("hydra.launcher", {str(key): value for key, value in resolved.items()}):
-                executor: Executor = instantiate(settings)
+            launcher_settings = {str(key): value for key, value in resolved.items()}
+            with attribute_errors_to("hydra.launcher", launcher_settings):
+                executor: Executor = instantiate("hydra.launcher", launcher_settings, object)
             return executor
         from cnn_experiments.sweep.executors.hydra_launcher import HydraLauncherExecutor
 
@@ -66,12 +66,16 @@ class GridSweeper(_Sweeper):
     """Runs every combination of the values given; completed runs are not repeated."""
 
     def sweep(self, arguments: list[str]) -> None:
-        """End the program with status 1 unless every run is completed."""
+        """Run what is missing.
+
+        Raises:
+            IncompleteSweepError: not every run is completed.
+        """
         from cnn_experiments.report.leaderboard.show import report_leaderboard
         from cnn_experiments.sweep.grid import sweep
 
         assert self.config is not None
-        sys.exit(sweep(self.config, self._with_params(arguments), self._build_executor(), report_leaderboard))
+        _check_status(sweep(self.config, self._with_params(arguments), self._build_executor(), report_leaderboard))
 
 
 class OptunaSweeper(_Sweeper):
@@ -83,7 +87,11 @@ class OptunaSweeper(_Sweeper):
         check_all(_SEARCH_RULES, "hydra.sweeper", self._search)
 
     def sweep(self, arguments: list[str]) -> None:
-        """End the program with status 1 if no trial is completed, or fewer have ended than were asked for."""
+        """Run the trials that are missing.
+
+        Raises:
+            IncompleteSweepError: no trial is completed, or fewer have ended than were asked for.
+        """
         try:
             from cnn_experiments.search.search import search
         except ModuleNotFoundError as error:
@@ -98,4 +106,10 @@ class OptunaSweeper(_Sweeper):
         if not executor.supports_pruning:
             choice = self.config.hydra.runtime.choices["hydra/launcher"]
             raise ConfigError("hydra/launcher", choice, problem="must be local for a search")
-        sys.exit(search(self.config, self._with_params(arguments), executor, report_leaderboard, **self._search))
+        _check_status(search(self.config, self._with_params(arguments), executor, report_leaderboard, **self._search))
+
+
+def _check_status(status: int) -> None:
+    """Pass an exit status on to the entry point: Hydra's sweepers return nothing that reaches it."""
+    if status:
+        raise IncompleteSweepError(status)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cnn_experiments.config import composed
+from cnn_experiments.config.composition import compose_options, known_groups
 from cnn_experiments.config.hydra_internals import config_loader
+from cnn_experiments.config.overrides import parse_override
 
 
 @pytest.fixture
@@ -22,12 +23,16 @@ def set_argv(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def config_dir(tmp_path: Path, set_argv: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def config_dir(tmp_path: Path, set_argv: Callable[..., None]) -> Iterator[Path]:
     """Return an empty directory that `--config-dir` names."""
     directory = tmp_path / "mine"
     directory.mkdir()
     set_argv("--config-dir", str(directory))
-    monkeypatch.setattr(composed, "_defaults_cache", {})
-    config_loader.cache_clear()
+    _clear_caches()
     yield directory
-    config_loader.cache_clear()
+    _clear_caches()
+
+
+def _clear_caches() -> None:
+    for function in (config_loader, compose_options, known_groups, parse_override):
+        function.cache_clear()

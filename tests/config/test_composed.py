@@ -95,7 +95,7 @@ def test_valid_configuration_is_accepted(overrides: tuple[str, ...], key: str, v
 )  # fmt: skip
 def test_invalid_configuration_is_rejected(overrides: list[str], line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CNN_EXPERIMENTS_DATA", raising=False)
-    assert error_of(ComposedConfig.from_overrides(*overrides).validate) == line
+    assert error_of(lambda: ComposedConfig.from_overrides(*overrides).validate()) == line
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,40 @@ def test_error_in_a_sweep_names_the_combination(config_dir: Path) -> None:
 )
 def test_combination_that_cannot_be_composed_is_rejected(overrides: list[str], line: str) -> None:
     assert error_of(lambda: ComposedConfig.compose(sweep_config(), overrides)) == line
+
+
+def test_typed_option_counts_more_than_the_recipe_in_a_sweep() -> None:
+    config = ComposedConfig.compose(sweep_config(), ["experiment=best/lenet", "trainer=smoke", "seed=1"])
+    assert (config.settings["trainer"]["max_epochs"], config.settings["trainer"]["limit_train_batches"]) == (1, 2)
+    assert config.overrides == ["experiment=best/lenet", "trainer=smoke", "seed=1", "trainer.max_epochs=1"]
+    alone = ComposedConfig.from_overrides("experiment=best/lenet", "trainer=smoke", "seed=1")
+    assert config.run_id == alone.run_id
+
+
+def test_recipe_keeps_what_a_typed_option_leaves_at_the_default() -> None:
+    config = ComposedConfig.from_overrides("experiment=best/lenet", "trainer=ddp")
+    assert (config.settings["trainer"]["max_epochs"], config.settings["trainer"]["devices"]) == (20, 2)
+
+
+def test_recipe_of_one_process_is_trained_in_two_if_they_are_typed(config_dir: Path) -> None:
+    write_recipe(config_dir, "fast", "# @package _global_\ntrainer:\n  devices: 4\n  max_epochs: 7\n")
+    trainer = ComposedConfig.from_overrides("experiment=fast", "trainer=ddp").settings["trainer"]
+    assert (trainer["strategy"], trainer["devices"], trainer["max_epochs"]) == ("ddp", 2, 7)
+
+
+def test_data_set_that_a_recipe_does_not_fit_is_rejected_by_its_own_check() -> None:
+    config = ComposedConfig.from_overrides("experiment=book/sgd/lenet", "data=digits")
+    assert config.settings["data"]["val_size"] == 180
+    assert config.settings["data"]["test_every_epoch"] is True
+
+
+def test_recipe_saved_with_a_byte_order_mark_is_rejected(config_dir: Path) -> None:
+    write_recipe(config_dir, "fast", "\ufeff# @package _global_\nseed: 3\n")
+    line = error_of(ComposedConfig.from_overrides("experiment=fast").validate)
+    assert line == (
+        "experiment=fast: must begin with the line # @package _global_; "
+        "the file begins with a byte order mark: save it as UTF-8 without one"
+    )
 
 
 def test_combination_after_a_rejected_one_is_composed() -> None:

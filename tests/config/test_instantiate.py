@@ -1,14 +1,22 @@
 """Tests of building objects from settings, and of attributing the errors of constructors to settings."""
 
+import sys
+from functools import partial
+from os import _exit as imported_exit
 from typing import Any
 
 import pytest
 from hydra.errors import InstantiationException
 
-from cnn_experiments.config.instantiate import attribute_errors_to, instantiate
+from cnn_experiments.arguments import ArgumentError
+from cnn_experiments.config.instantiate import attribute_errors_to, instantiate, instantiate_partial
 from cnn_experiments.errors import ConfigError
 
 SETTINGS = {"_target_": "my.Net", "norm": "layer", "width": 0, "depths": [1], "bias": None, "pool": "max"}
+NOT_OF_PYTHON = "must be a class or function of an installed package or of your own module, not of Python itself"
+
+calls: list[str] = []
+bound_exit = partial(imported_exit, 3)
 
 
 class Recorder:
@@ -16,8 +24,31 @@ class Recorder:
         self.arguments = (depths, options, extra)
 
 
-def raise_value_error(message: str) -> None:
-    raise ValueError(message)
+class Part:
+    def __init__(self, block: Any = None) -> None:
+        calls.append("Part")
+        self.block = block
+
+
+class Other:
+    def __init__(self) -> None:
+        calls.append("Other")
+
+
+def make_other() -> Other:
+    return Other()
+
+
+def make_part(block: Any) -> Part:
+    return Part(block)
+
+
+def raise_argument_error(name: str) -> None:
+    raise ArgumentError(name, 3, "must be y", "y")
+
+
+def exit_program() -> None:
+    sys.exit(5)
 
 
 def line_of(error: Exception) -> str:
@@ -27,53 +58,48 @@ def line_of(error: Exception) -> str:
     return str(config_error.value)
 
 
+def rejected(settings: dict[str, Any]) -> str:
+    calls.clear()
+    with pytest.raises(ConfigError) as error, attribute_errors_to("model", settings):
+        instantiate("model", settings, Part)
+    return str(error.value)
+
+
 def test_object_gets_plain_lists_and_dictionaries() -> None:
-    built = instantiate({"_target_": f"{__name__}.Recorder", "depths": [1], "options": {"a": [2]}}, extra=3)
+    settings = {"_target_": f"{__name__}.Recorder", "depths": [1], "options": {"a": [2]}}
+    built = instantiate("model", settings, Recorder, extra=3)
     assert built.arguments == ([1], {"a": [2]}, 3)
     assert [type(argument) for argument in built.arguments] == [list, dict, int]
 
 
 @pytest.mark.parametrize(
-    ("message", "line"),
+    ("error", "line"),
     [
-        ("norm=layer: must be none", "model.norm=layer: must be none"),
-        ("width=0: must be > 0", "model.width=0: must be > 0"),
-        ("bias=null: must be given", "model.bias=null: must be given"),
-        ("depths=[1]: must be two\n  numbers", "model.depths=[1]: must be two numbers"),
-        # Another value than that of the setting, or another name: the group as a whole.
-        ("width=1: must be > 0", "model: width=1: must be > 0"),
-        ("height=0: must be > 0", "model: height=0: must be > 0"),
-        # One value among the words of a message.
-        ("there is no layer here", "model.norm=layer: there is no layer here"),
-        ("there are no layers here", "model: there are no layers here"),
-        ("layer and max exclude each other", "model: layer and max exclude each other"),
+        (ArgumentError("norm", "layer", "must be none"), "model.norm=layer: must be none"),
+        (ArgumentError("bias", None, "must be given"), "model.bias=null: must be given"),
+        (ArgumentError("depths", [1], "must be two numbers"), "model.depths=[1]: must be two numbers"),
+        (ArgumentError("pool", "max", "must be avg", "avg"), "model.pool=max: must be avg; did you mean avg?"),
+        # An argument that is no setting: the group as a whole.
+        (ArgumentError("height", 0, "must be > 0"), "model: height=0: must be > 0"),
+        # A message is not searched for names and values.
+        (ValueError("norm=layer: must be\n  none"), "model: norm=layer: must be none"),
+        (ValueError("there is no layer here"), "model: there is no layer here"),
     ],
 )
-def test_message_of_a_constructor_is_attributed_to_its_setting(message: str, line: str) -> None:
-    assert line_of(ValueError(message)) == line
+def test_error_of_a_constructor_is_attributed_to_its_setting(error: Exception, line: str) -> None:
+    assert line_of(error) == line
 
 
 def test_class_of_an_error_is_named_unless_it_is_a_value_error() -> None:
     assert line_of(IndexError("list index out of range")).startswith("model: IndexError: list index out of range")
-    assert line_of(TypeError("max is not callable")).startswith("model.pool=max: TypeError: max is not callable")
 
 
 def test_cause_of_an_instantiation_error_is_attributed_to_its_setting() -> None:
-    settings = {"_target_": f"{__name__}.raise_value_error", "message": "message=x: must be y"}
-    with pytest.raises(ConfigError) as error, attribute_errors_to("model", {"message": "x"}):
-        instantiate(settings)
-    assert str(error.value) == "model.message=x: must be y"
+    settings = {"_target_": f"{__name__}.raise_argument_error", "name": "name"}
+    with pytest.raises(ConfigError) as error, attribute_errors_to("model", settings):
+        instantiate("model", settings, Part)
+    assert str(error.value) == "model.name=name: must be y; did you mean y?"
     assert isinstance(error.value.__cause__, InstantiationException)
-
-
-def test_missing_class_is_attributed_to_the_target() -> None:
-    settings = {"_target_": "my.Net"}
-    with (
-        pytest.raises(ConfigError, match=r"^model\._target_=my\.Net: ") as error,
-        attribute_errors_to("model", settings),
-    ):
-        instantiate(settings)
-    assert error.value.key == "model._target_"
 
 
 def test_config_error_passes_unchanged() -> None:
@@ -81,3 +107,57 @@ def test_config_error_passes_unchanged() -> None:
     with pytest.raises(ConfigError) as error, attribute_errors_to("model", SETTINGS):
         raise config_error
     assert error.value is config_error
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        *(
+            (target, NOT_OF_PYTHON)
+            for target in (
+                "os._exit", "os.abort", "time.sleep", "sys.exit", "subprocess.Popen", "builtins.exit", "shutil.rmtree",
+                f"{__name__}.imported_exit", f"{__name__}.bound_exit", f"{__name__}.sys.exit", f"{__name__}.SETTINGS",
+                3, None, ["os"],
+            )
+        ),
+        (f"{__name__}.Other", "must be a Part or a function that makes one"),
+        (f"{__name__}.make_other", "must make a Part, not Other"),
+        (f"{__name__}.Nothing", f"could not be found: {__name__} has no Nothing"),
+        ("nothing_here.Net", "could not be found: No module named 'nothing_here'"),
+        ("a b", "could not be found: 'a b' is not a dotted path"),
+        ("", "could not be found: '' is not a dotted path"),
+    ],
+)  # fmt: skip
+def test_target_that_makes_no_part_is_rejected(target: Any, problem: str) -> None:
+    value = "null" if target is None else target
+    assert rejected({"_target_": target}) == f"model._target_={value}: {problem}"
+    assert calls == (["Other"] if target == f"{__name__}.make_other" else [])
+
+
+def test_nested_target_is_checked_before_anything_is_called() -> None:
+    nested = {"_target_": "os._exit", "status": 3}
+    settings = {"_target_": f"{__name__}.Part", "block": [{"a": {"_target_": f"{__name__}.Other", "x": nested}}]}
+    assert rejected(settings) == f"model.block.0.a.x._target_=os._exit: {NOT_OF_PYTHON}"
+    assert calls == []
+
+
+def test_part_without_a_target_is_rejected() -> None:
+    assert rejected({"norm": "batch"}) == "model._target_: must be given: the class or function that makes this part"
+
+
+def test_function_that_ends_the_program_is_an_error_of_its_part() -> None:
+    assert rejected({"_target_": f"{__name__}.exit_program"}).startswith("model: SystemExit: 5")
+
+
+def test_class_and_function_of_the_right_kind_are_called() -> None:
+    assert instantiate("model", {"_target_": f"{__name__}.Part", "block": 3}, Part).block == 3
+    assert instantiate("model", {"_target_": f"{__name__}.make_part", "block": 4}, Part).block == 4
+
+
+def test_partial_part_is_checked_when_it_is_called() -> None:
+    settings = {"_target_": f"{__name__}.make_part", "_partial_": True}
+    assert instantiate_partial("optimizer", settings, Part)(7).block == 7
+    with pytest.raises(ConfigError, match=r"^optimizer\._target_=.*: must make a Other, not Part$"):
+        instantiate_partial("optimizer", settings, Other)(7)
+    with pytest.raises(ConfigError, match=r"^optimizer\._partial_=null: must be true$"):
+        instantiate_partial("optimizer", {"_target_": f"{__name__}.make_part"}, Part)

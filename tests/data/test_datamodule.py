@@ -1,5 +1,6 @@
 """Tests of the base class of all data modules, on the digits."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,10 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from cnn_experiments.data.datamodule import EvaluationProtocol, ImageDataModule, stratified_permutation
+from cnn_experiments.data.digits import Digits
+from cnn_experiments.errors import ConfigError, RunFailedError
+from cnn_experiments.training import build
+from cnn_experiments.training.build import build_data, check_images
 from tests.conftest import compose_settings
 
 
@@ -133,3 +138,117 @@ def test_invalid_values_raise_value_error(override: str, message: str) -> None:
         make_digits(override)
     assert isinstance(error.value.__cause__, ValueError)
     assert str(error.value.__cause__) == message
+
+
+class UserDigits(Digits):
+    """A data set that loads something else than its class states."""
+
+    images = torch.zeros(1437, 1, 8, 8, dtype=torch.uint8)
+    labels = torch.arange(1437) % 10
+
+    def load(self, train: bool) -> Any:
+        return (self.images, self.labels) if train else super().load(train)
+
+
+USER_DIGITS = {**compose_settings("data=digits")["data"], "_target_": f"{__name__}.UserDigits"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"images": torch.zeros(1437, 1, 8, 8)}, "images must be uint8 in 0..255, not float32 of the shape (1437, 1, 8, 8)"),
+        ({"images": torch.zeros(1437, 8, 8, 1, dtype=torch.uint8)}, "images must have the shape (1437, 1, 8, 8), not (1437, 8, 8, 1)"),
+        ({"images": torch.zeros(180, 1, 40, 40, dtype=torch.uint8)}, "images must have the shape (1437, 1, 8, 8), not (180, 1, 40, 40)"),
+        ({"images": None}, "must return two tensors, images and labels, not a tuple of NoneType, Tensor"),
+        ({"labels": torch.arange(1437) % 10 + 1}, "labels must be in 0..9, not in 1..10"),
+        ({"labels": (torch.arange(1437) % 10).int()}, "labels must be int64 of the shape (1437,), not int32 of the shape (1437,)"),
+        ({"labels": torch.zeros(1437, 10, dtype=torch.int64)}, "labels must be int64 of the shape (1437,), not int64 of the shape (1437, 10)"),
+    ],
+)  # fmt: skip
+def test_images_and_labels_are_what_the_class_states(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], problem: str
+) -> None:
+    for name, value in changed.items():
+        monkeypatch.setattr(UserDigits, name, value)
+    monkeypatch.setattr(build, "_checked_images", set())
+    settings = compose_settings("data=digits") | {"data": USER_DIGITS}
+    data = build_data(settings)
+    line = f"UserDigits.load(train=True): {problem}"
+    with pytest.raises(ConfigError) as error:
+        check_images(settings, data)
+    assert str(error.value) == f"data: {line}"
+    with pytest.raises(RunFailedError) as failure:
+        data.setup("fit")
+    assert str(failure.value) == f"the data could not be loaded: {line}"
+
+
+def test_images_are_loaded_once_to_check_all_combinations_of_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    monkeypatch.setattr(build, "_checked_images", set())
+    monkeypatch.setattr(Digits, "load_checked", lambda _, train: loaded.append(train))
+    for overrides in (["data.batch_size=8"], ["data.batch_size=16", "data.seed=3"]):
+        settings = compose_settings("data=digits", *overrides)
+        check_images(settings, build_data(settings))
+    assert loaded == [True, False]
+
+
+def test_images_that_may_have_to_be_downloaded_are_not_loaded_for_a_check(tmp_path: Path) -> None:
+    settings = compose_settings(f"data.root={tmp_path}")
+    data = build_data(settings)
+    assert data.needs_preparation
+    check_images(settings, data)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "line"),
+    [
+        ({"class_names": "0123456789", "load": None}, "data: Incomplete must have the class attributes native_size, num_train_images, num_test_images, mean, std"),
+        ({**vars(Digits), "class_names": ("a", "b")}, "data: Incomplete class_names must be 10 different names, as data.classes says, not 2"),
+        ({**vars(Digits), "num_test_images": 0}, "data: Incomplete num_test_images must be an integer >= 1, not 0"),
+        ({**vars(Digits), "std": (0.1, 0.2, 0.3)}, "data: Incomplete std must be a number, or 1 of them, one for each channel, not (0.1, 0.2, 0.3)"),
+    ],
+)  # fmt: skip
+def test_class_that_lacks_a_fact_is_rejected(
+    monkeypatch: pytest.MonkeyPatch, attributes: dict[str, Any], line: str
+) -> None:
+    monkeypatch.setitem(globals(), "Incomplete", type("Incomplete", (ImageDataModule,), attributes))
+    with pytest.raises(ConfigError) as error:
+        build_data({"data": USER_DIGITS | {"_target_": f"{__name__}.Incomplete"}})
+    assert str(error.value) == line
+
+
+class NoSuperInit(Digits):
+    """A data set that does not set what all have."""
+
+    def __init__(self, **settings: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("builtins.dict", "must be a subclass of cnn_experiments.data.datamodule.ImageDataModule, not dict"),
+        (f"{__name__}.NoSuperInit", "its __init__ must call that of ImageDataModule, which sets batch_size, channels, classes, seed, size, val_size"),
+    ],
+)  # fmt: skip
+def test_other_classes_are_rejected(target: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        build_data({"data": USER_DIGITS | {"_target_": target}})
+    assert str(error.value) == f"data._target_={target}: {problem}"
+
+
+def test_batch_is_not_larger_than_the_training_set() -> None:
+    with pytest.raises(ConfigError) as error:
+        build_data(compose_settings("data=digits", "data.batch_size=1258"))
+    assert str(error.value) == "data.batch_size=1258: must be at most 1257, the number of training images"
+
+
+def test_root_of_fashion_mnist_is_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for root in ("file", "file/below"):
+        with pytest.raises(ConfigError) as error:
+            build_data(compose_settings(f"data.root={tmp_path / root}"))
+        assert str(error.value) == f"data.root={tmp_path / root}: must be a directory; {tmp_path / 'file'} is none"
+    with pytest.raises(ConfigError, match=r"^data\.root=x+: must be a directory \(File name too long\)$"):
+        build_data(compose_settings(f"data.root={'x' * 300}"))
+    build_data(compose_settings(f"data.root={tmp_path / 'new' / 'below'}"))

@@ -80,14 +80,105 @@ def test_named_directory_must_be_new(capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.usefixtures("without_check")
 def test_named_directory_must_not_be_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine").touch()
-    assert run_rejected(capsys, "hydra.run.dir=mine") == "hydra.run.dir=mine: must be a directory; this is a file\n"
+    line = "must be a directory; a part of the path is a file, or a link to nothing; choose another one with"
+    assert run_rejected(capsys, "hydra.run.dir=mine") == f"hydra.run.dir=mine: {line} hydra.run.dir=DIRECTORY\n"
+
+
+@pytest.mark.usefixtures("without_check")
+def test_dangling_link_as_the_directory_of_all_runs_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("outputs").symlink_to("/nonexistent/directory")
+    config = compose_command()
+    with read_write(config.hydra):
+        config.hydra.run.dir = "outputs/20-00-00-lenet"
+    with pytest.raises(SystemExit) as system_exit:
+        RunDirectoryCallback().on_run_start(config)
+    assert system_exit.value.code == 2
+    line = "must be a directory; a part of the path is a file, or a link to nothing; choose another one with"
+    expected = f"hydra.run.dir=outputs/20-00-00-lenet: {line} hydra.run.dir=DIRECTORY\n"
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.usefixtures("without_check")
+@pytest.mark.parametrize(
+    ("directory", "problem"),
+    [
+        ("file/run", "must be a directory; a part of the path is a file"),
+        ("a" * 300, "must be a shorter path; this file system does not allow such a long one"),
+        ("/".join(["a"] * 3000), "must be a shorter path; this file system does not allow such a long one"),
+        ("/proc/run", "can't be used: No such file or directory"),
+    ],
+)
+def test_directory_that_cannot_be_made_is_rejected(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, directory: str, problem: str
+) -> None:
+    Path("file").touch()
+    line = run_rejected(capsys, f"hydra.run.dir={directory}")
+    assert line == f"hydra.run.dir={directory}: {problem}; choose another one with hydra.run.dir=DIRECTORY\n"
+    assert [path.name for path in tmp_path.iterdir() if path.name != "a"] == ["file"]
+
+
+@pytest.mark.usefixtures("without_check")
+def test_control_characters_in_a_directory_are_rejected(capsys: pytest.CaptureFixture[str]) -> None:
+    line = run_rejected(capsys, 'hydra.run.dir="a\nb"')
+    assert line == "hydra.run.dir='a\\nb': must not have control characters\n"
+
+
+@pytest.mark.usefixtures("without_check")
+def test_command_of_a_completed_run_says_so_and_succeeds(capsys: pytest.CaptureFixture[str]) -> None:
+    write_results(Path("mine"), "completed", "seed=1")
+    before = Path("mine/results.json").read_text()
+    with pytest.raises(SystemExit) as system_exit:
+        RunDirectoryCallback().on_run_start(compose_command("hydra.run.dir=mine", "seed=1", "restart=true"))
+    assert system_exit.value.code == 0
+    assert capsys.readouterr() == ("already completed: mine\n", "")
+    assert [path.name for path in Path("mine").iterdir()] == ["results.json"]
+    assert Path("mine/results.json").read_text() == before
+
+
+@pytest.mark.usefixtures("without_check")
+def test_log_that_is_a_link_is_not_written_through(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine").mkdir()
+    Path("elsewhere").write_text("mine")
+    Path("mine/run.log").symlink_to("../elsewhere")
+    line = run_rejected(capsys, "hydra.run.dir=mine")
+    assert line == "hydra.run.dir=mine: mine/run.log must be a regular file, not a link\n"
+
+
+@pytest.mark.usefixtures("without_check")
+def test_rank_that_is_no_number_is_rejected(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "x")
+    assert run_rejected(capsys) == "RANK=x: must be an integer >= 0 (an environment variable); unset it\n"
+
+
+@pytest.mark.usefixtures("without_check")
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])
+def test_run_with_a_single_process_claims_its_directory_whatever_its_rank(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    RunDirectoryCallback().on_run_start(compose_command("hydra.run.dir=mine"))
+    assert Path("mine/.lock").exists()
+    lock.release(Path("mine"))
+
+
+@pytest.mark.usefixtures("without_check")
+def test_only_the_first_process_says_why_a_run_is_rejected(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    line = "hydra.run.dir: must be given with torchrun: all processes of the run need the same directory\n"
+    assert run_rejected(capsys, "trainer=ddp") == line
+    monkeypatch.setenv("RANK", "1")
+    assert run_rejected(capsys, "trainer=ddp") == ""
 
 
 @pytest.mark.usefixtures("without_check")
 @pytest.mark.parametrize(
     ("status", "overrides", "problem"),
     [
-        ("completed", ["seed=1"], "this run is already completed there"),
         ("completed", ["seed=2"], "must be a new directory, or one in which this same run stopped"),
         ("interrupted", ["seed=2"], "must be a new directory, or one in which this same run stopped"),
     ],
@@ -139,10 +230,6 @@ def test_task_without_a_run_directory_writes_nothing(tmp_path: Path) -> None:
     ("overrides", "line"),
     [
         (["optimizer.lr=fast"], "optimizer.lr=fast: must be a number > 0"),
-        (["sweep=mine"], "sweep=mine: only valid in a sweep, which needs -m"),
-        (["dry_run=true"], "dry_run=true: only valid in a sweep, which needs -m"),
-        (["hydra.launcher.jobs=2"], "hydra.launcher.jobs=2: only valid in a sweep, which needs -m"),
-        (["hydra/sweeper=optuna"], "hydra/sweeper=optuna: only valid in a sweep, which needs -m"),
         (["task=trian"], "task=trian: must be one of train, inspect; did you mean train?"),
         (
             ["data.resize=15"],
@@ -155,33 +242,6 @@ def test_bad_settings_are_rejected_before_anything_is_written(
 ) -> None:
     assert run_rejected(capsys, *overrides) == f"{line}\n"
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("overrides", "line"),
-    [
-        (["hydra/sweeper=basic"], "hydra/sweeper=basic: must be one of grid, optuna"),
-        (
-            ["hydra.sweeper=optuna"],
-            "hydra.sweeper=optuna: options are chosen with a slash; did you mean hydra/sweeper=optuna?",
-        ),
-        (
-            ["hydra.launcher=slurm"],
-            "hydra.launcher=slurm: options are chosen with a slash; did you mean hydra/launcher=slurm?",
-        ),
-    ],
-)
-def test_other_sweepers_are_rejected(capsys: pytest.CaptureFixture[str], overrides: list[str], line: str) -> None:
-    with pytest.raises(SystemExit) as system_exit:
-        RunDirectoryCallback().on_multirun_start(compose_command(*overrides))
-    assert system_exit.value.code == 2
-    assert capsys.readouterr().err == f"{line}\n"
-
-
-@pytest.mark.parametrize("overrides", [[], ["hydra/sweeper=optuna"], ["hydra/sweeper=optuna/training"]])
-def test_sweepers_of_this_program_are_accepted(capsys: pytest.CaptureFixture[str], overrides: list[str]) -> None:
-    RunDirectoryCallback().on_multirun_start(compose_command(*overrides))
-    assert capsys.readouterr() == ("", "")
 
 
 def test_unexpected_error_ends_the_program_with_a_traceback(

@@ -7,7 +7,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from cnn_experiments.config.hydra_internals import config_loader
-from cnn_experiments.errors import ConfigError
+from cnn_experiments.errors import ConfigError, IncompleteSweepError
 from cnn_experiments.sweep.executors.local import LocalExecutor
 from hydra_plugins.cnn_experiments_sweepers import GridSweeper, OptunaSweeper
 
@@ -27,11 +27,11 @@ def compose_sweep(*overrides: str) -> DictConfig:
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("n_trials", 0, "must be an integer >= 1"),
-        ("n_trials", True, "must be an integer >= 1"),
+        ("n_trials", 0, "must be an integer from 1 to 100000"),
+        ("n_trials", True, "must be an integer from 1 to 100000"),
         ("sampler", "tpee", "must be one of tpe, random; did you mean tpe?"),
         ("pruner", None, "must be one of median, hyperband, none; did you mean none?"),
-        ("seed", -1, "must be an integer >= 0"),
+        ("seed", -1, "must be an integer from 0 to 4294967295"),
     ],
 )
 def test_bad_setting_of_a_search_is_rejected(name: str, value: Any, problem: str) -> None:
@@ -68,4 +68,18 @@ def test_executor_of_this_program_is_built_from_the_launchers_settings() -> None
 def test_setting_that_an_executor_rejects_is_named() -> None:
     with pytest.raises(ConfigError) as error:
         grid_sweeper("hydra.launcher.jobs=x")._build_executor()
-    assert str(error.value) == "hydra.launcher.jobs=x: must be an integer >= 1"
+    assert str(error.value) == "hydra.launcher.jobs=x: must be an integer from 1 to 1024"
+
+
+@pytest.mark.parametrize("sweep_status", [0, 1])
+def test_status_of_a_sweep_reaches_the_entry_point_without_an_exit(
+    monkeypatch: pytest.MonkeyPatch, sweep_status: int
+) -> None:
+    monkeypatch.setattr("cnn_experiments.sweep.grid.sweep", lambda *_: sweep_status)
+    sweeper = grid_sweeper()
+    if sweep_status == 0:
+        sweeper.sweep([])
+        return
+    with pytest.raises(IncompleteSweepError) as error:
+        sweeper.sweep([])
+    assert error.value.status == sweep_status

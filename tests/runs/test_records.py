@@ -1,6 +1,9 @@
 """Tests of reading runs and their curves, including damaged ones."""
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,3 +75,37 @@ def test_curves_are_the_columns_of_metrics_csv(make_run: MakeRun, tmp_path: Path
     assert run_with_curve.curve("test/acc") == {1: 0.5, 2: 0.75}
     assert run_with_curve.curve("val/acc") == {}
     assert run_without_curve.curve("test/acc") == {}
+
+
+def test_unreadable_directories_and_links_that_loop_are_survived(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run("run", None)
+    (run / "loop").symlink_to(tmp_path / "runs")
+    (tmp_path / "runs" / "self").symlink_to("self")
+    closed = tmp_path / "runs" / "closed"
+    closed.mkdir()
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path) == str(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
+    runs, damaged = find_runs([tmp_path / "runs"])
+    assert [record.directory for record in runs] == [run]
+    assert damaged == [f"{closed}: Permission denied"]
+
+
+def test_metrics_file_that_is_no_file_or_too_long_is_named(make_run: MakeRun, tmp_path: Path) -> None:
+    os.mkfifo(make_run("fifo", None) / "metrics.csv")
+    huge = make_run("huge", None) / "metrics.csv"
+    huge.touch()
+    os.truncate(huge, 200_000_000)
+    (make_run("wide", None) / "metrics.csv").write_text("epoch,val/acc\n1," + "5" * 200_000)
+    problems = {"fifo": "must be a regular file", "huge": "longer than 100,000,000 bytes", "wide": "field larger than"}
+    lines = describe_damaged_curves(find_runs([tmp_path / "runs"])[0])
+    for line, (name, problem) in zip(lines, problems.items(), strict=True):
+        assert f"/{name}/metrics.csv: " in line
+        assert problem in line

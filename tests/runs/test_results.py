@@ -1,6 +1,7 @@
 """Tests of the schema of results.json, and of reading files of earlier versions."""
 
 import json
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from cnn_experiments.runs.status import Status
 
 SETTINGS: dict[str, Any] = {"seed": 3, "optimizer": {"lr": 0.1}, "trainer": {"devices": 1}, "task": "train"}
 CHOICES = {"model": "lenet", "data": "digits"}
+
+COMPLETE: dict[str, Any] = {
+    "status": "completed", "model": "lenet", "data": "digits", "overrides": [], "seed": 0, "metrics": {}, "signal": None,
+}  # fmt: skip
 
 CONTRACT = [
     "status", "model", "data", "protocol", "seed", "overrides", "metrics", "epochs", "parameters", "multiply_adds", "seconds",
@@ -133,3 +138,66 @@ def test_error_of_version_0_1_is_split_into_error_signal_and_pruned_epoch(
 ) -> None:
     results = RunResults.from_json(VERSION_0_1 | {"error": stored})
     assert (results.error, results.signal, results.pruned_after_epoch) == (error, signal, epoch)
+
+
+VALUES: list[Any] = [
+    True, 0, -1, 0.5, 10**17, "text", "", [], [1], [None], ["text"], [[]], {}, {"a": 1}, {"a": None}, {"a": "text"},
+    {"a": []}, {"a": {}}, {"a": True},
+]  # fmt: skip
+ALLOWED: dict[str, Callable[[Any], bool]] = {
+    "dict[str, float | None]": lambda value: (
+        isinstance(value, dict)
+        and all(item is None or (isinstance(item, int | float) and item is not True) for item in value.values())
+    ),
+    "dict[str, str]": lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values()),
+    "dict[str, Any]": lambda value: isinstance(value, dict),
+    "list[str]": lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
+    "int": lambda value: isinstance(value, int) and value is not True,
+    "str": lambda value: isinstance(value, str),
+    "Status": lambda _: False,  # none of the values is a status
+}
+
+
+@pytest.mark.parametrize("key", [key.name for key in fields(RunResults)])
+def test_value_of_another_type_is_rejected_for_every_key(tmp_path: Path, key: str) -> None:
+    kind = str(next(field.type for field in fields(RunResults) if field.name == key)).replace("typing.", "")
+    name = next(name for name in ALLOWED if name in kind)
+    for value in VALUES:
+        (tmp_path / "results.json").write_text(json.dumps(COMPLETE | {key: value}))
+        if ALLOWED[name](value):
+            assert getattr(RunResults.load(tmp_path), key) == value
+        else:
+            with pytest.raises(ValueError, match=f"{key}|status="):
+                RunResults.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("9" * 400, "a number has 400 digits"),
+        ("-" + "9" * 5000, "a number has 5001 digits"),
+        ('"\\ud800"', "has characters that are not valid Unicode"),
+        ("[" * 5000 + "]" * 5000, "nested too deep"),
+        ("{" * 10, "Expecting property name"),
+    ],
+)
+def test_content_that_nobody_wrote_is_damaged(tmp_path: Path, text: str, problem: str) -> None:
+    for key in ("settings", "unknown"):
+        content = json.dumps(COMPLETE | {key: {"a": 1}}).replace('{"a": 1}', f'{{"a": {text}}}')
+        (tmp_path / "results.json").write_text(content)
+        with pytest.raises(ValueError, match=problem):
+            RunResults.load(tmp_path)
+
+
+def test_number_that_is_not_finite_is_read_as_null(tmp_path: Path) -> None:
+    content = json.dumps(COMPLETE | {"metrics": {}}).replace(
+        '"metrics": {}', '"metrics": {"a": NaN, "b": 1e999, "c": 1}'
+    )
+    (tmp_path / "results.json").write_text(content)
+    assert RunResults.load(tmp_path).metrics == {"a": None, "b": None, "c": 1}
+
+
+def test_settings_of_a_command_are_not_recorded_among_the_overrides() -> None:
+    choices = {"model": "lenet", "data": "digits"}
+    results = RunResults.initial(choices, ["seed=1", "restart=true", "retry_failed=true"], {"seed": 1})
+    assert results.overrides == ["seed=1"]

@@ -1,6 +1,8 @@
 """Tests of the state of a run and of the action that follows from it."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +18,63 @@ COMPLETE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "is_resumable"),
+    ("content", "status"),
     [
-        (None, Status.NEW, False),
-        ('{"status": "compl', Status.DAMAGED, False),
-        ("[]", Status.DAMAGED, False),
-        (COMPLETE, Status.COMPLETED, False),
-        (COMPLETE | {"status": "running"}, Status.INTERRUPTED, True),
-        (COMPLETE | {"status": "failed", "signal": "SIGKILL"}, Status.FAILED, True),
-        (COMPLETE | {"status": "failed", "error": "ValueError: SIGKILL"}, Status.FAILED, False),
+        (None, Status.NEW),
+        ('{"status": "compl', Status.DAMAGED),
+        ("[]", Status.DAMAGED),
+        (COMPLETE, Status.COMPLETED),
+        (COMPLETE | {"status": "running"}, Status.INTERRUPTED),
+        (COMPLETE | {"status": "failed", "signal": "SIGKILL"}, Status.FAILED),
     ],
 )
-def test_state_follows_from_the_files(
-    tmp_path: Path, content: str | dict[str, Any] | None, status: Status, is_resumable: bool
-) -> None:
+def test_state_follows_from_the_files(tmp_path: Path, content: str | dict[str, Any] | None, status: Status) -> None:
     if content is not None:
         (tmp_path / "results.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    assert RunState.read(tmp_path).status == status
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_sparse_file(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 200_000_000)
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (make_fifo, "must be a regular file"),
+        (Path.mkdir, "must be a regular file"),
+        (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+        (lambda path: path.symlink_to("/dev/zero"), "must be a regular file"),
+        (lambda path: path.write_text("[" * 100_000), "nested too deep"),
+        (lambda path: path.write_bytes(b"\xff"), "invalid start byte"),
+        (make_sparse_file, "longer than 10,000,000 bytes"),
+    ],
+    ids=["fifo", "directory", "loop", "device", "deep", "not_utf8", "huge"],
+)
+def test_whatever_results_json_is_the_run_is_damaged(
+    tmp_path: Path, make: Callable[[Path], None], problem: str
+) -> None:
+    make(tmp_path / "results.json")
     state = RunState.read(tmp_path)
-    assert (state.status, state.is_resumable) == (status, is_resumable)
+    assert state.status == Status.DAMAGED
+    assert problem in str(state.problem)
+
+
+def test_run_below_a_file_or_with_a_name_that_is_too_long_has_a_state(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert RunState.read(tmp_path / "file" / "run").status == Status.NEW
+    assert RunState.read(tmp_path / ("a" * 300)).status == Status.DAMAGED
+
+
+def test_lock_file_that_is_no_file_does_not_keep_a_run_from_being_read(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(json.dumps(COMPLETE | {"status": "running"}))
+    os.mkfifo(tmp_path / ".lock")
+    assert RunState.read(tmp_path).status == Status.INTERRUPTED
 
 
 def state_of(status: Status, **changes: Any) -> RunState:
@@ -50,7 +91,7 @@ def state_of(status: Status, **changes: Any) -> RunState:
         (state_of(Status.RUNNING, identity="another"), Action.WAIT, Action.WAIT),
         (state_of(Status.COMPLETED), Action.SKIP, Action.SKIP),
         (state_of(Status.INTERRUPTED), Action.RESUME, Action.RESUME),
-        (state_of(Status.FAILED, error="ValueError"), Action.SKIP, Action.RESTART),
+        (state_of(Status.FAILED, error="ValueError"), Action.SKIP, Action.RESUME),
         (state_of(Status.FAILED, signal="SIGKILL"), Action.SKIP, Action.RESUME),
         (state_of(Status.COMPLETED, identity="another"), Action.REJECT, Action.REJECT),
         (state_of(Status.FAILED, identity="another"), Action.REJECT, Action.REJECT),
@@ -60,3 +101,19 @@ def state_of(status: Status, **changes: Any) -> RunState:
 def test_next_action(state: RunState, action: Action, action_with_retry: Action) -> None:
     assert next_action(state, "id", retry_failed=False) == action
     assert next_action(state, "id", retry_failed=True) == action_with_retry
+
+
+@pytest.mark.parametrize(
+    ("state", "action"),
+    [
+        (state_of(Status.NEW), Action.START),
+        (state_of(Status.RUNNING), Action.WAIT),
+        (state_of(Status.COMPLETED), Action.SKIP),
+        (state_of(Status.INTERRUPTED), Action.RESTART),
+        (state_of(Status.FAILED, error="ValueError"), Action.RESTART),
+        (state_of(Status.FAILED, identity="another"), Action.REJECT),
+    ],
+)
+def test_restart_starts_every_unfinished_run_over_and_no_other(state: RunState, action: Action) -> None:
+    for retry_failed in (False, True):
+        assert next_action(state, "id", retry_failed=retry_failed, restart=True) == action

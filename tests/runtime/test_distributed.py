@@ -7,27 +7,138 @@ import sys
 import pytest
 import torch
 
-from cnn_experiments.runtime.distributed import is_rank_zero, isolated_ddp_environment
+from cnn_experiments.errors import ConfigError
+from cnn_experiments.runtime.distributed import (
+    check_launch,
+    check_rank_variables,
+    check_sweep_launch,
+    is_rank_zero,
+    isolated_ddp_environment,
+    no_launcher,
+    num_processes,
+)
 
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+SINGLE = {"devices": 1, "num_nodes": 1}
+PAIR = {"devices": 2, "num_nodes": 1}
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
+SRUN = {"SLURM_NTASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_JOB_NAME": "train"}
 
 
 @pytest.fixture(autouse=True)
 def no_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in RANK_VARIABLES:
+    for name in (*RANK_VARIABLES, *TORCHRUN, *SRUN):
         monkeypatch.delenv(name, raising=False)
 
 
+def set_variables(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_number_of_processes_follows_from_the_trainer() -> None:
+    assert num_processes({"devices": [0, 2, 3], "num_nodes": 2}) == 6
+    assert num_processes(PAIR) == 2
+
+
 def test_process_without_ranks_is_rank_zero() -> None:
-    assert is_rank_zero()
+    assert is_rank_zero(SINGLE)
+    assert is_rank_zero(PAIR)
 
 
-@pytest.mark.parametrize("name", RANK_VARIABLES)
-def test_process_with_another_rank_is_not_rank_zero(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, "0")
-    assert is_rank_zero()
-    monkeypatch.setenv(name, "1")
-    assert not is_rank_zero()
+@pytest.mark.parametrize("variables", [TORCHRUN, SRUN, {"LOCAL_RANK": "1"}, {"NODE_RANK": "1"}])
+def test_process_follows_only_if_the_trainer_has_several(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    set_variables(monkeypatch, variables)
+    assert is_rank_zero(SINGLE)
+    assert not is_rank_zero(PAIR)
+    set_variables(monkeypatch, dict.fromkeys(set(variables) & set(RANK_VARIABLES), "0"))
+    assert is_rank_zero(PAIR)
+
+
+def test_leftover_rank_of_another_launcher_makes_no_follower(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")  # without TORCHELASTIC_RUN_ID
+    monkeypatch.setenv("SLURM_PROCID", "1")  # without SLURM_NTASKS
+    assert is_rank_zero(PAIR)
+
+
+@pytest.mark.parametrize(
+    ("variables", "trainer", "names_directory", "line"),
+    [
+        (TORCHRUN, PAIR, True, None),
+        (SRUN, PAIR, True, None),
+        (SRUN, SINGLE, False, None),  # runs of their own
+        ({}, PAIR, False, None),
+        (
+            TORCHRUN,
+            PAIR,
+            False,
+            "hydra.run.dir: must be given with torchrun: all processes of the run need the same directory",
+        ),
+        (
+            TORCHRUN,
+            SINGLE,
+            True,
+            "trainer.devices=1: times trainer.num_nodes must be 2, the number of processes that torchrun started",
+        ),
+        (
+            SRUN | {"SLURM_NTASKS": "4"},
+            PAIR,
+            True,
+            "trainer.devices=2: times trainer.num_nodes must be 4, the number of processes that srun started",
+        ),
+        (
+            {},
+            {"devices": 1, "num_nodes": 2},
+            False,
+            "hydra.run.dir: must be given with trainer.num_nodes > 1: all processes of the run need the same directory",
+        ),
+    ],
+)
+def test_started_processes_must_be_those_of_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    trainer: dict[str, int],
+    names_directory: bool,
+    line: str | None,
+) -> None:
+    set_variables(monkeypatch, variables)
+    if line is None:
+        check_launch(trainer, names_directory=names_directory)
+        return
+    with pytest.raises(ConfigError) as error:
+        check_launch(trainer, names_directory=names_directory)
+    assert str(error.value) == line
+
+
+def test_sweep_cannot_be_started_by_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_sweep_launch()
+    set_variables(monkeypatch, TORCHRUN)
+    with pytest.raises(ConfigError, match=r"^-m: can't be combined with torchrun"):
+        check_sweep_launch()
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "1.5", ""])
+def test_rank_must_be_an_integer(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("RANK", value)
+    with pytest.raises(ConfigError) as error:
+        check_rank_variables()
+    assert str(error.value) == f"RANK={value}: must be an integer >= 0 (an environment variable); unset it"
+
+
+@pytest.mark.parametrize("job_name", ["train", None])
+def test_tasks_of_srun_with_a_single_process_are_hidden_from_lightning(
+    monkeypatch: pytest.MonkeyPatch, job_name: str | None
+) -> None:
+    set_variables(monkeypatch, SRUN)
+    if job_name is None:
+        monkeypatch.delenv("SLURM_JOB_NAME")
+    with no_launcher(SINGLE):
+        assert os.environ["SLURM_JOB_NAME"] == "interactive"
+    assert os.environ.get("SLURM_JOB_NAME") == job_name
+    with no_launcher(PAIR):
+        assert os.environ.get("SLURM_JOB_NAME") == job_name
 
 
 def test_command_line_and_changed_variables_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:

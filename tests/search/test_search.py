@@ -70,20 +70,21 @@ def test_interrupted_search_continues_with_its_trial(tmp_path: Path, command: Co
     process = start(tmp_path, *arguments)
     wait_until(lambda: any(read_results(path.parent)["epochs"] for path in directory.glob("*/results.json")))
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate()
     assert process.returncode == 130
     assert "1 of 2 trials: 1 interrupted\nto continue, run the same command again" in output
     assert "outputs/mine: 0 trials, 2 wanted" in output
     assert [trial.state for trial in load_trials(directory)] == [TrialState.RUNNING]
     (run,) = directory.glob("*/results.json")
     assert json.loads(run.read_text())["status"] == "interrupted"
-    processes = [start(tmp_path, *arguments) for _ in range(2)]
-    wait_until(lambda: any(process.poll() is not None for process in processes))
-    assert sorted(process.poll() or 0 for process in processes) == [0, 2]  # one at a time
-    for process in processes:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        process.communicate(timeout=120)
+    continuing = start(tmp_path, *arguments)
+    wait_until(lambda: read_results(run.parent)["status"] == "running")
+    second = command(*arguments)
+    message = "outputs/mine: locked by another search; sweep=NAME starts a new one\n"
+    assert (second.returncode, second.stderr) == (2, message)  # one at a time
+    continuing.send_signal(signal.SIGINT)
+    continuing.communicate()
+    assert continuing.returncode == 130
     (trial,) = load_trials(directory)
     assert trial.number == 0
     assert read_results(run.parent)["epochs"] == len(read_epochs(run.parent)) == len(trial.intermediate_values)

@@ -38,6 +38,7 @@ class StubConfig:
         self.settings = {
             "seed": 0,
             "retry_failed": False,
+            "restart": False,
             "optimizer": {"lr": learning_rate},
             "trainer": {"max_epochs": NUM_EPOCHS},
         }

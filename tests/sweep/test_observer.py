@@ -1,5 +1,7 @@
 """Tests of recording the end of killed runs, and of the lines that a sweep prints about its runs."""
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,3 +129,31 @@ def test_results_of_a_locked_run_are_not_changed(run: PlannedRun, monkeypatch: p
     finally:
         release(run.directory)
     assert (run.directory / "results.json").read_bytes() == content
+
+
+def test_end_that_cannot_be_recorded_is_known_to_the_sweep(
+    run: PlannedRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def save(results: RunResults, directory: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(RunResults, "save", save)
+    observer = SweepObserver(1, stop_on_error=False, on_launch=lambda: None)
+    observer.on_start(run)
+    assert observer.on_end(run, Status.FAILED, error="process exited with status 1")
+    state = observer.states[run.directory]
+    assert (state.status, reason(state)) == ("failed", "process exited with status 1")
+    assert capsys.readouterr().out == (
+        f"[1/1] run\ncould not record the end of {run.directory}: No space left on device\n"
+        "[1/1] run failed process exited with status 1\n"
+    )
+
+
+def test_run_that_was_not_continued_says_why(run: PlannedRun, capsys: pytest.CaptureFixture[str]) -> None:
+    write_results(run, status=Status.INTERRUPTED, signal="SIGTERM")
+    observer = SweepObserver(1, stop_on_error=False, on_launch=lambda: None)
+    observer.on_start(run)
+    observer.on_end(run, Status.FAILED, error="seed=2: configuration changed")
+    assert capsys.readouterr().out.endswith(
+        "[1/1] run interrupted by SIGTERM (it was not continued: seed=2: configuration changed)\n"
+    )

@@ -11,11 +11,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.results import RunResults
+from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.sweep.plan import (
     InvalidCombinations,
     PlannedRun,
     RunPaths,
+    StoredRun,
     default_name,
     drop_invalid,
     find_runs_by_id,
@@ -58,9 +60,9 @@ def test_run_directory_is_named_after_network_and_varying_values(tmp_path: Path)
 
 def test_run_directory_is_that_of_a_known_run(tmp_path: Path) -> None:
     config = compose("seed=1")
-    known = {config.run_id: tmp_path / "known"}
+    known = {config.run_id: StoredRun(tmp_path / "known", RunState(Status.COMPLETED, None))}
     assert RunPaths(tmp_path, ["seed"], known).path_for(config) == tmp_path / "known"
-    assert known == {config.run_id: tmp_path / "known"}
+    assert list(known) == [config.run_id]
 
 
 def test_run_directory_with_other_files_is_not_reused(tmp_path: Path) -> None:
@@ -96,7 +98,10 @@ def test_runs_are_found_by_id_and_a_completed_one_is_preferred(tmp_path: Path) -
     (tmp_path / "new").mkdir()
     (tmp_path / "leaderboard.md").touch()
     runs, damaged = find_runs_by_id(tmp_path)
-    assert runs == {first.run_id: tmp_path / "b", second.run_id: tmp_path / "d"}
+    assert {run_id: (run.directory, run.state.status) for run_id, run in runs.items()} == {
+        first.run_id: (tmp_path / "b", "completed"),
+        second.run_id: (tmp_path / "d", "failed"),
+    }
     assert damaged == [tmp_path / "damaged"]
     assert find_runs_by_id(tmp_path / "missing") == ({}, [])
 
@@ -106,7 +111,8 @@ def test_next_action_of_a_planned_run_follows_from_its_results(tmp_path: Path) -
     assert run.next_action() == Action.START
     write_results(run.directory, run.config, Status.FAILED)
     assert run.next_action() == Action.SKIP
-    assert replace(run, config=compose("seed=1", "retry_failed=true")).next_action() == Action.RESTART
+    assert replace(run, config=compose("seed=1", "retry_failed=true")).next_action() == Action.RESUME
+    assert replace(run, config=compose("seed=1", "restart=true")).next_action() == Action.RESTART
     assert replace(run, config=compose("seed=2")).next_action() == Action.REJECT
 
 

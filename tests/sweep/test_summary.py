@@ -1,5 +1,6 @@
 """Tests of the output of a sweep: its plan, its results, and other sweeps with the same runs."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,15 @@ import pytest
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.results import RunResults
+from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
 from cnn_experiments.sweep.plan import InvalidCombinations, PlannedRun
 from cnn_experiments.sweep.summary import print_plan, print_results, suggest_existing_sweeps, write_hparams_columns
 
-RETRY_HINT = "to run the failed runs again, add retry_failed=true; tracebacks are in each run's run.log"
+RETRY_HINT = (
+    "to continue the failed runs from their last checkpoints, add retry_failed=true; to start them over, add "
+    "restart=true; tracebacks are in each run's run.log"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +28,12 @@ def work_in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plan_run(seed: int, *overrides: str, directory: Path = Path("outputs/mine")) -> PlannedRun:
-    return PlannedRun(ComposedConfig.from_overrides(f"seed={seed}", *overrides), directory / f"lenet-seed{seed}")
+    config = ComposedConfig.from_overrides(f"seed={seed}", *overrides)
+    return PlannedRun(config, directory / f"lenet-seed{seed}-{config.run_id[:8]}")
+
+
+def states_of(runs: Sequence[PlannedRun]) -> dict[Path, RunState]:
+    return {run.directory: run.read_state() for run in runs}
 
 
 def write_results(run: PlannedRun, **values: Any) -> None:
@@ -36,8 +46,10 @@ def stub_estimate(monkeypatch: pytest.MonkeyPatch, seconds: Sequence[float]) -> 
     """Replace the estimate by these seconds, and return a list that collects the completed runs of each call."""
     calls = []
 
-    def estimate_seconds(to_do: Collection[PlannedRun], completed: Sequence[PlannedRun]) -> dict[Path, float]:
-        calls.append([*completed])
+    def estimate_seconds(
+        runs: Sequence[PlannedRun], states: Mapping[Path, RunState], to_do: Collection[PlannedRun]
+    ) -> dict[Path, float]:
+        calls.append([run for run in runs if states[run.directory].status == Status.COMPLETED])
         return dict(zip((run.directory for run in to_do), seconds, strict=True))
 
     monkeypatch.setattr("cnn_experiments.sweep.estimate.estimate_seconds", estimate_seconds)
@@ -47,7 +59,7 @@ def stub_estimate(monkeypatch: pytest.MonkeyPatch, seconds: Sequence[float]) -> 
 def rows_of(output: str) -> list[list[str]]:
     """Return the cells of the rows of a printed table."""
     rows = [line.split("│")[1:-1] for line in output.splitlines() if line.startswith("│")]
-    return [[cell.strip() for cell in row] for row in rows]
+    return [[re.sub(r"-[0-9a-f]{8}$", "", cell.strip()) for cell in row] for row in rows]
 
 
 def lines_after_table(output: str) -> list[str]:
@@ -74,7 +86,7 @@ def test_plan_ends_with_the_expected_duration(
 ) -> None:
     stub_estimate(monkeypatch, seconds)
     runs = [plan_run(seed) for seed in range(len(seconds))]
-    print_plan(runs, runs, InvalidCombinations(skip=False), Path("outputs/mine"), max_parallel)
+    print_plan(runs, states_of(runs), runs, InvalidCombinations(skip=False), Path("outputs/mine"), max_parallel)
     assert lines_after_table(capsys.readouterr().out) == [workload]
 
 
@@ -88,7 +100,7 @@ def test_plan_lists_runs_and_skipped_combinations(
     invalid = InvalidCombinations(skip=True)
     invalid.errors += [ConfigError("data.resize", 28, problem="too small")] * 2
     calls = stub_estimate(monkeypatch, [6.0, 12_000.0])
-    print_plan(runs, [interrupted, new], invalid, Path("outputs/mine"), 1)
+    print_plan(runs, states_of(runs), [interrupted, new], invalid, Path("outputs/mine"), 1)
     output = capsys.readouterr().out
     assert output.splitlines()[0].rstrip() == "outputs/mine"
     assert rows_of(output) == [
@@ -111,7 +123,7 @@ def test_plan_without_anything_to_do_estimates_nothing(
     run = plan_run(0)
     write_results(run, status=Status.COMPLETED)
     calls = stub_estimate(monkeypatch, [])
-    print_plan([run], [], InvalidCombinations(skip=False), Path("outputs/mine"), 1)
+    print_plan([run], states_of([run]), [], InvalidCombinations(skip=False), Path("outputs/mine"), 1)
     assert lines_after_table(capsys.readouterr().out) == ["1 run, nothing to do"]
     assert calls == []
 
@@ -126,7 +138,7 @@ def test_results_list_metrics_and_hints(capsys: pytest.CaptureFixture[str]) -> N
         seconds={"fit": 8.3, "test": 1.0},
     )
     write_results(failed, status=Status.FAILED, signal="SIGKILL", epochs=3, metrics={"val/acc": 0.5})
-    print_results(runs, InvalidCombinations(skip=True), Path("outputs/mine"))
+    print_results(states_of(runs), InvalidCombinations(skip=True), Path("outputs/mine"))
     output = capsys.readouterr().out
     header = output.splitlines()[2].split("┃")[1:-1]
     assert [name.strip() for name in header] == ["run", "status", "epochs", "val/acc", "test/acc", "seconds", "reason"]
@@ -147,7 +159,7 @@ def test_results_of_a_completed_sweep_have_no_hints(capsys: pytest.CaptureFixtur
     write_results(run, status=Status.COMPLETED)
     invalid = InvalidCombinations(skip=True)
     invalid.errors.append(ConfigError("data.resize", 28, problem="too small"))
-    print_results([run], invalid, Path("outputs/mine"))
+    print_results(states_of([run]), invalid, Path("outputs/mine"))
     assert lines_after_table(capsys.readouterr().out) == ["skipped: data.resize=28: too small", "1 run: 1 completed"]
 
 
@@ -158,7 +170,7 @@ def test_sweeps_that_completed_the_same_runs_are_suggested(capsys: pytest.Captur
     write_results(plan_run(2, directory=Path("outputs/third")), status=Status.COMPLETED)
     write_results(plan_run(2, directory=Path("outputs/failed")), status=Status.FAILED)
     write_results(plan_run(7, directory=Path("outputs/unrelated")), status=Status.COMPLETED)
-    suggest_existing_sweeps(Path("outputs/mine"), runs)
+    suggest_existing_sweeps(Path("outputs/mine"), states_of(runs), runs)
     assert capsys.readouterr().out == (
         "2 of these runs already completed in outputs/other; to continue there, add sweep=other\n"
         "1 of these runs already completed in outputs/third; to continue there, add sweep=third\n"
@@ -172,17 +184,18 @@ def test_no_sweep_is_suggested_for_runs_that_have_started_or_for_the_sweep_itsel
     write_results(started, status=Status.INTERRUPTED)
     write_results(plan_run(0, directory=Path("outputs/other")), status=Status.COMPLETED)
     write_results(replace(new, directory=Path("outputs/mine/renamed")), status=Status.COMPLETED)
-    suggest_existing_sweeps(Path("outputs/mine"), [started, new])
-    suggest_existing_sweeps(Path("missing/mine"), [new])
+    suggest_existing_sweeps(Path("outputs/mine"), states_of([started, new]), [started, new])
+    suggest_existing_sweeps(Path("missing/mine"), states_of([new]), [new])
     assert capsys.readouterr().out == ""
 
 
 def test_damaged_runs_of_other_sweeps_are_not_mentioned(capsys: pytest.CaptureFixture[str]) -> None:
-    damaged = Path("outputs/other/damaged")
+    damaged = Path("outputs/other") / plan_run(0).directory.name
     damaged.mkdir(parents=True)
     (damaged / "results.json").write_text('{"status": "comp')
     Path("outputs/notes.txt").touch()
-    suggest_existing_sweeps(Path("outputs/mine"), [plan_run(0)])
+    run = plan_run(0)
+    suggest_existing_sweeps(Path("outputs/mine"), states_of([run]), [run])
     assert capsys.readouterr().out == ""
 
 

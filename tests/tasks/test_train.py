@@ -1,11 +1,15 @@
 """Tests of complete runs on the digits, in this process."""
 
+import errno
+import io
 import logging
 import os
 import re
+import shutil
 import signal
 import statistics
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import accumulate, count
@@ -19,18 +23,20 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.data import Digits
 from cnn_experiments.errors import RunFailedError
 from cnn_experiments.runs import metrics as declarations
 from cnn_experiments.runs.directory import RunDirectory
 from cnn_experiments.runs.fingerprint import round_to_float32
 from cnn_experiments.runs.metrics import SPLITS, MetricSpec
 from cnn_experiments.runs.results import RunResults
+from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted, interruptible
 from cnn_experiments.tasks.train import train as run_train
 from cnn_experiments.training import metrics as training_metrics
 from cnn_experiments.training.build import build_classifier, build_data
-from cnn_experiments.training.callbacks import BestAndLastCheckpoint, History, TrainingLimits
+from cnn_experiments.training.callbacks import BestAndLastCheckpoint, History, StopOnSignal, TrainingLimits
 from cnn_experiments.training.limits import Limits
 from tests.conftest import compose_settings, read_epochs, read_results, train_in
 
@@ -43,6 +49,14 @@ QUICK = (
     "trainer.max_epochs=3",
     "trainer.limit_train_batches=20",
     "model=lenet_bn",
+)
+SMALL = (
+    "model=lenet_bn",
+    "trainer.max_epochs=2",
+    "trainer.limit_train_batches=2",
+    "trainer.limit_val_batches=1",
+    "trainer.limit_test_batches=1",
+    "data.batch_size=2",
 )
 AUGMENTED = (*QUICK, "data.augment=crop_flip")
 BOOK = ("data.val_size=0", "data.test_every_epoch=true")
@@ -169,7 +183,7 @@ def test_keys_in_checkpoints_do_not_depend_on_class_names(quick_run: Path) -> No
         "RandomState": ["cuda", "numpy", "python", "torch"],
         "Throughput": ["train"],
         "TrainingLimits": ["has_ended", "seconds"],
-        "Recorder": ["epochs", "settings"],
+        "Recorder": ["epochs", "fit_seconds", "settings"],
         "BestAndLast": ["best_score"],
     }
     assert {name: sorted(state) for name, state in checkpoint["train_metrics"].items()} == {
@@ -254,10 +268,35 @@ def test_test_metrics_are_those_of_the_best_checkpoint(run_with_best_epoch_first
     assert len(metrics) == 13
 
 
-def test_seconds_of_a_resumed_run_include_the_run_that_it_continues(train: Train, tmp_path: Path) -> None:
+def test_seconds_are_written_with_every_epoch_and_continue_from_the_checkpoint(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+
+    def read_seconds(_: StopOnSignal, trainer: pl.Trainer, *__: Any) -> None:
+        written.append(read_results(tmp_path / "run")["seconds"]["fit"])
+
+    monkeypatch.setattr(StopOnSignal, "on_train_epoch_end", read_seconds)
+    train("run", *QUICK, "trainer.limit_train_batches=4")
+    assert 0 < written[0] < written[1] < written[2]
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    checkpoint = load_checkpoint(last)
+    assert written[1] < checkpoint["callbacks"]["Recorder"]["fit_seconds"]
+    assert checkpoint["callbacks"]["Recorder"]["fit_seconds"] == pytest.approx(written[2], abs=1)
+    checkpoint["callbacks"]["Recorder"]["fit_seconds"] = 1000.0
+    torch.save(checkpoint, last)
+    resumed = train("resumed", *QUICK, "trainer.limit_train_batches=4", "trainer.max_epochs=4", f"ckpt_path={last}")
+    assert 1000 < read_results(resumed)["seconds"]["fit"] < 1100
+
+
+def test_seconds_of_a_checkpoint_of_an_earlier_version_are_those_of_its_run(train: Train) -> None:
     first = train("first", *QUICK, "trainer.max_epochs=1")
     results = RunResults.load(first)
     replace(results, seconds=results.seconds | {"fit": 1000.0}).save(first)
+    last = first / "checkpoints" / "last.ckpt"
+    checkpoint = load_checkpoint(last)
+    del checkpoint["callbacks"]["Recorder"]["fit_seconds"]
+    torch.save(checkpoint, last)
     resumed = train("resumed", *QUICK, "trainer.max_epochs=2", f"ckpt_path={first}")
     assert read_results(resumed)["epochs"] == 2
     assert 1000 < read_results(resumed)["seconds"]["fit"] < 1100
@@ -619,20 +658,239 @@ def test_last_step_that_makes_the_loss_non_finite_fails_the_run(
 
 def test_run_does_not_write_into_the_directory_of_another_run(quick_run: Path) -> None:
     before = (quick_run / "results.json").read_text()
-    with pytest.raises(RunFailedError, match="run: belongs to a run with other settings"):
+    with pytest.raises(RunFailedError, match="run: it holds another run"):
         run_train([ComposedConfig.from_overrides("data=digits")], RunDirectory(quick_run))
     assert (quick_run / "results.json").read_text() == before
 
 
-def test_unexpected_error_is_recorded(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "line", "hint"),
+    [
+        (
+            MemoryError("no memory\nleft"),
+            "out of memory",
+            r"; the same command with hydra\.run\.dir=\S+ starts the run",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "metrics.csv"),
+            "No space left on device: metrics.csv",
+            r"; the same command with hydra\.run\.dir=\S+ starts the run",
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has\na total capacity"),
+            "CUDA out of memory. Tried to allocate 2.00 GiB",
+            r"; the same command with hydra\.run\.dir=\S+ starts the run",
+        ),
+        (ValueError("a\nbug"), "ValueError: a bug", r" \(test_train\.py:\d+\); the traceback is in \S+run\.log"),
+        (SystemExit(1), "SystemExit: 1", r" \(test_train\.py:\d+\); the traceback is in \S+run\.log"),
+    ],
+    ids=["memory", "disk", "cuda", "bug", "exit"],
+)
+def test_error_is_one_line_and_its_traceback_is_in_the_log(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, line: str, hint: str
+) -> None:
     def fail(*_: object) -> None:
-        raise MemoryError("no memory\nleft")
+        raise error
 
     monkeypatch.setattr(History, "on_train_epoch_end", fail)
-    with pytest.raises(MemoryError):
+    with pytest.raises(RunFailedError) as failure:
         train("run", *QUICK)
+    assert re.fullmatch(re.escape(line) + hint, str(failure.value))
     results = read_results(tmp_path / "run")
-    assert (results["status"], results["error"]) == ("failed", "MemoryError: no memory left")
+    assert (results["status"], results["error"]) == ("failed", line)
+    log = (tmp_path / "run" / "run.log").read_text()
+    assert log.startswith("Traceback (most recent call last):\n")
+    assert log.count("Traceback") == 1
+
+
+def interrupt_at_step(monkeypatch: pytest.MonkeyPatch, step: int, train: Train, *overrides: str) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(History, "on_train_batch_end", send_signal_at_step(step))
+        with interruptible(), pytest.raises(Interrupted):
+            train("run", *overrides)
+
+
+def test_interrupted_run_that_cannot_continue_stays_interrupted_and_continues_later(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted_run: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise RunFailedError("could not download")
+
+    interrupt_at_step(monkeypatch, 47, train, *AUGMENTED)
+    with monkeypatch.context() as patched:
+        patched.setattr(Digits, "prepare_data", fail)
+        with pytest.raises(RunFailedError, match=r"^could not download$"):
+            train("run", *AUGMENTED)
+    results = read_results(tmp_path / "run")
+    stored = (results["status"], results["signal"], results["error"], results["epochs"])
+    assert stored == ("interrupted", "SIGTERM", "could not download", 2)
+    train("run", *AUGMENTED)
+    assert_same_checkpoints(tmp_path / "run", uninterrupted_run)
+    assert reproducible_rows(tmp_path / "run") == reproducible_rows(uninterrupted_run)
+    assert read_results(tmp_path / "run")["error"] is None
+
+
+def test_failed_run_continues_also_from_its_own_checkpoint_by_name(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted_run: Path
+) -> None:
+    def fail_at_step(_: History, trainer: pl.Trainer, *__: Any) -> None:
+        if trainer.global_step == 47:
+            raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(History, "on_train_batch_end", fail_at_step)
+        with pytest.raises(RunFailedError, match=r"^ZeroDivisionError"):
+            train("run", *AUGMENTED)
+    run = tmp_path / "run"
+    assert read_results(run)["status"] == "failed"
+    last, best = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "best.ckpt"
+    before = last.read_bytes()
+    for overrides, line in (
+        (["restart=true", f"ckpt_path={run}"], "can't be combined with restart=true"),
+        ([f"ckpt_path={best}"], "this run would overwrite it; without ckpt_path"),
+    ):
+        with pytest.raises(RunFailedError, match=line):
+            train("run", *AUGMENTED, *overrides)
+    assert last.read_bytes() == before
+    assert load_checkpoint(last)["global_step"] == 40
+    train("run", *AUGMENTED, f"ckpt_path={run}")
+    assert_same_checkpoints(run, uninterrupted_run)
+    assert reproducible_rows(run) == reproducible_rows(uninterrupted_run)
+
+
+def test_damaged_last_checkpoint_is_put_aside_and_the_run_continues_from_the_best_epoch(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted_run: Path
+) -> None:
+    interrupt_at_step(monkeypatch, 47, train, *AUGMENTED)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    content = (checkpoints / "last.ckpt").read_bytes()
+    (checkpoints / "last.ckpt").write_bytes(content[: len(content) // 2])
+    train("run", *AUGMENTED)
+    assert (checkpoints / "attempt-1" / "last.ckpt").read_bytes() == content[: len(content) // 2]
+    assert_same_checkpoints(tmp_path / "run", uninterrupted_run)
+    assert reproducible_rows(tmp_path / "run") == reproducible_rows(uninterrupted_run)
+
+
+@pytest.mark.parametrize("names", [("best.ckpt",), ("best.ckpt", "last.ckpt")])
+def test_damaged_best_checkpoint_is_found_before_the_run_continues(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    overrides = (*QUICK, "trainer.limit_train_batches=4")
+    interrupt_at_step(monkeypatch, 6, train, *overrides)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    for name in names:
+        content = bytearray((checkpoints / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (checkpoints / name).write_bytes(content)
+    before = {path.name: path.read_bytes() for path in checkpoints.iterdir()}
+    with pytest.raises(RunFailedError) as failure:
+        train("run", *overrides)
+    assert str(failure.value).startswith(f"{checkpoints / names[-1]}: damaged: wrong checksum of ")
+    assert str(failure.value).endswith("; restart=true puts the checkpoints aside and starts over")
+    assert {path.name: path.read_bytes() for path in checkpoints.iterdir()} == before
+    assert read_results(tmp_path / "run")["status"] == "interrupted"
+    train("run", *overrides, "restart=true")
+    results = read_results(tmp_path / "run")
+    assert (results["status"], results["overrides"][-1]) == ("completed", "trainer.limit_train_batches=4")
+    assert {path.name: path.read_bytes() for path in (checkpoints / "attempt-1").glob("*.ckpt")} == before
+
+
+def test_full_disk_at_any_write_loses_nothing(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every file that is opened to be written fails once, in the order in which a run opens them."""
+    overrides = SMALL
+    expected = train("expected", *overrides)
+    opened: list[str] = []
+    failing = -1
+
+    def open_or_fail(path: Any, flags: int, *arguments: Any, **keywords: Any) -> int:
+        if flags & os.O_WRONLY and str(path).startswith(str(tmp_path / "run")):
+            opened.append(Path(path).name)
+            if len(opened) - 1 == failing:
+                raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return real_open(path, flags, *arguments, **keywords)
+
+    real_open = os.open
+    monkeypatch.setattr(os, "open", open_or_fail)
+    failing = -1
+    train("run", *overrides)
+    num_writes = len(opened)
+    for name in {"results.json.writing", "metrics.csv.writing", "config.yaml.writing", "last.writing"}:
+        assert name in opened
+    statuses = []
+    for number in range(num_writes):
+        shutil.rmtree(tmp_path / "run")
+        opened.clear()
+        failing = number
+        with suppress(RunFailedError):
+            train("run", *overrides)
+        failing = -1
+        statuses.append(RunState.read(tmp_path / "run").status)
+        if statuses[-1] == Status.FAILED:
+            assert read_results(tmp_path / "run")["error"].startswith("No space left on device: ")
+        assert [path.name for path in (tmp_path / "run").rglob("*.writing")] == []
+        if statuses[-1] != Status.COMPLETED:
+            train("run", *overrides)
+        assert_same_checkpoints(tmp_path / "run", expected)
+        assert reproducible_rows(tmp_path / "run") == reproducible_rows(expected)
+    assert set(statuses) == {Status.NEW, Status.FAILED, Status.COMPLETED, Status.INTERRUPTED}
+
+
+def test_read_error_at_any_file_operation_does_not_lose_the_saved_epochs(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resume with an input/output error at the first, second, ... file operation, then resume without."""
+    overrides = SMALL
+    expected = train("expected", *overrides)
+    interrupt_at_step(monkeypatch, 3, train, *overrides)
+    run, saved = tmp_path / "run", tmp_path / "saved"
+    shutil.copytree(run, saved)
+    num_operations, failing = 0, -1
+
+    def with_error(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any, *arguments: Any, **keywords: Any) -> Any:
+            nonlocal num_operations
+            if isinstance(path, str | Path) and str(path).startswith(str(run)):
+                num_operations += 1
+                if num_operations - 1 == failing:
+                    raise OSError(errno.EIO, "Input/output error", str(path))
+            return function(path, *arguments, **keywords)
+
+        return call
+
+    for name in ("open", "stat", "lstat", "rename", "replace", "unlink", "mkdir", "link", "scandir", "listdir"):
+        monkeypatch.setattr(os, name, with_error(getattr(os, name)))
+    monkeypatch.setattr(io, "open", with_error(open))
+    config = ComposedConfig.from_overrides("data=digits", "trainer=cpu", *overrides)
+    run_train([config], RunDirectory(run))
+    total = num_operations
+    assert total > 40
+    for number in range(total):
+        shutil.rmtree(run)
+        shutil.copytree(saved, run)
+        num_operations, failing = 0, number
+        failure = ""
+        try:
+            run_train([config], RunDirectory(run))
+        except RunFailedError as error:
+            failure = str(error)
+        failing = -1
+        assert "\n" not in failure
+        assert load_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] >= 3
+        state = RunState.read(run)
+        assert state.status in (Status.INTERRUPTED, Status.FAILED, Status.COMPLETED)
+        if read_checkpoints(run) == read_checkpoints(saved):  # before the first step: the next attempt has all it needs
+            assert failure
+            continue
+        if state.status != Status.COMPLETED:
+            train("run", *overrides)
+        assert_same_checkpoints(run, expected)
+        assert reproducible_rows(run) == reproducible_rows(expected)
+
+
+def read_checkpoints(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (run / "checkpoints").iterdir()}
 
 
 def test_tensorboard_has_the_scalars_and_the_row_of_a_run(quick_run: Path) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 
 from cnn_experiments.config.sources import CONF, find_options
 from cnn_experiments.errors import ConfigError
+from cnn_experiments.training import preflight
 from cnn_experiments.training.preflight import check_parts, check_training
 from tests.conftest import compose_settings
 
@@ -22,7 +23,7 @@ def options(group: str) -> list[str]:
 @pytest.mark.parametrize("model", options("model"))
 @pytest.mark.parametrize("data", options("data"))
 def test_every_network_accepts_every_data_set(model: str, data: str) -> None:
-    check_training(compose_settings(f"model={model}", f"data={data}", "data.resize=96"))
+    check_training(compose_settings(f"model={model}", f"data={data}", "data.resize=96", "data.batch_size=16"))
 
 
 @pytest.mark.parametrize(("optimizer", "scheduler"), list(product(options("optimizer"), options("scheduler"))))
@@ -84,7 +85,7 @@ def settings_of_user_network(tmp_path: Path, name: str) -> dict[str, Any]:
     return compose_settings("model=own", f"hydra.searchpath=[file://{tmp_path}]")
 
 
-@pytest.mark.parametrize("name", ["FixedSize", "NeedsValuesToBuild", "NeedsValuesInTraining"])
+@pytest.mark.parametrize("name", ["FixedSize", "NeedsValuesToBuild", "NeedsValuesInTraining", "ChangesItsInput"])
 def test_user_network_may_restrict_its_images_and_need_values(tmp_path: Path, name: str) -> None:
     settings = settings_of_user_network(tmp_path, name)
     check_training(settings)
@@ -98,12 +99,70 @@ def test_user_network_may_restrict_its_images_and_need_values(tmp_path: Path, na
     [
         ("TooFewClasses", "model: does not fit images of 1 x 28 x 28 in 10 classes: the logits of one image must have the shape (1, 10), not (1, 7)"),
         ("ReturnsTuple", "model: does not fit images of 1 x 28 x 28 in 10 classes: the logits of one image must have the shape (1, 10), not tuple"),
+        ("Frozen", "model: does not train: none of its parameters requires a gradient"),
+        ("ReturnsTupleInTraining", "model: does not train: the logits of 64 images must have the shape (64, 10), not tuple in training mode"),
+        ("ReturnsDictInTraining", "model: does not train: the logits of 64 images must have the shape (64, 10), not dict in training mode"),
+        ("ReturnsIntegers", "model: does not fit images of 1 x 28 x 28 in 10 classes: the logits must be floating-point numbers, not int64"),
+        ("DoublePrecision", "model: RuntimeError: mat1 and mat2 must have the same dtype"),
+        ("Detached", "model: does not train: its logits do not depend on a parameter that requires a gradient"),
+        ("ChangesWhatBackwardNeeds", "model: does not train: RuntimeError: one of the variables needed for gradient computation has been modified by an inplace operation"),
+        ("NotANumber", "model: does not train: the logits of a random image are NaN or infinite"),
         ("FailsInTraining", "model: does not train: AttributeError: 'FailsInTraining' object has no attribute 'missing' (user_networks.py:"),
     ],
 )  # fmt: skip
 def test_user_network_is_run_before_it_is_trained(tmp_path: Path, name: str, line: str) -> None:
     with pytest.raises(ConfigError) as error:
         check_training(settings_of_user_network(tmp_path, name))
+    assert str(error.value).startswith(line)
+
+
+def test_network_is_run_with_the_smallest_batch_of_an_epoch(tmp_path: Path) -> None:
+    settings = settings_of_user_network(tmp_path, "NeedsTenImages")
+    check_training(settings)  # 55,000 images leave a batch of 216
+    settings["data"]["batch_size"] = 6874
+    with pytest.raises(ConfigError) as error:
+        check_training(settings)
+    assert str(error.value).startswith(
+        "data.batch_size=6874: leaves batches of 8 images, for which this network fails: ValueError: needs ten images"
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        ("data.batch_size=1000000000000", "data.batch_size=1000000000000: must be at most 55000, the number of training images"),
+        ("trainer.limit_train_batches=0.001", "trainer.limit_train_batches=0.001: must leave at least one of the 215 batches; did you mean trainer.limit_train_batches=1?"),
+        ("trainer.limit_val_batches=0.01", "trainer.limit_val_batches=0.01: must leave at least one of the 20 batches; did you mean trainer.limit_val_batches=1?"),
+        ("trainer.limit_test_batches=0.01", "trainer.limit_test_batches=0.01: must leave at least one of the 40 batches; did you mean trainer.limit_test_batches=1?"),
+        ("trainer.min_epochs=11", "trainer.min_epochs=11: must be at most trainer.max_epochs=10"),
+        ("model=densenet model.depths=[1000000000]", "model: must have at most 50,000 modules and tensors"),
+    ],
+)  # fmt: skip
+def test_senseless_size_is_rejected(overrides: str, line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        check_training(compose_settings(*overrides.split()))
+    assert str(error.value) == line
+
+
+def test_limits_of_splits_that_are_not_evaluated_are_not_checked() -> None:
+    check_training(compose_settings("data.val_size=0", "trainer.limit_val_batches=0.001"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        ("data.resize=4000000", "data.resize=4000000: one image needs 58.2 TiB; this machine has 8 GiB"),
+        ("model=densenet model.growth_rate=100000", "model: needs at least "),
+        ("model=vgg11 data.resize=224", "data.batch_size=256: needs at least 13.5 GiB of memory to train on 256 images of 1 x 224 x 224, 11.6 GiB of it for activations; this machine has 8 GiB; data.resize makes images smaller"),
+    ],
+)  # fmt: skip
+def test_run_that_does_not_fit_the_memory_is_rejected(
+    monkeypatch: pytest.MonkeyPatch, overrides: str, line: str
+) -> None:
+    monkeypatch.setattr(preflight, "total_memory", lambda: 8 * 2**30)
+    settings = compose_settings("trainer=cpu", *overrides.split())
+    with pytest.raises(ConfigError) as error:
+        check_training(settings)
     assert str(error.value).startswith(line)
 
 
@@ -151,7 +210,7 @@ def test_resumed_run_must_have_the_settings_of_its_checkpoint(train: Callable[..
     with pytest.raises(ConfigError, match=r": best\.ckpt not found next to the checkpoint$"):
         check_resumed("trainer.max_epochs=5")
     (directory / "checkpoints" / "last.ckpt").write_text("nonsense")
-    with pytest.raises(ConfigError, match=r": must be a checkpoint of this program$"):
+    with pytest.raises(ConfigError, match=r": must be a checkpoint of this program; .*last\.ckpt: damaged, or"):
         check_resumed()
 
 

@@ -25,6 +25,83 @@ class ReturnsTuple(FixedSize):
         return super().forward(x), None
 
 
+class Frozen(FixedSize):
+    """A network of which no parameter is trained."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_classes)
+        self.requires_grad_(False)
+
+
+class ReturnsTupleInTraining(FixedSize):
+    """A network that returns the logits of an auxiliary head too, in training mode only."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        logits = super().forward(x)
+        return (logits, logits) if self.training else logits
+
+
+class ReturnsDictInTraining(FixedSize):
+    """A network that returns a dictionary in training mode only."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
+        logits = super().forward(x)
+        return {"logits": logits} if self.training else logits
+
+
+class ReturnsIntegers(FixedSize):
+    """A network that returns the classes' ranks instead of logits."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).argsort()
+
+
+class DoublePrecision(FixedSize):
+    """A network with weights of another precision than the images."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_classes)
+        self.double()
+
+
+class Detached(FixedSize):
+    """A network whose logits have no gradient."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).detach()
+
+
+class ChangesWhatBackwardNeeds(FixedSize):
+    """A network that changes a tensor in place that its backward pass needs."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(x).exp()
+        return logits.add_(1)
+
+
+class ChangesItsInput(FixedSize):
+    """A network that changes its images in place, which is allowed."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.sub_(0.5))
+
+
+class NotANumber(FixedSize):
+    """A network whose logits are NaN."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) / x.sub(x).sum()
+
+
+class NeedsTenImages(FixedSize):
+    """A network that fails for batches of fewer than ten images in training."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training and len(x) < 10:
+            raise ValueError("needs ten images")
+        return super().forward(x)
+
+
 class FailsInTraining(FixedSize):
     """A network that raises an error in training mode only."""
 

@@ -119,6 +119,12 @@ def activation_bytes(model: nn.Module, image: ImageSpec, batch_size: int) -> int
     return two + (four - two) // 2 * (batch_size - 2)
 
 
+def saved_bytes(model: nn.Module, image: ImageSpec, batch_size: int) -> int:
+    """Return the memory in bytes that a training step of just these images keeps for the backward pass."""
+    with training_mode(model, training=True):
+        return _saved_bytes(model, image.zeros(batch_size))
+
+
 def _saved_bytes(model: nn.Module, images: Tensor) -> int:
     """Return the memory in bytes of the tensors that autograd saves in a forward pass of these images."""
     saved: dict[int, UntypedStorage] = {}
@@ -134,3 +140,13 @@ def _saved_bytes(model: nn.Module, images: Tensor) -> int:
     for tensor in state.values():
         saved.pop(tensor.untyped_storage()._cdata, None)
     return sum(storage.nbytes() for storage in saved.values())
+
+
+def format_bytes(count: int) -> str:
+    """Return three digits or a little more: 174 KiB, 491 MiB, 13.2 GiB."""
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1000:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.3g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"

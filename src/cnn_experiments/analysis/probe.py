@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional as F
 
 from cnn_experiments.errors import describe_error
 
@@ -78,10 +79,15 @@ def forward_error(model: nn.Module, image: ImageSpec, num_classes: int | None = 
         logits = run_forward(model, image)
     except Exception as error:  # a model may raise anything
         return describe_error(error)
-    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if num_classes is not None and shape != (1, num_classes):
-        return f"the logits of one image must have the shape (1, {num_classes}), not {shape}"
-    return None
+    return None if num_classes is None else _logits_problem(logits, 1, num_classes)
+
+
+def evaluation_error(model: nn.Module, image: ImageSpec, batch_size: int, num_classes: int) -> str | None:
+    """Return the error of a forward pass of a batch in evaluation mode, or what is wrong with its logits, or None."""
+    try:
+        return _logits_problem(run_forward(model, image, batch_size), batch_size, num_classes)
+    except Exception as error:  # a model may raise anything
+        return describe_error(error)
 
 
 def training_error(model: nn.Module, image: ImageSpec, batch_size: int) -> str | None:
@@ -90,6 +96,48 @@ def training_error(model: nn.Module, image: ImageSpec, batch_size: int) -> str |
         run_forward(model, image, batch_size, training=True)
     except Exception as error:  # a model may raise anything
         return describe_error(error)
+    return None
+
+
+def training_step_error(model: nn.Module, image: ImageSpec, batch_size: int, num_classes: int) -> str | None:
+    """Return the error of a training step of a batch: forward pass, cross-entropy and gradients; or None.
+
+    The model stays as it is.
+    """
+    state = copy_state(model, image.device)
+    parameters = [state[name] for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if not parameters:
+        return "none of its parameters requires a gradient"
+    labels = torch.zeros(batch_size, dtype=torch.int64, device=image.device)
+    try:
+        with torch.enable_grad(), training_mode(model, training=True):
+            logits = functional_call(model, state, image.zeros(batch_size))
+            if problem := _logits_problem(logits, batch_size, num_classes):
+                return f"{problem} in training mode"
+            loss = F.cross_entropy(logits, labels)
+            if not loss.requires_grad:
+                return "its logits do not depend on a parameter that requires a gradient"
+            torch.autograd.grad(loss, parameters, allow_unused=True)
+    except Exception as error:  # a model may raise anything
+        return describe_error(error)
+    return None
+
+
+def values_problem(model: nn.Module, image: ImageSpec) -> str | None:
+    """Return what is wrong with the logits of a random image, or None. The model is on the CPU."""
+    images = torch.rand(1, image.channels, image.size, image.size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), training_mode(model, training=False):
+        logits = functional_call(model, copy_state(model, "cpu"), images)
+    return None if torch.isfinite(logits).all() else "the logits of a random image are NaN or infinite"
+
+
+def _logits_problem(logits: Any, batch_size: int, num_classes: int) -> str | None:
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if shape != (batch_size, num_classes):
+        images = "one image" if batch_size == 1 else f"{batch_size} images"
+        return f"the logits of {images} must have the shape ({batch_size}, {num_classes}), not {shape}"
+    if not logits.is_floating_point():
+        return f"the logits must be floating-point numbers, not {str(logits.dtype).removeprefix('torch.')}"
     return None
 
 

@@ -5,37 +5,67 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from cnn_experiments.config.composition import (
+    PART_GROUPS,
+    RECIPE,
+    Composition,
+    apply_overrides,
+    check_keys,
+    choices_of,
+    compose_options,
+)
 from cnn_experiments.config.hydra_errors import translate
-from cnn_experiments.config.hydra_internals import config_loader
+from cnn_experiments.config.hydra_internals import config_directories, config_loader
+from cnn_experiments.config.interpolation import resolve
+from cnn_experiments.config.overrides import parse_override, values_by_key, without_sweep_keys
 from cnn_experiments.config.schema import validate
+from cnn_experiments.config.sources import begins_with_byte_order_mark
 from cnn_experiments.errors import ConfigError, format_value
-from cnn_experiments.runs.fingerprint import SWEEP_KEYS, flatten, run_id
-from cnn_experiments.runs.settings import split_override
-
-_RECIPE_GROUPS = ("init", "model", "optimizer", "scheduler")
-"""Groups whose settings mean something else for another option, so that a recipe's values do not fit it."""
-
-_defaults_cache: dict[tuple[str, ...], dict[str, Any]] = {}
-"""Settings by the chosen options: composing takes a tenth of a second, and the combinations of a sweep share most."""
+from cnn_experiments.runs.fingerprint import READ_ONLY_KEYS, SWEEP_KEYS, flatten, run_id
 
 
 class ComposedConfig:
     """The settings of one run."""
 
+    hydra_overrides: list[str]
+    """The overrides of Hydra's own settings."""
+    choices: dict[str, str]
+    """The chosen option of every group."""
+
     def __init__(self, config: DictConfig, hydra: DictConfig | None = None) -> None:
         """Take a configuration with Hydra's own node in it, or beside it."""
-        self._config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        self.hydra = config.hydra if hydra is None else hydra
+        hydra = config.hydra if hydra is None else hydra
+        # OmegaConf would resolve a `${...}` in the overrides.
+        lists = OmegaConf.to_container(hydra.overrides, resolve=False)
+        assert isinstance(lists, dict)
+        choices = {group: option for group, option in hydra.runtime.choices.items() if option is not None}
+        self.hydra_overrides = lists["hydra"]
+        self.choices = {group: option for group, option in choices.items() if not group.startswith("hydra/")}
+        self._hydra = hydra
+        self._config_name = hydra.job.config_name
+        self._is_of_sweep = hydra.mode == RunMode.MULTIRUN
+        self._typed = [parse_override(line) for line in lists["task"]]
+        self._unresolved = _plain_settings(config)
 
     @classmethod
     def from_overrides(cls, *overrides: str) -> "ComposedConfig":
-        """Compose what a command with these overrides runs. It is not validated."""
-        return cls(config_loader().load_configuration("config", list(overrides), run_mode=RunMode.RUN))
+        """Compose what a command with these overrides runs. It is not validated.
+
+        Raises:
+            ConfigError: it can't be composed.
+        """
+        parsed = [parse_override(line) for line in overrides]
+        task_overrides = [override for override in parsed if not override.is_hydra_override()]
+        hydra_overrides = [str(override.input_line) for override in parsed if override.is_hydra_override()]
+        with translated_errors(parsed):
+            return cls._compose("config", hydra_overrides, task_overrides, is_of_sweep=False)
 
     @classmethod
     def compose(cls, sweep_config: DictConfig, overrides: Sequence[str]) -> "ComposedConfig":
@@ -44,12 +74,47 @@ class ComposedConfig:
         Raises:
             ConfigError: it can't be composed, or a setting is not allowed.
         """
+        hydra_overrides = OmegaConf.to_container(sweep_config.hydra.overrides.hydra, resolve=False)
+        assert isinstance(hydra_overrides, list)
+        parsed = [parse_override(line) for line in overrides]
         try:
-            config = cls(config_loader().load_sweep_config(sweep_config, list(overrides)))
-        except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: an option that is no string
-            raise translate(error, overrides).with_context(f"in {' '.join(_without_sweep_keys(overrides))}") from error
+            with translated_errors(parsed):
+                config = cls._compose(sweep_config.hydra.job.config_name, hydra_overrides, parsed, is_of_sweep=True)
+        except ConfigError as error:
+            raise error.with_context(f"in {' '.join(without_sweep_keys(parsed))}") from error
         config.validate()
         return config
+
+    @classmethod
+    def _compose(
+        cls, config_name: str, hydra_overrides: list[str], typed: list[Override], is_of_sweep: bool
+    ) -> "ComposedConfig":
+        """Compose options, which takes long, once for all combinations of settings, and apply the settings to them."""
+        options = compose_options(config_name, (*choices_of(map(parse_override, hydra_overrides)), *choices_of(typed)))
+        check_keys(typed, options)
+        typed = [*typed, *typed_over_recipe(options, typed)]
+        composed = cls.__new__(cls)
+        composed.hydra_overrides = hydra_overrides
+        composed.choices = options.choices
+        composed._hydra = None
+        composed._config_name = config_name
+        composed._is_of_sweep = is_of_sweep
+        composed._typed = typed
+        composed.__dict__["_options"] = options
+        unresolved = apply_overrides(typed, options)
+        composed._unresolved = _plain_settings(composed._compose_in_hydra()) if unresolved is None else unresolved
+        return composed
+
+    def _compose_in_hydra(self) -> DictConfig:
+        overrides = [*self.hydra_overrides, *self._typed_lines]
+        return config_loader().load_configuration(self._config_name, overrides, run_mode=RunMode.RUN)
+
+    @property
+    def hydra(self) -> DictConfig:
+        """Return Hydra's own settings."""
+        if self._hydra is None:
+            self._hydra = self._compose_in_hydra().hydra
+        return self._hydra
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -58,12 +123,19 @@ class ComposedConfig:
         Raises:
             ConfigError: a setting refers to something that does not exist.
         """
-        try:
-            settings = OmegaConf.to_container(self._config, resolve=True)
-        except OmegaConfBaseException as error:
-            raise translate(error, self._task_overrides) from error
-        assert isinstance(settings, dict)
-        return {str(key): value for key, value in settings.items()}
+        for key in READ_ONLY_KEYS:
+            group, _, name = key.partition(".")
+            facts = self._unresolved.get(group)
+            if isinstance(facts, dict) and facts.get(name) is None:
+                problem = f"must be given in the file of {group}={self.choices.get(group)}; networks are built for it"
+                raise ConfigError(key, problem=problem)
+        with translated_errors(self._typed):
+            return resolve(self._unresolved)
+
+    @cached_property
+    def flat_settings(self) -> dict[str, Any]:
+        """Return all settings with dotted keys."""
+        return flatten(self.settings)
 
     @cached_property
     def run_id(self) -> str:
@@ -71,31 +143,22 @@ class ComposedConfig:
         return run_id(self.settings)
 
     @property
-    def choices(self) -> dict[str, str]:
-        """Return the chosen option of every group."""
-        choices = self.hydra.runtime.choices.items()
-        return {group: choice for group, choice in choices if choice is not None and not group.startswith("hydra/")}
+    def _typed_lines(self) -> list[str]:
+        return [str(override.input_line) for override in self._typed]
 
-    @property
-    def _task_overrides(self) -> list[str]:
-        """Return all overrides but those of Hydra's own settings. OmegaConf would resolve a `${...}` in them."""
-        overrides = OmegaConf.to_container(self.hydra.overrides.task, resolve=False)
-        assert isinstance(overrides, list)
-        return overrides
-
-    @property
+    @cached_property
     def overrides(self) -> list[str]:
         """Return the overrides of this run, unresolved; those of the sweep as a whole are left out."""
-        return _without_sweep_keys(self._task_overrides)
+        return without_sweep_keys(self._typed)
 
-    @property
+    @cached_property
     def overrides_by_key(self) -> dict[str, str]:
         """Return the values of all overrides but those of Hydra's own settings, by key."""
-        return dict(map(split_override, self._task_overrides))
+        return values_by_key(self._typed)
 
     def to_yaml(self) -> str:
         """Return all settings, resolved, as YAML."""
-        return OmegaConf.to_yaml(self._config, resolve=True)
+        return OmegaConf.to_yaml(OmegaConf.create(self.settings))
 
     def validate(self) -> None:
         """Check the settings against the defaults of the chosen options. Torch is not imported for this.
@@ -104,74 +167,84 @@ class ComposedConfig:
             ConfigError: a setting is not allowed.
         """
         with self.error_context():
-            self._check_options()
             self._check_recipe()
-            validate(self.settings, self._defaults)
+            validate(self.settings, self._options.without_recipe.settings)
 
     @contextmanager
     def error_context(self) -> Iterator[None]:
-        """Add to an error which recipe set the value and, in a sweep, which combination it is about."""
+        """Add to an error which recipe set the value, what was typed and, in a sweep, which combination it is about."""
         try:
             yield
         except ConfigError as error:
             remarks = []
-            recipe = self.choices.get("experiment")
+            recipe = self.choices.get(RECIPE)
             key = error.key
-            if (
-                recipe
-                and key not in self.overrides_by_key
-                and flatten(self.settings).get(key) != flatten(self._defaults).get(key)
-            ):
-                remarks.append(f"set by experiment={recipe}")
-            if self.hydra.mode == RunMode.MULTIRUN and key not in SWEEP_KEYS:
+            own = self._options.without_recipe.flat_settings
+            if recipe and key not in self.overrides_by_key and self.flat_settings.get(key) != own.get(key):
+                remarks.append(f"set by {RECIPE}={recipe}")
+            if self._is_of_sweep and key not in SWEEP_KEYS:
                 remarks.append(f"in {' '.join(self.overrides)}")
+            elif key in self.choices and (typed := self._typed_of_group(key)):
+                remarks.append(f"with {' '.join(typed)}")
             raise error.with_context(*remarks) from error
 
-    def _check_options(self) -> None:
-        """Check that no group has several options, which Hydra merges and does not list among the choices."""
-        for group, value in self.overrides_by_key.items():
-            if group not in self.choices and isinstance(self.settings.get(group), dict):
-                raise ConfigError(group, value, problem="must be one option")
+    def _typed_of_group(self, group: str) -> list[str]:
+        return [str(override.input_line) for override in self._typed if override.key_or_group.startswith(f"{group}.")]
 
     def _check_recipe(self) -> None:
         """Check that the values of a recipe meet the options that they are made for."""
-        recipe = self.choices.get("experiment")
+        recipe = self.choices.get(RECIPE)
         if recipe is None:
             return
-        if "experiment" in self._config:
-            raise ConfigError("experiment", recipe, problem="must begin with the line # @package _global_")
-        defaults = flatten(self._defaults)
-        for group in _RECIPE_GROUPS:
+        if RECIPE in self._unresolved:
+            problem = "must begin with the line # @package _global_"
+            if begins_with_byte_order_mark(RECIPE, recipe, config_directories()):
+                problem += "; the file begins with a byte order mark: save it as UTF-8 without one"
+            raise ConfigError(RECIPE, recipe, problem=problem)
+        for group in PART_GROUPS:
             if group not in self.overrides_by_key:
                 continue
             set_by_recipe = [
                 f"{key}={format_value(value)}"
-                for key, value in flatten(self.settings).items()
-                if key.startswith(f"{group}.") and key not in self.overrides_by_key and value != defaults.get(key)
+                for key, value in self._options.set_by_recipe.items()
+                if key.startswith(f"{group}.") and key not in self.overrides_by_key
             ]
             if set_by_recipe:
                 problem = (
-                    f"can't be combined with experiment={recipe}, "
+                    f"can't be combined with {RECIPE}={recipe}, "
                     f"which sets {' '.join(set_by_recipe)} for its own {group}"
                 )
                 raise ConfigError(group, self.overrides_by_key[group], problem=problem)
 
     @cached_property
-    def _defaults(self) -> dict[str, Any]:
-        """Return the settings of the chosen options without any override, of the command line or of a recipe."""
-        added = {split_override(override)[0] for override in self._task_overrides if override.startswith("+")}
-        choices = [
-            f"{'+' if group in added else ''}{group}={choice}"
-            for group, choice in self.choices.items()
-            if group.partition("/")[0] in self._config
-        ]
-        search_paths = [override for override in self.hydra.overrides.hydra if override.startswith("hydra.searchpath=")]
-        key = (self.hydra.job.config_name, *choices, *search_paths)
-        if key not in _defaults_cache:
-            config = config_loader().load_configuration(key[0], choices + search_paths, run_mode=RunMode.RUN)
-            _defaults_cache[key] = ComposedConfig(config).settings
-        return _defaults_cache[key]
+    def _options(self) -> Composition:
+        """Return the settings of the chosen options, before any was typed."""
+        hydra_overrides = map(parse_override, self.hydra_overrides)
+        return compose_options(self._config_name, (*choices_of(hydra_overrides), *choices_of(self._typed)))
 
 
-def _without_sweep_keys(overrides: Sequence[str]) -> list[str]:
-    return [override for override in overrides if split_override(override)[0] not in SWEEP_KEYS]
+def _plain_settings(config: DictConfig) -> dict[str, Any]:
+    """Return the settings of a configuration, unresolved and without Hydra's own."""
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items() if key != "hydra"}
+
+
+def typed_over_recipe(options: Composition, typed: Sequence[Override]) -> list[Override]:
+    """Return what typed options set although a recipe sets it too, unless it was typed itself."""
+    keys = {override.key_or_group for override in typed}
+    overrides = [parse_override(line) for line in options.typed_over_recipe]
+    return [override for override in overrides if override.key_or_group not in keys]
+
+
+@contextmanager
+def translated_errors(overrides: Sequence[Override]) -> Iterator[None]:
+    """Turn errors of composing these overrides into errors of settings.
+
+    Raises:
+        ConfigError: Hydra or OmegaConf raised an error inside.
+    """
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise translate(error, values_by_key(overrides)) from error

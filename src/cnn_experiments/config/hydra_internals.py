@@ -1,8 +1,10 @@
 """What this package uses of Hydra's private modules: an upgrade of Hydra touches this file alone."""
 
 import functools
-from argparse import ArgumentParser, Namespace
+import sys
+from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -10,25 +12,50 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, ValueType
 
 from cnn_experiments.config.sources import CONF
+from cnn_experiments.errors import ConfigError
 
 
 @functools.cache
 def _parser() -> ArgumentParser:
-    return get_args_parser()
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    return parser
 
 
 def parse_command_line() -> Namespace:
-    """Return Hydra's flags and the overrides of the command line."""
-    arguments, _ = _parser().parse_known_args()
+    """Return Hydra's flags and the overrides of the command line, which may stand in any order.
+
+    Raises:
+        ConfigError: a flag has no value, or one that is not allowed.
+    """
+    try:
+        return _parse_words(tuple(sys.argv[1:]))
+    except ArgumentError as error:
+        raise ConfigError(str(error.argument_name).partition("/")[0], problem=error.message) from error
+
+
+@functools.lru_cache(maxsize=8)
+def _parse_words(words: tuple[str, ...]) -> Namespace:
+    arguments, _ = _parser().parse_known_intermixed_args(words)
     return arguments
 
 
 def flag_names() -> list[str]:
     """Return all of Hydra's flags, such as `--config-dir`."""
     return [flag for action in _parser()._actions for flag in action.option_strings]
+
+
+def flag_words(arguments: Namespace) -> list[str]:
+    """Return the words of a command line that give these flags."""
+    words: list[str] = []
+    for action in _parser()._actions:
+        value = getattr(arguments, action.dest, None)
+        if action.option_strings and value not in (None, False):
+            words += [action.option_strings[0], *([] if value is True else [value])]
+    return words
 
 
 def config_directories() -> list[Path]:
@@ -45,6 +72,11 @@ def config_loader() -> ConfigLoader:
         # Hydra wants its schemas last, and puts the directory of the command line before them.
         search_path.prepend("command-line", f"file://{directory.absolute()}", SearchPathQuery(provider="schema"))
     return ConfigLoaderImpl(search_path)
+
+
+def sweep_over(override: Override, options: Sequence[str]) -> Override:
+    """Return an override that is a sweep over options."""
+    return replace(override, value_type=ValueType.CHOICE_SWEEP, _value=ChoiceSweep(list=list(options)))
 
 
 def expand_grid(overrides: Sequence[Override]) -> list[list[str]]:

@@ -1,27 +1,138 @@
 """Building objects from settings, and errors of their constructors as errors of settings."""
 
-import re
-from collections.abc import Iterator, Mapping
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import hydra.utils
 from hydra.errors import InstantiationException
 
-from cnn_experiments.errors import ConfigError, describe_error, format_value
+from cnn_experiments.arguments import ArgumentError
+from cnn_experiments.errors import ConfigError, describe_error
+
+_TARGET = "_target_"
 
 
-def instantiate(settings: Mapping[str, Any], **arguments: Any) -> Any:
-    """Build the object that `_target_` names, with plain lists and dictionaries as arguments."""
-    return hydra.utils.instantiate(settings, **arguments, _convert_="all")
+def instantiate(group: str, settings: Mapping[str, Any], kind: type, **arguments: Any) -> Any:
+    """Build the object that `_target_` names, with plain lists and dictionaries as arguments.
+
+    Args:
+        group: the prefix of the settings' keys, such as `model`.
+        settings: the group's own.
+        kind: the class of what is built.
+        arguments: further arguments of the constructor.
+
+    Raises:
+        ConfigError: a `_target_` is not a class or function of an installed package or of the user's own modules, which
+            is known before it is called, or it makes another kind of object.
+    """
+    _check_targets(group, settings, kind)
+    part = hydra.utils.instantiate(settings, **arguments, _convert_="all")
+    return _check_kind(group, settings, part, kind)
+
+
+def instantiate_partial(group: str, settings: Mapping[str, Any], kind: type) -> Callable[..., Any]:
+    """Return the function that `_target_` names with its settings as arguments, to be called with the other ones.
+
+    Raises:
+        ConfigError: as in `instantiate`; also what is returned raises it.
+    """
+    _check_targets(group, settings, kind)
+    if settings.get("_partial_") is not True:
+        raise ConfigError(f"{group}._partial_", settings.get("_partial_"), problem="must be true")
+    function = hydra.utils.instantiate(settings, _convert_="all")
+
+    def build(*arguments: Any) -> Any:
+        return _check_kind(group, settings, function(*arguments), kind)
+
+    return build
+
+
+def _check_kind(group: str, settings: Mapping[str, Any], part: Any, kind: type) -> Any:
+    if not isinstance(part, kind):
+        problem = f"must make a {kind.__name__}, not {type(part).__name__}"
+        raise ConfigError(f"{group}.{_TARGET}", settings[_TARGET], problem=problem)
+    return part
+
+
+def _check_targets(group: str, settings: Mapping[str, Any], kind: type) -> None:
+    """Check every `_target_` of settings before any is called, the nested ones first."""
+    for key, value in settings.items():
+        _check_nested_targets(f"{group}.{key}", value)
+    if _TARGET not in settings:
+        raise ConfigError(f"{group}.{_TARGET}", problem="must be given: the class or function that makes this part")
+    key, target = f"{group}.{_TARGET}", settings[_TARGET]
+    made_by = _check_target(key, target)
+    if isinstance(made_by, type) and not issubclass(made_by, kind):
+        raise ConfigError(key, target, problem=f"must be a {kind.__name__} or a function that makes one")
+
+
+def _check_nested_targets(key: str, value: Any) -> None:
+    if isinstance(value, list):
+        for place, item in enumerate(value):
+            _check_nested_targets(f"{key}.{place}", item)
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if name == _TARGET:
+                _check_target(f"{key}.{_TARGET}", item)
+            else:
+                _check_nested_targets(f"{key}.{name}", item)
+
+
+def _check_target(key: str, target: Any) -> Any:
+    """Return the class or function that a dotted path names."""
+    problem = "must be a class or function of an installed package or of your own module, not of Python itself"
+    if not isinstance(target, str) or _is_of_python(target.partition(".")[0]):
+        raise ConfigError(key, target, problem=problem)
+    try:
+        found = find_target(target)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(key, target, problem=f"could not be found: {' '.join(str(error).split())}") from error
+    except SystemExit as error:
+        raise ConfigError(key, target, problem="ends the program when its module is imported") from error
+    if not callable(found) or _is_of_python(str(getattr(found, "__module__", None)).partition(".")[0]):
+        raise ConfigError(key, target, problem=problem)
+    return found
+
+
+def _is_of_python(package: str) -> bool:
+    """Return whether a package belongs to Python itself: its functions end processes, wait and remove files."""
+    return package in sys.stdlib_module_names
+
+
+def find_target(path: str) -> Any:
+    """Return what a dotted path names, importing modules as necessary.
+
+    Raises:
+        ImportError: a module can't be imported.
+        AttributeError: a module or class has no such name.
+    """
+    names = path.split(".")
+    if not all(map(str.isidentifier, names)):
+        raise ImportError(f"{path!r} is not a dotted path")
+    found: Any = importlib.import_module(names[0])
+    for place, name in enumerate(names[1:], start=1):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            if not inspect.ismodule(found):
+                raise
+            module = ".".join(names[: place + 1])
+            try:
+                found = importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                if error.name != module:
+                    raise
+                raise AttributeError(f"{'.'.join(names[:place])} has no {name}") from None
+    return found
 
 
 @contextmanager
 def attribute_errors_to(group: str, settings: Mapping[str, Any]) -> Iterator[None]:
-    """Turn what a constructor raises into an error of its setting.
-
-    A message that begins with `name=value: ` names the setting, as constructors of this package do. Otherwise it is the
-    one setting whose value is a word of the message, or the group as a whole.
+    """Turn what a constructor raises into an error of its setting, or of the group as a whole.
 
     Args:
         group: the prefix of the settings' keys, such as `model`.
@@ -34,20 +145,12 @@ def attribute_errors_to(group: str, settings: Mapping[str, Any]) -> Iterator[Non
         yield
     except ConfigError:
         raise
-    except Exception as error:  # a constructor may raise anything
+    except (Exception, SystemExit) as error:  # a constructor may raise anything
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         if isinstance(cause, ConfigError):
             raise cause from error
+        if isinstance(cause, ArgumentError) and cause.name in settings:
+            key, value = f"{group}.{cause.name}", settings[cause.name]
+            raise ConfigError(key, value, problem=cause.problem, suggestion=cause.suggestion) from error
         message = " ".join(str(cause).split())
-        for key, value in settings.items():
-            if message.startswith(start := f"{key}={format_value(value)}: "):
-                raise ConfigError(f"{group}.{key}", value, problem=message.removeprefix(start)) from error
-        named = [
-            key
-            for key, value in settings.items()
-            if isinstance(value, str) and re.search(rf"\b{re.escape(value)}\b", message)
-        ]
-        problem = message if isinstance(cause, ValueError) else describe_error(cause)
-        if len(named) == 1:
-            raise ConfigError(f"{group}.{named[0]}", settings[named[0]], problem=problem) from error
-        raise ConfigError(group, problem=problem) from error
+        raise ConfigError(group, problem=message if isinstance(cause, ValueError) else describe_error(cause)) from error

@@ -1,32 +1,108 @@
-"""Overrides of the command line: parsing and writing them."""
+"""Overrides of the command line: Hydra's parser reads each of them once, and they are written for commands."""
 
+import functools
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 
-from cnn_experiments.config.hydra_internals import config_loader, parse_command_line
+from cnn_experiments.config.hydra_internals import config_directories, config_loader, parse_command_line, sweep_over
+from cnn_experiments.config.sources import find_options
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.runs.fingerprint import SWEEP_KEYS
+from cnn_experiments.runs.fingerprint import COMMAND_KEYS, SWEEP_KEYS
 
-_SWEEP_GROUPS = re.compile(r"\+*hydra[./](mode|run|sweep|sweeper|launcher)\b")
+_SWEEP_GROUPS = ("mode", "run", "sweep", "sweeper", "launcher")
+"""Settings of Hydra that a run of a sweep does not get from the sweep."""
+
+_LATER = "only_in_combinations"
+"""The tag of an override that Hydra does not apply to the configuration of a sweep as a whole."""
 
 
-def parse_overrides(arguments: Sequence[str]) -> list[Override]:
+@functools.lru_cache(maxsize=16384)
+def parse_override(line: str) -> Override:
+    """Parse an override; the combinations of a sweep share most of them.
+
+    Raises:
+        ConfigError: `glob(...)` matches no option.
+        OverrideParseException: Hydra can't read it.
+    """
+    (override,) = _parser().parse_overrides([line])
+    pattern = override.value()
+    return sweep_over(override, _matching_options(override, pattern)) if isinstance(pattern, Glob) else override
+
+
+@functools.cache
+def _parser() -> OverridesParser:
+    return OverridesParser.create()
+
+
+def _matching_options(override: Override, pattern: Glob) -> list[str]:
+    """Return the options that a pattern means; as in a shell, `*` stays within a folder: `book/*/lenet`."""
+
+    def matches(option: str, patterns: Iterable[str]) -> bool:
+        return any(fnmatchcase(option, each) and option.count("/") == each.count("/") for each in patterns)
+
+    options = option_names(override.key_or_group)
+    matching = [name for name in options if matches(name, pattern.include) and not matches(name, pattern.exclude)]
+    if not matching:
+        problem = f"matches none of {', '.join(options)}" if options else "must be the name of a group before glob(...)"
+        raise ConfigError(str(override.input_line), problem=problem)
+    return matching
+
+
+def option_names(group: str) -> list[str]:
+    """Return all options of a group, those of Hydra and of its plugins too; none if there is no such group."""
+    return sorted({*find_options(group, config_directories()), *config_loader().get_group_options(group)})
+
+
+def parse_overrides(arguments: Iterable[str]) -> list[Override]:
     """Parse the overrides of a sweep.
 
     Raises:
         ConfigError: a setting of the sweep as a whole has several values.
         OverrideParseException: Hydra can't read one.
     """
-    overrides = OverridesParser.create(config_loader()).parse_overrides(list(arguments))
+    overrides = [_restore(parse_override(line)) for line in arguments]
     for override in overrides:
-        if override.key_or_group in SWEEP_KEYS and override.is_sweep_override():
+        if override.key_or_group in COMMAND_KEYS and override.is_sweep_override():
             raise ConfigError(str(override.input_line), problem="must be one value for the whole sweep")
     return overrides
+
+
+def apply_later(override: Override) -> str:
+    """Return an override that Hydra applies to no configuration until `parse_overrides` has read it.
+
+    Hydra composes the configuration of a sweep as a whole with the options that have one value. A setting that only the
+    options with several values have would be unknown there.
+    """
+    key, _, value = quote_override(override.get_key_element(), value_text(override)).partition("=")
+    return f"{key}=tag({_LATER},choice({value}))"
+
+
+def _restore(override: Override) -> Override:
+    value = override.value()
+    if isinstance(value, ChoiceSweep) and _LATER in value.tags:
+        return parse_override(f"{override.get_key_element()}={value.list[0]}")
+    return override
+
+
+def value_text(override: Override) -> str:
+    """Return the value of an override as typed."""
+    return str(override.input_line).partition("=")[2]
+
+
+def values_by_key(overrides: Iterable[Override]) -> dict[str, str]:
+    """Return the values of overrides as typed, by key; the last one counts."""
+    return {override.key_or_group: value_text(override) for override in overrides}
+
+
+def without_sweep_keys(overrides: Iterable[Override]) -> list[str]:
+    """Return overrides as typed, without those of a sweep as a whole."""
+    return [str(override.input_line) for override in overrides if override.key_or_group not in SWEEP_KEYS]
 
 
 def config_flags() -> list[str]:
@@ -36,20 +112,25 @@ def config_flags() -> list[str]:
     return [word for flag, value in flags.items() if value for word in (flag, value)]
 
 
-def run_argv(overrides: Iterable[str], hydra_overrides: Iterable[str], directory: Path) -> list[str]:
+def run_argv(overrides: Iterable[str], hydra_overrides: Sequence[str], directory: Path) -> list[str]:
     """Return the command line of one run of a sweep, the program's name first.
 
     Typed again, it continues in the same directory.
     """
-    hydra_overrides = [override for override in hydra_overrides if not _SWEEP_GROUPS.match(override)]
     return [
         sys.argv[0],
         *config_flags(),
         *overrides,
-        *hydra_overrides,
+        *(line for line in hydra_overrides if not is_of_sweep(parse_override(line))),
         quote_override("hydra.run.dir", directory),
         "hydra.mode=RUN",
     ]
+
+
+def is_of_sweep(override: Override) -> bool:
+    """Return whether an override sets what a sweep alone has: its launcher, its sweeper, directories and the mode."""
+    parts = re.split("[./]", override.key_or_group)
+    return parts[0] == "hydra" and parts[1:2] != [] and parts[1] in _SWEEP_GROUPS
 
 
 def quote_override(key: str, value: object) -> str:

@@ -8,6 +8,9 @@ from typing import Any
 
 from cnn_experiments.errors import ConfigError, suggest
 
+MISSING = "???"
+"""OmegaConf's mark for a value that must be given."""
+
 
 @dataclass(frozen=True)
 class Rule:

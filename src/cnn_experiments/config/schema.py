@@ -11,6 +11,7 @@ from cnn_experiments.config.rules import (
     INTEGER,
     INTEGERS,
     LIST,
+    MISSING,
     NAME,
     NOT_NEGATIVE,
     NULL,
@@ -26,20 +27,17 @@ from cnn_experiments.config.trainer import check_trainer_keys
 from cnn_experiments.errors import ConfigError, format_value, suggest
 from cnn_experiments.runs.fingerprint import COMMAND_KEYS, READ_ONLY_KEYS, flatten
 
-MISSING = "???"
-"""OmegaConf's mark for a value that must be given."""
-
-
-def _is_time(value: Any) -> bool:
-    return isinstance(value, str) and bool(re.fullmatch(r"\d{1,4}(:\d\d){3}", value)) and bool(value.strip("0:"))
-
-
 TOP_LEVEL_KEYS = (
     *("model", "init", "data", "optimizer", "scheduler", "trainer"),
     *("task", "seed", "ckpt_path", "label_smoothing", "compile", "memory_format"),
     *COMMAND_KEYS,
 )
 """The groups and the settings beside them."""
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"\d{1,4}(:\d\d){3}", value)) and bool(value.strip("0:"))
+
 
 RULES: dict[str, Rule] = {
     "seed": integer(0, 2**32 - 1),

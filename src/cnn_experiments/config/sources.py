@@ -1,5 +1,6 @@
 """Where the configuration's files are, and which groups and options they make."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,3 +28,9 @@ def find_options(group: str, directories: Iterable[Path]) -> list[str]:
         for path in (directory / group).rglob("*.yaml")
     }
     return sorted(option.as_posix() for option in options)
+
+
+def begins_with_byte_order_mark(group: str, option: str, directories: Iterable[Path]) -> bool:
+    """Return whether the file of an option begins with a byte order mark, which Hydra does not skip."""
+    paths = [directory / group / f"{option}.yaml" for directory in directories]
+    return any(path.is_file() and path.read_bytes().startswith(BOM_UTF8) for path in paths)

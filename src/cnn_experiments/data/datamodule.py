@@ -9,9 +9,11 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.data import transforms
 from cnn_experiments.data.loader import InMemoryLoader
-from cnn_experiments.errors import suggest
+from cnn_experiments.data.validation import facts_problem, split_problem
+from cnn_experiments.errors import RunFailedError, describe_error, suggest
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,10 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         seed: determines the held-out images and the order of the training images.
 
     Raises:
-        ValueError: `val_size` leaves no training image, is smaller than the number of classes, or is not 0 although
-            the test set is evaluated after every epoch; or `augment` is unknown.
+        ArgumentError: `batch_size` exceeds the training images; `val_size` leaves no training image, is smaller than
+            the number of classes, or is not 0 although the test set is evaluated after every epoch; or `augment` is
+            unknown.
+        ValueError: the class lacks one of its facts.
     """
 
     class_names: ClassVar[Sequence[str]]
@@ -98,19 +102,26 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         seed: int,
     ) -> None:
         super().__init__()
+        facts = {name: getattr(self, name) for name in dir(type(self)) if name in ImageDataModule.__annotations__}
+        if problem := facts_problem(facts, channels, classes):
+            raise ValueError(f"{type(self).__name__} {problem}")
+        if batch_size > self.num_train_images - val_size > 0:
+            limit = f"{self.num_train_images - val_size}, the number of training images"
+            raise ArgumentError("batch_size", batch_size, f"must be at most {limit}")
         if val_size >= self.num_train_images:
-            raise ValueError(f"val_size={val_size}: must be below the {self.num_train_images} training images")
+            raise ArgumentError("val_size", val_size, f"must be below the {self.num_train_images} training images")
         if 0 < val_size < classes:
-            raise ValueError(f"val_size={val_size}: must be 0 or at least {classes}, one image per class")
+            raise ArgumentError("val_size", val_size, f"must be 0 or at least {classes}, one image per class")
         if test_every_epoch and val_size:
-            raise ValueError(
-                f"test_every_epoch=true: must be false if validation images are held out (val_size={val_size}); "
-                "set data.val_size=0 to hold out none"
+            raise ArgumentError(
+                "test_every_epoch",
+                test_every_epoch,
+                f"must be false if validation images are held out (val_size={val_size}); "
+                "set data.val_size=0 to hold out none",
             )
         if augment not in transforms.AUGMENTATIONS:
-            message = f"augment={augment}: must be one of {', '.join(transforms.AUGMENTATIONS)}"
-            suggestion = suggest(augment, transforms.AUGMENTATIONS)
-            raise ValueError(f"{message}; did you mean {suggestion}?" if suggestion else message)
+            problem = f"must be one of {', '.join(transforms.AUGMENTATIONS)}"
+            raise ArgumentError("augment", augment, problem, suggest(augment, transforms.AUGMENTATIONS))
         self.channels = channels
         self.classes = classes
         self.batch_size = batch_size
@@ -139,13 +150,34 @@ class ImageDataModule(pl.LightningDataModule, ABC):
             labels: int64 (N,).
         """
 
+    @property
+    def needs_preparation(self) -> bool:
+        """Return whether the images may have to be downloaded or made before they can be loaded."""
+        return type(self).prepare_data is not ImageDataModule.prepare_data
+
+    def load_checked(self, train: bool) -> tuple[Tensor, Tensor]:
+        """Return what `load` returns, after a check of its types, shapes and labels.
+
+        Raises:
+            ValueError: it is not what the class and the settings state.
+        """
+        split = self.load(train)
+        num_images = self.num_train_images if train else self.num_test_images
+        if problem := split_problem(split, num_images, self.channels, self.native_size, self.classes):
+            raise ValueError(f"{type(self).__name__}.load(train={train}): {problem}")
+        return split
+
     def setup(self, stage: str) -> None:
-        """Load the splits that the stage needs, and hold out the validation images."""
+        """Load the splits that the stage needs, and hold out the validation images.
+
+        Raises:
+            RunFailedError: a split can't be loaded, or is not what the class and the settings state.
+        """
         if stage == "test" or self.test_every_epoch:
-            self._test_split = self.load(train=False)
+            self._test_split = self._load_or_fail(train=False)
         if stage == "test":
             return
-        images, labels = self.load(train=True)
+        images, labels = self._load_or_fail(train=True)
         if self.val_size == 0:
             self._train_split = images, labels
             return
@@ -192,6 +224,13 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         if self._normalize:
             transforms.normalize_(inputs, self.mean, self.std)
         return inputs, labels
+
+    def _load_or_fail(self, train: bool) -> tuple[Tensor, Tensor]:
+        try:
+            return self.load_checked(train)
+        except Exception as error:  # the code of a user's data set may raise anything
+            problem = str(error) if isinstance(error, ValueError) else describe_error(error)
+            raise RunFailedError(f"the data could not be loaded: {problem}") from error
 
     def _loader(self, split: tuple[Tensor, Tensor], seed: int | None = None) -> InMemoryLoader:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -41,9 +41,12 @@ def download_files(root: Path, subdirectory: str, md5: Mapping[str, str], mirror
         RunFailedError: `root` cannot be created, or no mirror delivers the files.
     """
     directory = root / subdirectory
-    if not _invalid_files(directory, md5):
+    invalid = _invalid_files(directory, md5)
+    if not invalid:
         return
     responding = _responding_mirrors(mirrors, next(iter(md5)))  # before the lock: offline processes need not queue up
+    if not responding:  # nothing is made where a disk may only not be mounted
+        raise _not_delivered(directory, md5, _existing(directory, invalid), name)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -53,7 +56,7 @@ def download_files(root: Path, subdirectory: str, md5: Mapping[str, str], mirror
         invalid = _invalid_files(directory, md5)
         if not invalid:
             return
-        damaged = [file for file in invalid if (directory / file).exists()]
+        damaged = _existing(directory, invalid)
         for file in damaged:
             log.warning("%s is damaged: its MD5 is not %s; downloading it again", directory / file, md5[file])
         for abandoned in root.glob(f"{hidden_name}-*"):  # by a process that was killed
@@ -71,12 +74,20 @@ def download_files(root: Path, subdirectory: str, md5: Mapping[str, str], mirror
                 for file in md5:
                     Path(temporary, file).replace(directory / file)
                 return
+    raise _not_delivered(directory, md5, damaged, name)
+
+
+def _not_delivered(directory: Path, files: Iterable[str], damaged: Sequence[str], name: str) -> RunFailedError:
     problem = f"; damaged (wrong MD5): {', '.join(damaged)}" if damaged else ""
-    raise RunFailedError(
+    return RunFailedError(
         f"could not download {name}: no mirror delivered it{problem}. "
-        f"Put {', '.join(md5)} into {directory.absolute()}, "
+        f"Put {', '.join(files)} into {directory.absolute()}, "
         "or train without a download: python -m cnn_experiments data=digits"
     )
+
+
+def _existing(directory: Path, files: Iterable[str]) -> list[str]:
+    return [file for file in files if (directory / file).exists()]
 
 
 def _invalid_files(directory: Path, md5: Mapping[str, str]) -> list[str]:

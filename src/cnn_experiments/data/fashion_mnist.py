@@ -2,6 +2,7 @@
 
 import functools
 import gzip
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 import torchvision
 from torch import Tensor
 
+from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.data.download import download_files
 
@@ -33,12 +35,31 @@ def _read_split(directory: Path, train: bool) -> tuple[Tensor, Tensor]:
     return read("images-idx3", 16).view(-1, 1, 28, 28), read("labels-idx1", 8).long()
 
 
+def _check_root(typed: str, root: Path) -> None:
+    problem = None
+    try:
+        nearest = next(path for path in (root.absolute(), *root.absolute().parents) if os.path.lexists(path))
+        if not nearest.is_dir():
+            problem = f"must be a directory; {nearest} is none"
+        elif not os.access(nearest, os.R_OK | os.X_OK) or (
+            nearest != root.absolute() and not os.access(nearest, os.W_OK)
+        ):
+            problem = f"no permission for {nearest}"
+    except (OSError, ValueError) as error:  # a name that is too long, or has a null character
+        problem = f"must be a directory ({error.strerror if isinstance(error, OSError) else error})"
+    if problem:
+        raise ArgumentError("root", typed, problem)
+
+
 class FashionMNIST(ImageDataModule):
     """Gray images of clothing, 28 x 28 pixels, in ten classes.
 
     Args:
         root: directory whose subdirectory FashionMNIST/raw holds the four archives.
         settings: the parameters of ImageDataModule.
+
+    Raises:
+        ValueError: `root` is not a directory, or can't be read or made.
     """
 
     class_names = tuple(torchvision.datasets.FashionMNIST.classes)
@@ -51,6 +72,7 @@ class FashionMNIST(ImageDataModule):
     def __init__(self, *, root: str, **settings: Any) -> None:
         super().__init__(**settings)
         self.root = Path(root).expanduser()
+        _check_root(root, self.root)
 
     def prepare_data(self) -> None:
         """Download the archives that are missing or damaged.

@@ -23,7 +23,7 @@ class AlexNet(nn.Module):
         dropout: probability that a hidden unit is dropped in training.
 
     Raises:
-        ValueError: `padding` is negative, or `dropout` is not in [0, 1].
+        ArgumentError: `padding` is negative, or `dropout` is not in [0, 1].
     """
 
     def __init__(self, in_channels: int, num_classes: int, padding: int, dropout: float) -> None:

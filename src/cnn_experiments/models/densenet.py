@@ -66,7 +66,7 @@ class DenseNet(nn.Module):
         bias: whether the convolutions have biases.
 
     Raises:
-        ValueError: `stem_channels`, `growth_rate` or one of `depths` is below 1.
+        ArgumentError: `stem_channels`, `growth_rate` or one of `depths` is below 1.
     """
 
     def __init__(

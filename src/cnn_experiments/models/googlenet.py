@@ -78,7 +78,7 @@ class GoogLeNet(nn.Module):
         norm: normalization after every convolution: `none`, `batch` (torch's) or `scratch` (the one in scratch.py).
 
     Raises:
-        ValueError: `norm` is none of these.
+        ArgumentError: `norm` is none of these.
     """
 
     def __init__(self, in_channels: int, num_classes: int, norm: str) -> None:

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 
 from torch import nn
 
+from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.models.scratch import BatchNorm
 
 _NORMS_2D: dict[str, list[Callable[[int], nn.Module]]] = {
@@ -19,38 +20,37 @@ def check_choice(name: str, value: str, choices: Collection[str]) -> str:
     """Return the value of an argument that must be one of the choices.
 
     Raises:
-        ValueError: it is none of them.
+        ArgumentError: it is none of them.
     """
     if value in choices:
         return value
     nearest = get_close_matches(str(value), choices, n=1, cutoff=0.5)
-    suggestion = f"; did you mean {nearest[0]}?" if nearest else ""
-    raise ValueError(f"{name}={value}: must be one of {', '.join(choices)}{suggestion}")
+    raise ArgumentError(name, value, f"must be one of {', '.join(choices)}", nearest[0] if nearest else None)
 
 
 def check_at_least(minimum: int, **values: int | Sequence[int]) -> None:
     """Check that arguments are not below a minimum; of a list, which must not be empty, every number is checked.
 
     Raises:
-        ValueError: a number is smaller, or a list is empty.
+        ArgumentError: a number is smaller, or a list is empty.
     """
     for name, value in values.items():
         if isinstance(value, int):
             if value < minimum:
-                raise ValueError(f"{name}={value}: must be an integer >= {minimum}")
+                raise ArgumentError(name, value, f"must be an integer >= {minimum}")
         elif not value or min(value) < minimum:
-            raise ValueError(f"{name}={list(value)}: must be a list of integers >= {minimum}")
+            raise ArgumentError(name, list(value), f"must be a list of integers >= {minimum}")
 
 
 def check_fraction(**values: float) -> None:
     """Check that arguments are between 0 and 1.
 
     Raises:
-        ValueError: a number is not.
+        ArgumentError: a number is not.
     """
     for name, value in values.items():
         if not 0 <= value <= 1:
-            raise ValueError(f"{name}={value}: must be a number in [0, 1]")
+            raise ArgumentError(name, value, "must be a number in [0, 1]")
 
 
 def norm2d(norm: str, channels: int) -> list[nn.Module]:
@@ -61,7 +61,7 @@ def norm2d(norm: str, channels: int) -> list[nn.Module]:
         channels: channels of the convolution's output.
 
     Raises:
-        ValueError: `norm` is none of these.
+        ArgumentError: `norm` is none of these.
     """
     return [layer(channels) for layer in _NORMS_2D[check_choice("norm", norm, _NORMS_2D)]]
 
@@ -82,7 +82,7 @@ def mlp_head(channels: int, grid: int, hidden: int, num_classes: int, dropout: f
     Features that are `grid` x `grid` already go through the pooling unchanged, bit for bit.
 
     Raises:
-        ValueError: `dropout` is not in [0, 1].
+        ArgumentError: `dropout` is not in [0, 1].
     """
     check_fraction(dropout=dropout)
     return nn.Sequential(

@@ -31,7 +31,7 @@ class LeNet(nn.Module):
         padding: padding of the first convolution; with 2 its output is as large as the image.
 
     Raises:
-        ValueError: `norm` or `pool` is none of these, or `padding` is negative.
+        ArgumentError: `norm` or `pool` is none of these, or `padding` is negative.
     """
 
     def __init__(self, in_channels: int, num_classes: int, norm: str, pool: str, padding: int) -> None:

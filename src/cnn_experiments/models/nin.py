@@ -31,7 +31,7 @@ class NiN(nn.Module):
         dropout: probability that an input of the last block is dropped in training.
 
     Raises:
-        ValueError: `dropout` is not in [0, 1].
+        ArgumentError: `dropout` is not in [0, 1].
     """
 
     def __init__(self, in_channels: int, num_classes: int, dropout: float) -> None:

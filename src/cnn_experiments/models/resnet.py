@@ -136,7 +136,7 @@ class ResNet(nn.Module):
         stem: `7x7` quarters the resolution, with a stride and a pool; `3x3`, for small images, keeps it.
 
     Raises:
-        ValueError: `version` or `stem` is none of these, `depths` is empty, or one of them is below 1.
+        ArgumentError: `version` or `stem` is none of these, `depths` is empty, or one of them is below 1.
     """
 
     def __init__(

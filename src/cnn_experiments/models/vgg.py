@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.models.layers import check_at_least, mlp_head, norm2d
 
 _WIDTHS = (64, 128, 256, 512, 512)
@@ -39,7 +40,7 @@ class VGG(nn.Module):
         dropout: probability that a hidden unit is dropped in training.
 
     Raises:
-        ValueError: a divisor leaves a remainder, `depths` are not five integers >= 1, `norm` is none of these, or
+        ArgumentError: a divisor leaves a remainder, `depths` are not five integers >= 1, `norm` is none of these, or
             `dropout` is not in [0, 1].
     """
 
@@ -59,10 +60,10 @@ class VGG(nn.Module):
             ("hidden_divisor", hidden_divisor, _HIDDEN),
         ):
             if divisor < 1 or dividend % divisor:
-                raise ValueError(f"{name}={divisor}: must divide {dividend}")
+                raise ArgumentError(name, divisor, f"must divide {dividend}")
         check_at_least(1, depths=depths)
         if len(depths) != len(_WIDTHS):
-            raise ValueError(f"depths={list(depths)}: must be a list of {len(_WIDTHS)} integers, one per block")
+            raise ArgumentError("depths", list(depths), f"must be a list of {len(_WIDTHS)} integers, one per block")
         blocks = []
         channels = in_channels
         for width, depth in zip(_WIDTHS, depths, strict=True):

@@ -29,10 +29,12 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
 
 @contextmanager
 def remove_on_error(temporary: Path) -> Iterator[None]:
-    """Remove a temporary file if the block raises."""
+    """Remove a temporary file if the block raises. An OSError that names no file, as that of a write, gets its name."""
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(temporary)
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise

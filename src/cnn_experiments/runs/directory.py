@@ -15,6 +15,7 @@ from typing import Any
 from cnn_experiments.errors import RunFailedError
 from cnn_experiments.runs.atomic import WRITING_SUFFIX, atomic_write, remove_on_error
 from cnn_experiments.runs.lock import LOCK_FILE, acquire, release
+from cnn_experiments.runs.plan_file import PLAN_FILE
 from cnn_experiments.runs.regular_file import is_regular_file, open_new, open_to_append, open_to_read
 from cnn_experiments.runs.results import RESULTS_FILE, RunResults
 from cnn_experiments.runs.state import RunState, next_action
@@ -40,10 +41,14 @@ FILES = {
     ".hydra/": "what Hydra composed: configuration and overrides",
     "train_ddp_process_*.log": "what the other processes of a run on several devices printed",
     LOCK_FILE: "the lock of the process that works on the run",
+    PLAN_FILE: "the settings that a sweep planned the run to have, while it works on the run",
 }
 """The files of a run's directory and what they hold; docs/runs.md lists them from here."""
 
-_FILES_BEFORE_RESULTS = {LOCK_FILE, ".hydra", LOG_FILE, CONSOLE_FILE, f"{RESULTS_FILE}{WRITING_SUFFIX}"}
+_FILES_BEFORE_RESULTS = {
+    *(LOCK_FILE, ".hydra", LOG_FILE, CONSOLE_FILE),
+    *(PLAN_FILE, f"{PLAN_FILE}{WRITING_SUFFIX}", f"{RESULTS_FILE}{WRITING_SUFFIX}"),
+}
 """What is there before the run has results."""
 
 TEMPORARY_CHECKPOINT = "last.writing"
@@ -154,7 +159,7 @@ class RunDirectory:
             return self.last
 
     @contextmanager
-    def locked_for(self, run_id: str, *, restart: bool = False) -> Iterator[Action]:
+    def locked_for(self, run_id: str, *, restart: bool = False, ckpt_path: str | None = None) -> Iterator[Action]:
         """Lock the directory for a run, and yield what is to be done: SKIP, START, RESUME or RESTART.
 
         Before a run starts over, the checkpoints and curves of its previous attempt are put aside; the logs stay. A
@@ -163,9 +168,11 @@ class RunDirectory:
         Args:
             run_id: of the run.
             restart: whether a run that is not completed starts over.
+            ckpt_path: what the run is to continue from, a checkpoint or a run's directory.
 
         Raises:
-            RunFailedError: another process works there, or the directory holds another run, damaged results or links.
+            RunFailedError: another process works there, the directory holds another run, damaged results or links, or
+                the run would overwrite what `ckpt_path` names.
             OSError: the directory cannot be read or written.
         """
         if not self.is_writer:
@@ -184,6 +191,8 @@ class RunDirectory:
                     f"its {RESULTS_FILE} is damaged ({state.problem})" if state.problem else "it holds another run"
                 )
                 raise RunFailedError(f"{self.path}: {problem}")
+            if problem := self.ckpt_path_problem(action, ckpt_path):
+                raise RunFailedError(f"ckpt_path={ckpt_path}: {problem}")
             if action != Action.SKIP:
                 self._prepare(action)
             self.results = None if action == Action.RESTART else state.results
@@ -259,10 +268,17 @@ class RunDirectory:
         with suppress(OSError), open_to_append(self.path / LOG_FILE) as file:
             file.write(text.encode("utf-8", "backslashreplace"))
 
-    def owns(self, checkpoint: Path) -> bool:
-        """Return whether a checkpoint is one that this directory's run writes."""
-        paths = {os.path.realpath(path) for path in (self.last, self.best)}
-        return os.path.realpath(checkpoint) in paths
+    def ckpt_path_problem(self, action: Action, ckpt_path: str | None) -> str | None:
+        """Return why this directory's run cannot do `action` without losing the checkpoint that `ckpt_path` names."""
+        if ckpt_path is None or action == Action.SKIP:
+            return None
+        checkpoint = os.path.realpath(resolve_checkpoint(Path(ckpt_path)))
+        own_checkpoints = [os.path.realpath(path) for path in (self.last, self.best)]
+        if checkpoint in own_checkpoints and action == Action.RESTART:
+            return "can't be combined with restart=true, which puts this checkpoint aside"
+        if checkpoint in own_checkpoints[1:]:
+            return "this run would overwrite it; without ckpt_path it continues from its last.ckpt"
+        return None
 
     def copy_best_checkpoint(self, checkpoint: Path) -> None:
         """Copy the best checkpoint so far of the run that `checkpoint` belongs to, unless that is this directory's run.
@@ -271,7 +287,7 @@ class RunDirectory:
             OSError: it cannot be read or written.
         """
         best = checkpoint.with_name(self.best.name)
-        if not self.is_writer or self.owns(best) or not is_regular_file(best):
+        if not self.is_writer or os.path.realpath(best) == os.path.realpath(self.best) or not is_regular_file(best):
             return
         temporary = self.checkpoints / TEMPORARY_BEST_CHECKPOINT
         with remove_on_error(temporary):

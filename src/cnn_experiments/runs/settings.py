@@ -41,7 +41,10 @@ def varying_keys(runs: Sequence[RunSettings]) -> list[str]:
     for key in dict.fromkeys(candidates):
         if key in SEED_KEYS:
             continue
-        values = [json.dumps(normalize_value(key, run.value(key)), sort_keys=True) for run in runs]
+        raw_values = [run.value(key) for run in runs]
+        if all(value is raw_values[0] or _is_same(value, raw_values[0]) for value in raw_values):
+            continue  # most settings; to normalize the values of a thousand runs takes a second
+        values = [json.dumps(normalize_value(key, value), sort_keys=True) for value in raw_values]
         if len(set(values)) > 1 and (key in typed or not _is_determined_by(values, varying.values())):
             varying[key] = values
     return list(varying)
@@ -52,6 +55,10 @@ def short_names(keys: Iterable[str]) -> dict[str, str]:
     keys = list(keys)
     last_parts = [key.rpartition(".")[2] for key in keys]
     return {key: last if last_parts.count(last) == 1 else key for key, last in zip(keys, last_parts, strict=True)}
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    return type(value) is type(other) and value == other
 
 
 def _is_determined_by(values: Sequence[str], others: Iterable[Sequence[str]]) -> bool:

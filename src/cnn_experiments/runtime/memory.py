@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 import resource
 import sys
 from collections.abc import Callable
@@ -53,6 +54,15 @@ def peak_memory(device: torch.device) -> int:
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def total_memory() -> int:
+    """Return the memory of this machine in bytes, or what its control group may use of it."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # ValueError: `max`, which is no limit
+            total = min(total, int(Path(file).read_text()))
+    return total
 
 
 def _glibc_function(name: str) -> Callable[..., int] | None:

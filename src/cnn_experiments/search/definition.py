@@ -11,10 +11,12 @@ from cnn_experiments.config.overrides import parse_overrides
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.fingerprint import SEED_KEYS
 from cnn_experiments.search.space import Parameter, to_parameter
-from cnn_experiments.search.trials import METRIC
 from cnn_experiments.sweep.estimate import planned_epochs
 from cnn_experiments.sweep.plan import default_name
 from cnn_experiments.tasks import preflight, task_of
+
+METRIC = "val/acc"
+"""What is maximized."""
 
 _MAX_EPOCHS_KEY = "trainer.max_epochs"
 _INTEGER_REMEDY = "for integers, write int(interval(...))"
@@ -79,9 +81,7 @@ class Definition:
         _check_settings(base)
         configs = [base]
         for place, parameter in enumerate(self.space):
-            for value in parameter.probe_values[1:]:
-                drawn = [*first[:place], parameter.to_override(value), *first[place + 1 :]]
-                configs.append(self._compose_probe(drawn, parameter))
+            configs += [self._compose_probe(first, place, value) for value in parameter.probe_values[1:]]
         for config in configs:
             try:
                 preflight(config)
@@ -90,12 +90,22 @@ class Definition:
                     raise error.with_context(remedy="on_invalid=skip counts such trials as failed") from error
         return base
 
-    def _compose_probe(self, drawn: Sequence[str], varied: Parameter) -> ComposedConfig:
+    def _compose_probe(self, first: Sequence[str], place: int, value: Any) -> ComposedConfig:
+        """Compose the first values of all parameters but one, whose place and value are given."""
+
+        def compose(value: Any) -> ComposedConfig:
+            return self.compose([*first[:place], self.space[place].to_override(value), *first[place + 1 :]])
+
         try:
-            return self.compose(drawn)
+            return compose(value)
         except ConfigError as error:
-            is_rounded_up = isinstance(error.value, float) and varied.is_float and "an integer" in error.problem
-            raise error.with_context(remedy=_INTEGER_REMEDY if is_rounded_up else None) from error
+            try:
+                if not isinstance(value, float):
+                    raise
+                compose(round(value))
+            except ConfigError:
+                raise error from None
+            raise error.with_context(remedy=_INTEGER_REMEDY) from error
 
 
 def _check_settings(config: ComposedConfig) -> None:

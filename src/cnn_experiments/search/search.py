@@ -12,14 +12,15 @@ from optuna.study import Study
 from cnn_experiments.console import print_line, relative_path
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.lock import acquire, release
-from cnn_experiments.runs.results import RESULTS_FILE
+from cnn_experiments.runs.path_errors import path_errors
 from cnn_experiments.search.definition import Definition, default_search_name
-from cnn_experiments.search.study import STUDY_FILE, best_trial, load_study
+from cnn_experiments.search.optuna_internals import StorageErrors, describe_storage_error
+from cnn_experiments.search.study import STUDY_FILE, best_trial, load_study, read_study
 from cnn_experiments.search.summary import print_best, print_trials
 from cnn_experiments.search.trials import ActiveTrials, TrialObserver, TrialRuns, make_pruner, make_sampler
 from cnn_experiments.sweep.executors.base import Executor
-from cnn_experiments.sweep.grid import Report
 from cnn_experiments.sweep.plan import RunPaths, find_runs_by_id, sweep_directory
+from cnn_experiments.sweep.report import Report, write_report
 from cnn_experiments.sweep.summary import write_hparams_columns
 
 
@@ -75,14 +76,17 @@ def search(
         )
         try:
             executor.run(trial_runs, observer)
+        except StorageErrors as error:
+            print_line(f"{directory / STUDY_FILE} could not be written: {describe_storage_error(error)}", style="red")
+            print_line("to continue, run the same command again")
+            return 1
         finally:
             write_hparams_columns(directory, [], definition.searched)
             print_trials(directory, study, definition, n_trials)
     print_best(study)
-    if any(directory.glob(f"*/{RESULTS_FILE}")):
-        report([directory], directory, quiet=True)
     num_ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-    return 0 if best_trial(study) is not None and num_ended >= n_trials else 1
+    is_reported = write_report(report, directory, quiet=True)
+    return 0 if is_reported and best_trial(study) is not None and num_ended >= n_trials else 1
 
 
 @contextmanager
@@ -90,10 +94,12 @@ def _locked(directory: Path) -> Iterator[None]:
     """Make and lock the directory of a search.
 
     Raises:
-        ConfigError: another search works there.
+        ConfigError: another search works there, or the directory can't be written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    if not acquire(directory):
+    with path_errors("hydra.sweep.dir", directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        is_acquired = acquire(directory)
+    if not is_acquired:
         name = str(relative_path(directory.absolute()))
         raise ConfigError(name, problem="locked by another search; sweep=NAME starts a new one")
     try:
@@ -128,7 +134,8 @@ def _plan_trials(
 
 
 def _print_dry_run(directory: Path, definition: Definition, n_trials: int) -> None:
-    if (directory / STUDY_FILE).exists():
-        print_trials(directory, load_study(directory / STUDY_FILE, definition), definition, n_trials)
+    study = read_study(directory / STUDY_FILE, definition)
+    if study is not None:
+        print_trials(directory, study, definition, n_trials)
     else:
         print_line(f"{relative_path(directory.absolute())}: no trials yet, {n_trials} to do")

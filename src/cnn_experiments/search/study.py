@@ -2,48 +2,93 @@
 
 from pathlib import Path
 
-import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial
-from sqlalchemy import URL
-from sqlalchemy.exc import DatabaseError
 
 from cnn_experiments.console import relative_path
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.fingerprint import COMMAND_KEYS
 from cnn_experiments.runs.settings import split_override
 from cnn_experiments.search.definition import Definition
+from cnn_experiments.search.optuna_internals import (
+    StorageErrors,
+    copy_study,
+    describe_storage_error,
+    is_writable,
+    open_study,
+)
 
 STUDY_FILE = "study.db"
 
 FIXED_ATTR, SPACE_ATTR = "fixed", "space"
 """What the study stores of the search: overrides with one value, and those with several."""
 
+OVERRIDES_ATTR, REASON_ATTR = "overrides", "reason"
+"""What the study stores of a trial besides its values: the overrides of its run, and why it failed."""
+
+
+def read_study(file: Path, definition: Definition) -> Study | None:
+    """Return a copy of the study in a file, or None if there is none yet. The file is not changed.
+
+    Raises:
+        ConfigError: it is the study of another search, or not a study.
+    """
+    if not file.exists() and not file.is_symlink():
+        return None
+    try:
+        study = copy_study(file)
+        if study is not None:
+            _check_attributes(study)
+    except ValueError as error:
+        raise ConfigError(
+            str(file), problem=f"not a study of a search ({error}); sweep=NAME starts a new one"
+        ) from error
+    if study is not None:
+        for name, lines in _attributes(definition).items():
+            stored = study.user_attrs.get(name, lines)
+            if stored != lines:
+                raise _other_search_error(set(lines), set(stored), file.parent)
+    return study
+
 
 def load_study(file: Path, definition: Definition) -> Study:
     """Return the study in a file, or a new one.
 
     Raises:
-        ConfigError: it is the study of another search, or not a study.
+        ConfigError: it is the study of another search, or not a study, or can't be written.
     """
-    url = URL.create("sqlite", database=str(file.absolute())).render_as_string()
+    read_study(file, definition)
+    if file.exists() and not is_writable(file):
+        raise ConfigError(str(file), problem="must be writable, and its directory too; dry_run=true shows its trials")
     try:
-        study = optuna.create_study(
-            storage=optuna.storages.RDBStorage(url), study_name="search", direction="maximize", load_if_exists=True
-        )
-    except DatabaseError as error:
-        raise ConfigError(str(file), problem=f"not a study of Optuna ({error.orig})") from error
+        study = open_study(file)
+        for name, lines in _attributes(definition).items():
+            study.set_user_attr(name, lines)
+    except StorageErrors as error:
+        raise ConfigError(str(file), problem=f"could not be written: {describe_storage_error(error)}") from error
+    return study
+
+
+def _attributes(definition: Definition) -> dict[str, list[str]]:
     fixed = [line for line in definition.fixed if split_override(line)[0] not in COMMAND_KEYS]
-    current = {
+    return {
         SPACE_ATTR: sorted(str(parameter.override.input_line) for parameter in definition.space),
         FIXED_ATTR: sorted(fixed),
     }
-    for name, lines in current.items():
-        stored = study.user_attrs.get(name, lines)
-        if stored != lines:
-            raise _other_search_error(set(lines), set(stored), file.parent)
-        study.set_user_attr(name, lines)
-    return study
+
+
+def _check_attributes(study: Study) -> None:
+    """Check the attributes that a search writes.
+
+    Raises:
+        ValueError: one has another type.
+    """
+    trials = study.get_trials(deepcopy=False)
+    attributes = [(name, study.user_attrs.get(name, [])) for name in (FIXED_ATTR, SPACE_ATTR)]
+    attributes += [(OVERRIDES_ATTR, trial.user_attrs.get(OVERRIDES_ATTR, [])) for trial in trials]
+    for name, lines in attributes:
+        if not (isinstance(lines, list) and all(isinstance(line, str) for line in lines)):
+            raise ValueError(f"its attribute {name} must be a list of overrides")
 
 
 def _other_search_error(current: set[str], stored: set[str], directory: Path) -> ConfigError:

@@ -10,12 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cnn_experiments.config.overrides import config_flags
-from cnn_experiments.console import print_line, print_table, relative_path
+from cnn_experiments.console import cell, print_line, print_table, relative_path
 from cnn_experiments.runs.settings import short_names, split_override
 from cnn_experiments.runs.status import Status
-from cnn_experiments.search.definition import Definition
-from cnn_experiments.search.study import FIXED_ATTR, best_trial
-from cnn_experiments.search.trials import METRIC, OVERRIDES_ATTR, REASON_ATTR
+from cnn_experiments.search.definition import METRIC, Definition
+from cnn_experiments.search.study import FIXED_ATTR, OVERRIDES_ATTR, REASON_ATTR, best_trial
 from cnn_experiments.sweep.observer import STYLES
 
 _STATE_LABELS = {
@@ -62,9 +61,9 @@ def _trial_cells(trial: FrozenTrial, keys: Sequence[str], is_best: bool) -> list
         f"{trial.number} best" if is_best else str(trial.number),
         "" if value is None else f"{value:.4f}",
         str(len(trial.intermediate_values) or ""),
-        Text(_STATE_LABELS[trial.state], style=_STATE_STYLES.get(trial.state, STYLES[Status.INTERRUPTED])),
-        *(Text(drawn.get(key, "")) for key in keys),
-        Text(str(trial.user_attrs.get(REASON_ATTR, ""))),
+        cell(_STATE_LABELS[trial.state], _STATE_STYLES.get(trial.state, STYLES[Status.INTERRUPTED])),
+        *(cell(drawn.get(key, "")) for key in keys),
+        cell(str(trial.user_attrs.get(REASON_ATTR, ""))),
     ]
 
 

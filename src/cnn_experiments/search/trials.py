@@ -23,17 +23,14 @@ from cnn_experiments.runs.results import finite_number
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.signals import signals_deferred
+from cnn_experiments.search.definition import METRIC
+from cnn_experiments.search.optuna_internals import resume_trial
 from cnn_experiments.search.space import Parameter
+from cnn_experiments.search.study import OVERRIDES_ATTR, REASON_ATTR
 from cnn_experiments.sweep.estimate import planned_epochs
 from cnn_experiments.sweep.observer import STYLES, finalize_run, format_metrics, reason
 from cnn_experiments.sweep.plan import PlannedRun, RunPaths
 from cnn_experiments.tasks import preflight
-
-METRIC = "val/acc"
-"""What is maximized."""
-
-OVERRIDES_ATTR, REASON_ATTR = "overrides", "reason"
-"""What the study stores of a trial besides its values: the overrides of its run, and why it failed."""
 
 
 def make_sampler(name: str, seed: int, trial_number: int, max_parallel: int) -> BaseSampler:
@@ -196,7 +193,7 @@ class TrialRuns:
         for frozen_trial in self._study.get_trials(states=[TrialState.RUNNING]):
             if self._active.is_stopped:
                 return
-            trial = Trial(self._study, frozen_trial._trial_id)  # Optuna has no public way to take a trial up again
+            trial = resume_trial(self._study, frozen_trial)
             if OVERRIDES_ATTR in frozen_trial.user_attrs:
                 reported = set(frozen_trial.intermediate_values)
                 yield from self._schedule(trial, frozen_trial.user_attrs[OVERRIDES_ATTR], reported)

@@ -10,8 +10,10 @@ import torch
 from torch.nn import functional as F
 
 from cnn_experiments.runs.fingerprint import flatten
-from cnn_experiments.runs.status import Action
+from cnn_experiments.runs.state import RunState
+from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.sweep.plan import PlannedRun
+from cnn_experiments.sweep.progress import with_progress
 from cnn_experiments.training.build import build_data, build_model, build_optimizer
 from cnn_experiments.training.limits import Limits, count_limited_batches, count_steps_per_epoch
 
@@ -25,24 +27,31 @@ _COST_PREFIXES = ("model.", "data.", "trainer.", "compile", "memory_format")
 Settings = Mapping[str, Any]
 
 
-def estimate_seconds(to_do: Collection[PlannedRun], completed: Sequence[PlannedRun]) -> dict[Path, float]:
+def estimate_seconds(
+    runs: Sequence[PlannedRun], states: Mapping[Path, RunState], to_do: Collection[PlannedRun]
+) -> dict[Path, float]:
     """Return the seconds that each run still takes by itself, by its directory.
 
     The basis are completed runs of the same network, data and epochs. If there is none, a few steps on made-up images
     are timed here.
+
+    Args:
+        runs: all runs of the sweep.
+        states: theirs, by directory.
+        to_do: the runs that are estimated.
     """
     durations: dict[str, list[float]] = {}
-    for run in completed:
-        results = run.read_state().results
-        if results is not None and results.total_seconds is not None:
-            durations.setdefault(_cost_key(run), []).append(results.total_seconds)
+    for run in runs:
+        state = states[run.directory]
+        if state.status == Status.COMPLETED and state.results and state.results.total_seconds is not None:
+            durations.setdefault(_cost_key(run), []).append(state.results.total_seconds)
     estimates = {}
-    for run in to_do:
+    for run in with_progress([*to_do], "estimating the duration"):
         key = _cost_key(run)
         if key not in durations:
             durations[key] = [_measure(run.config.settings)]
-        results = run.read_state().results
-        epochs = results.epochs if results and run.next_action() == Action.RESUME else 0
+        state = states[run.directory]
+        epochs = state.results.epochs if state.results and run.next_action(state) == Action.RESUME else 0
         remaining = 1 - epochs / planned_epochs(run.config.settings) if epochs else 1
         estimates[run.directory] = statistics.median(durations[key]) * remaining + _STARTUP_SECONDS
     return estimates

@@ -1,8 +1,8 @@
 """A sweep over a grid: compose, validate, compare with what is on disk, execute, summarize."""
 
+import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Protocol
+from itertools import islice
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
@@ -13,10 +13,12 @@ from cnn_experiments.config.overrides import parse_overrides
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import ConfigError, RunFailedError
 from cnn_experiments.runs.fingerprint import SWEEP_KEYS
+from cnn_experiments.runs.lock import is_locked
+from cnn_experiments.runs.path_errors import check_directory
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.sweep.executors.base import Executor
-from cnn_experiments.sweep.observer import SweepObserver, finalize_run
+from cnn_experiments.sweep.observer import SweepObserver
 from cnn_experiments.sweep.plan import (
     InvalidCombinations,
     PlannedRun,
@@ -27,15 +29,19 @@ from cnn_experiments.sweep.plan import (
     plan_runs,
     sweep_directory,
 )
-from cnn_experiments.sweep.summary import print_plan, print_results, suggest_existing_sweeps, write_hparams_columns
+from cnn_experiments.sweep.progress import with_progress
+from cnn_experiments.sweep.report import Report, write_report
+from cnn_experiments.sweep.summary import (
+    print_plan,
+    print_results,
+    suggest_existing_sweeps,
+    write_hparams_columns,
+)
 from cnn_experiments.tasks import TaskSpec, preflight, task_of
 
-
-class Report(Protocol):
-    """Prints and writes the leaderboard of all runs below some directories."""
-
-    def __call__(self, paths: Sequence[Path], output_dir: Path | None, *, quiet: bool = False) -> bool:
-        """Return whether everything was written."""
+_MAX_COMBINATIONS = 100_000
+_POLL_SECONDS = 1.0
+"""Between two looks at runs that other processes work on."""
 
 
 def sweep(config: DictConfig, arguments: Sequence[str], executor: Executor, report: Report) -> int:
@@ -55,7 +61,7 @@ def sweep(config: DictConfig, arguments: Sequence[str], executor: Executor, repo
         Interrupted: a signal came.
     """
     overrides = parse_overrides(arguments)
-    _check_not_empty(overrides)
+    _check_size(overrides)
     invalid = InvalidCombinations(skip=config.on_invalid == "skip")
     configs = list(_compose(config, overrides, invalid))
     invalid.raise_unless_skipped(any_valid=bool(configs))
@@ -77,7 +83,7 @@ def _compose(
                 str(override.input_line),
                 problem="must be single values in a grid; hydra/sweeper=optuna searches intervals",
             )
-    for combination in expand_grid(overrides):
+    for combination in with_progress(expand_grid(overrides), "composing the combinations"):
         try:
             yield ComposedConfig.compose(config, combination)
         except ConfigError as error:
@@ -86,10 +92,18 @@ def _compose(
             invalid.errors.append(error)
 
 
-def _check_not_empty(overrides: Sequence[Override]) -> None:
+def _check_size(overrides: Sequence[Override]) -> None:
+    """Check that there is a combination, and not more of them than anybody can run."""
+    num_combinations = 1
     for override in overrides:
-        if override.is_discrete_sweep() and not list(override.sweep_iterator()):
-            raise ConfigError(str(override.input_line), problem="must have at least one value")
+        if override.is_discrete_sweep():
+            num_values = sum(1 for _ in islice(override.sweep_iterator(), _MAX_COMBINATIONS + 1))
+            if not num_values:
+                raise ConfigError(str(override.input_line), problem="must have at least one value")
+            num_combinations *= num_values
+            if num_combinations > _MAX_COMBINATIONS:
+                problem = f"must not make more than {_MAX_COMBINATIONS:,} combinations"
+                raise ConfigError(str(override.input_line), problem=problem)
 
 
 def _common_task(configs: Sequence[ComposedConfig]) -> TaskSpec:
@@ -120,64 +134,90 @@ class _GridSweep:
         typed_directory = any(line.startswith("hydra.sweep.dir=") for line in config.hydra.overrides.hydra)
         self._has_name = bool(settings["sweep"] or typed_directory)
         self.directory = sweep_directory(config, settings["sweep"] or default_name(overrides))
-        existing_runs, damaged = find_runs_by_id(self.directory)
+        known, damaged = find_runs_by_id(self.directory)
         for path in damaged:
             print_line(f"{path / 'results.json'} is damaged; that run is not counted", style="yellow")
         varying = [override.key_or_group for override in overrides if override.is_sweep_override()]
-        self.runs = plan_runs(RunPaths(self.directory, varying, existing_runs), configs)
+        self.runs = plan_runs(RunPaths(self.directory, varying, known), configs)
+        self._states = {
+            run.directory: known[run.config.run_id].state if run.config.run_id in known else run.read_state()
+            for run in self.runs
+        }
+        """The states of the runs when they were last read, or as they ended."""
 
     def run(self, report: Report) -> int:
-        """Execute the pending runs, and return the exit status."""
+        """Execute the pending runs, wait for those that other processes work on, and return the exit status."""
         pending = self._select()
         if not self._has_name:
-            suggest_existing_sweeps(self.directory, pending)
+            suggest_existing_sweeps(self.directory, self._states, pending)
         if self._settings["dry_run"]:
-            print_plan(self.runs, pending, self._invalid, self.directory, self._executor.max_parallel)
+            max_parallel = self._executor.max_parallel
+            print_plan(self.runs, self._states, pending, self._invalid, self.directory, max_parallel)
             return 0
-        interruption = self._execute(pending)
-        print_results(self.runs, self._invalid, self.directory)
-        if interruption is not None:
-            raise interruption
-        states = [run.read_state() for run in self.runs]
-        if any(state.results for state in states):
-            report([self.directory], self.directory)
-        return 0 if all(state.status == Status.COMPLETED for state in states) else 1
+        if pending:
+            check_directory("hydra.sweep.dir", self.directory, must_be_writable=True)
+        elif not any(self.directory.glob("events.out.tfevents.*")):
+            write_hparams_columns(self.directory, self.runs)
+        try:
+            self._execute(pending)
+            while others := self._runs_of_others():
+                self._execute(self._wait_for(others))
+        except Interrupted:
+            print_results(self._states, self._invalid, self.directory)
+            raise
+        print_results(self._states, self._invalid, self.directory)
+        is_reported = write_report(report, self.directory)
+        is_completed = all(state.status == Status.COMPLETED for state in self._states.values())
+        return 0 if is_reported and is_completed else 1
 
     def _select(self) -> list[PlannedRun]:
         """Return the runs to execute, and drop invalid combinations from the sweep."""
         wanted = (Action.START, Action.RESUME, Action.RESTART)
-        pending = [run for run in self.runs if run.next_action() in wanted]
+        pending = [run for run in self.runs if run.next_action(self._states[run.directory]) in wanted]
         if pending and not self._settings["dry_run"]:
             self._executor.warm_up()
         valid = list(drop_invalid(pending, self._invalid))
         self._invalid.raise_unless_skipped(any_valid=len(self.runs) > len(self._invalid.configs))
-        self.runs = [run for run in self.runs if run.config not in self._invalid.configs]
+        invalid_ids = {config.run_id for config in self._invalid.configs}
+        self.runs = [run for run in self.runs if run.config.run_id not in invalid_ids]
+        self._states = {run.directory: self._states[run.directory] for run in self.runs}
         return valid
 
-    def _execute(self, pending: Sequence[PlannedRun]) -> Interrupted | None:
-        """Run the runs and wait for all of them. Returns the interruption, if a signal came."""
+    def _execute(self, pending: Sequence[PlannedRun]) -> None:
+        """Run the runs, and wait for all of them.
 
-        def write_columns() -> None:
-            write_hparams_columns(self.directory, self.runs)
-
+        Raises:
+            ConfigError: the executor rejects them.
+            Interrupted: a signal came.
+        """
         if not pending:
-            write_columns()
-            return None
-        observer = SweepObserver(len(pending), self._settings["on_error"] == "stop", on_launch=write_columns)
-        interruption = None
+            return
+        observer = SweepObserver(
+            len(pending),
+            self._settings["on_error"] == "stop",
+            on_launch=lambda: write_hparams_columns(self.directory, self.runs),
+        )
         try:
             self._executor.run(pending, observer)
-        except Interrupted as error:
-            interruption = error
         except RunFailedError as error:  # the runs may continue without this sweep
             print_line(str(error), style="red")
-            return None
-        for run in pending:
-            results = run.read_state().results
-            if results is None or results.status != Status.RUNNING:
-                continue
-            if interruption is None:
-                finalize_run(run, Status.FAILED, error="process exited without recording a status")
-            else:
-                finalize_run(run, Status.INTERRUPTED, signal=interruption.signal)
-        return interruption
+        finally:
+            for run in pending:
+                self._states[run.directory] = observer.states.get(run.directory) or run.read_state()
+
+    def _runs_of_others(self) -> list[PlannedRun]:
+        """Return the runs that other processes work on; none if a failed run has ended the sweep."""
+        has_failed = any(state.status == Status.FAILED for state in self._states.values())
+        if self._settings["on_error"] == "stop" and has_failed:
+            return []
+        return [run for run in self.runs if run.next_action(self._states[run.directory]) == Action.WAIT]
+
+    def _wait_for(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+        """Wait until no other process works on these runs, and return those that are not completed or failed."""
+        names = ", ".join(run.directory.name for run in runs)
+        print_line(f"waiting for {names}, on which other processes work", style="yellow")
+        while any(is_locked(run.directory) for run in runs):
+            time.sleep(_POLL_SECONDS)
+        for run in runs:
+            self._states[run.directory] = run.read_state()
+        return [run for run in runs if self._states[run.directory].status in (Status.NEW, Status.INTERRUPTED)]

@@ -5,6 +5,7 @@ import re
 from collections.abc import Container, Iterable
 
 _MAX_LENGTH = 80
+_HASH_LENGTH = 8
 
 
 def sweep_name(keys: Iterable[str]) -> str:
@@ -19,7 +20,18 @@ def sweep_name(keys: Iterable[str]) -> str:
 
 def run_name(words: Iterable[str], run_id: str) -> str:
     """Return the name of a run: words for what tells it from others, and the beginning of its hash."""
-    return f"{_shorten('-'.join(map(_to_safe_word, words)))}-{run_id[:8]}"
+    return f"{_shorten('-'.join(map(_to_safe_word, words)))}-{hash_in_name(run_id)}"
+
+
+def hash_in_name(run_id: str) -> str:
+    """Return the part of a run's hash that is in the name of its directory."""
+    return run_id[:_HASH_LENGTH]
+
+
+def hash_of_name(name: str) -> str | None:
+    """Return the part of a run's hash in the name of its directory, `lenet-seed0-01234567`, if it has one."""
+    match = re.fullmatch(rf".*-([0-9a-f]{{{_HASH_LENGTH}}})(-\d+)?", name, re.DOTALL)
+    return match[1] if match else None
 
 
 def value_name(key: str, value: str, groups: Container[str]) -> str:

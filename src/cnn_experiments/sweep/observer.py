@@ -1,11 +1,13 @@
 """Prints how the runs of a sweep start and end, and records the end of those that could not do so themselves."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from cnn_experiments.console import print_line
+from cnn_experiments.errors import describe_error
 from cnn_experiments.runs import hparams
 from cnn_experiments.runs.directory import LOG_FILE
 from cnn_experiments.runs.fingerprint import effective_settings
@@ -32,6 +34,8 @@ class SweepObserver:
         self._num_runs = num_runs
         self._stop_on_error = stop_on_error
         self._numbers: dict[Path, int] = {}
+        self.states: dict[Path, RunState] = {}
+        """How the runs ended, by directory: also what could not be written there."""
 
     def on_start(self, run: PlannedRun) -> None:
         """Print a line."""
@@ -46,8 +50,10 @@ class SweepObserver:
 
     def on_end(self, run: PlannedRun, status: Status, *, error: str | None = None, signal: str | None = None) -> bool:
         """Record the end if the run has not, print a line, and return whether the sweep continues."""
-        state = finalize_run(run, status, error=error, signal=signal)
+        state = self.states[run.directory] = finalize_run(run, status, error=error, signal=signal)
         words = [self._number(run), run.directory.name, status_label(state), reason(state) or format_metrics(state)]
+        if status == Status.FAILED and state.status == Status.INTERRUPTED:
+            words.append(f"(it was not continued: {error or signal})")
         print_line(" ".join(words).rstrip(), style=STYLES.get(state.status))
         return not (self._stop_on_error and state.status == Status.FAILED)
 
@@ -75,16 +81,25 @@ def finalize_run(run: PlannedRun, status: Status, *, error: str | None = None, s
     if status == Status.INTERRUPTED and state.status == Status.NEW:
         return state  # it had not started
     config = run.config
-    directory.mkdir(parents=True, exist_ok=True)
     results = RunResults.initial(config.choices, config.overrides, config.settings, previous=state.results)
-    replace(results, status=status, error=error, signal=signal).save(directory)
+    results = replace(results, status=status, error=error, signal=signal)
+    try:
+        _write_end(directory, results, config.choices | effective_settings(config.settings))
+    except OSError as os_error:
+        print_line(f"could not record the end of {directory}: {describe_error(os_error)}", style="red")
+        return RunState(status, results)
+    return run.read_state()
+
+
+def _write_end(directory: Path, results: RunResults, settings: Mapping[str, Any]) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    results.save(directory)
     if not hparams.has_session(directory):
-        hparams.write_session_start(directory, config.choices | effective_settings(config.settings))
-    hparams.write_session_end(directory, status)
+        hparams.write_session_start(directory, settings)
+    hparams.write_session_end(directory, results.status)
     with (directory / LOG_FILE).open("a", encoding="utf-8") as log:
         milliseconds = f"{datetime.now():%Y-%m-%d %H:%M:%S,%f}"[:-3]
-        log.write(f"[{milliseconds}][ERROR] {status}: {error or signal}\n")
-    return run.read_state()
+        log.write(f"[{milliseconds}][ERROR] {results.status}: {results.error or results.signal}\n")
 
 
 def status_label(state: RunState) -> str:

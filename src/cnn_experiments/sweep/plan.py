@@ -1,6 +1,6 @@
 """What a sweep consists of: its directory, and its runs with theirs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,15 @@ from cnn_experiments.config.overrides import quote_override, run_argv
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.directory import is_unused, numbered_paths
 from cnn_experiments.runs.fingerprint import COMMAND_KEYS, SEED_KEYS, flatten
+from cnn_experiments.runs.path_errors import check_directory
+from cnn_experiments.runs.plan_file import write_plan
 from cnn_experiments.runs.state import RunState, next_action
 from cnn_experiments.runs.status import Action, Status
-from cnn_experiments.sweep.naming import run_name, sweep_name, value_name
+from cnn_experiments.sweep.naming import hash_in_name, hash_of_name, run_name, sweep_name, value_name
+from cnn_experiments.sweep.progress import with_progress
 from cnn_experiments.tasks import preflight
+
+_SWEEP_DIR = "hydra.sweep.dir"
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,23 @@ class PlannedRun:
         """Read the state of the run from its directory."""
         return RunState.read(self.directory)
 
-    def next_action(self) -> Action:
-        """Read the state of the run and decide what is done next, as the sweep's `retry_failed` says."""
+    def next_action(self, state: RunState | None = None) -> Action:
+        """Decide what is done next, as the sweep's `retry_failed` says; the state is read unless it is given."""
         settings = self.config.settings
         return next_action(
-            self.read_state(), self.config.run_id, retry_failed=settings["retry_failed"], restart=settings["restart"]
+            state or self.read_state(),
+            self.config.run_id,
+            retry_failed=settings["retry_failed"],
+            restart=settings["restart"],
         )
+
+    def write_plan(self) -> None:
+        """Write the settings into the run's directory, with which its process compares those that it composes.
+
+        Raises:
+            OSError: that is not possible.
+        """
+        write_plan(self.directory, self.config.settings)
 
     @cached_property
     def argv(self) -> list[str]:
@@ -55,17 +71,31 @@ def default_name(overrides: Iterable[Override]) -> str:
 
 
 def sweep_directory(config: DictConfig, name: str) -> Path:
-    """Return the directory of a sweep, and put its name into the sweep's configuration."""
+    """Return the directory of a sweep, and put its name into the sweep's configuration.
+
+    Raises:
+        ConfigError: it can't be read, or can't be made.
+    """
     with read_write(config):
         config.sweep = name
     HydraConfig.instance().set_config(config)
-    directory = Path(config.hydra.sweep.dir)
-    if directory.exists() and not directory.is_dir():
-        raise ConfigError("hydra.sweep.dir", directory, problem="must be a directory; this is a file")
+    path = config.hydra.sweep.dir
+    if not isinstance(path, str) or not path:
+        raise ConfigError(_SWEEP_DIR, "''" if path == "" else path, problem="must be the path of a directory")
+    directory = Path(path)
+    check_directory(_SWEEP_DIR, directory, must_be_writable=False)
     with read_write(config.hydra):
         # Each run is composed again from the overrides, and must get the same directory.
-        config.hydra.overrides.hydra.append(quote_override("hydra.sweep.dir", directory))
+        config.hydra.overrides.hydra.append(quote_override(_SWEEP_DIR, directory))
     return directory
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run that is in a sweep's directory, and its state when it was read."""
+
+    directory: Path
+    state: RunState
 
 
 class RunPaths:
@@ -77,10 +107,10 @@ class RunPaths:
         known: the runs that are there already, by run id.
     """
 
-    def __init__(self, directory: Path, varying_keys: Iterable[str], known: dict[str, Path]) -> None:
+    def __init__(self, directory: Path, varying_keys: Iterable[str], known: Mapping[str, StoredRun]) -> None:
         self._directory = directory
         self._varying_keys = [key for key in varying_keys if key != "model"]
-        self._by_run_id = dict(known)
+        self._by_run_id = {run_id: run.directory for run_id, run in known.items()}
 
     def path_for(self, config: ComposedConfig) -> Path:
         """Return the directory of a run: the same again for one that repeats it."""
@@ -92,19 +122,45 @@ class RunPaths:
         return self._by_run_id[run_id]
 
 
-def find_runs_by_id(directory: Path) -> tuple[dict[str, Path], list[Path]]:
-    """Return the run of every run id in a sweep's directory, a completed one if several are equal, and damaged runs."""
-    runs: dict[str, Path] = {}
+def find_runs_by_id(directory: Path) -> tuple[dict[str, StoredRun], list[Path]]:
+    """Return the run of every run id in a sweep's directory, a completed one if several are equal, and damaged runs.
+
+    Raises:
+        ConfigError: the directory can't be read.
+    """
+    runs: dict[str, StoredRun] = {}
     damaged: list[Path] = []
-    for path in sorted(directory.iterdir()) if directory.is_dir() else []:
-        if not path.is_dir():
-            continue
+    for path in with_progress(_subdirectories(directory), "reading runs"):
         state = RunState.read(path)
         if state.status == Status.DAMAGED:
             damaged.append(path)
         elif state.run_id is not None and (state.run_id not in runs or state.status == Status.COMPLETED):
-            runs[state.run_id] = path
+            runs[state.run_id] = StoredRun(path, state)
     return runs, damaged
+
+
+def _subdirectories(directory: Path) -> list[Path]:
+    try:
+        return sorted(path for path in directory.iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(_SWEEP_DIR, directory, problem=f"could not be read: {error.strerror}") from error
+
+
+def find_completed_elsewhere(directory: Path, run_ids: Collection[str]) -> list[str]:
+    """Return those of some run ids whose runs are completed in the directory of another sweep.
+
+    Only runs are read whose directory has the name that a sweep gives it; what can't be read is passed over.
+    """
+    by_hash = {hash_in_name(run_id): run_id for run_id in run_ids}
+    try:
+        paths = [path for path in directory.iterdir() if hash_of_name(path.name) in by_hash]
+        states = [RunState.read(path) for path in paths]
+    except OSError:
+        return []
+    completed = {state.run_id for state in states if state.status == Status.COMPLETED}
+    return [run_id for run_id in run_ids if run_id in completed]
 
 
 def _unused_directory(wanted: Path) -> Path:

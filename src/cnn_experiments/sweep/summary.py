@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
-from cnn_experiments.console import print_line, print_table, relative_path
-from cnn_experiments.runs import hparams
+from cnn_experiments.console import cell, print_line, print_table, relative_path
+from cnn_experiments.errors import describe_error
 from cnn_experiments.runs.fingerprint import SEED_KEYS, effective_settings
 from cnn_experiments.runs.metrics import leaderboard_keys
 from cnn_experiments.runs.records import find_runs
@@ -18,30 +17,33 @@ from cnn_experiments.runs.settings import RunSettings, varying_keys
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
 from cnn_experiments.sweep.observer import STYLES, reason, status_label
-from cnn_experiments.sweep.plan import InvalidCombinations, PlannedRun, find_runs_by_id
+from cnn_experiments.sweep.plan import InvalidCombinations, PlannedRun, find_completed_elsewhere
+from cnn_experiments.sweep.progress import with_progress
+
+States = Mapping[Path, RunState]
+"""The states of a sweep's runs, by directory."""
 
 
-def print_results(runs: Sequence[PlannedRun], invalid: InvalidCombinations, directory: Path) -> None:
+def print_results(states: States, invalid: InvalidCombinations, directory: Path) -> None:
     """Print a table of all runs, and what to do next."""
     metrics = leaderboard_keys()
     table = _new_table(directory, numbers=("epochs", *metrics, "seconds"))
-    states = {run.directory: run.read_state() for run in runs}
     for path, state in states.items():
         results = state.results
         seconds = [value for value in results.seconds.values() if value is not None] if results else []
         values = [results.metrics.get(name) for name in metrics] if results else [None] * len(metrics)
         table.add_row(
-            Text(path.name),
-            Text(status_label(state), style=STYLES.get(state.status, "")),
+            cell(path.name),
+            cell(status_label(state), STYLES.get(state.status, "")),
             str(results.epochs) if results else "",
             *("" if value is None else f"{value:.4f}" for value in values),
             f"{sum(seconds):.1f}" if seconds else "",
-            Text(reason(state)),
+            cell(reason(state)),
         )
     print_table(table)
     _print_invalid(invalid)
     labels = Counter(map(status_label, states.values()))
-    print_line(f"{_format_count(len(runs))}: {', '.join(f'{number} {label}' for label, number in labels.items())}")
+    print_line(f"{_format_count(len(states))}: {', '.join(f'{number} {label}' for label, number in labels.items())}")
     if any(state.status in (Status.INTERRUPTED, Status.NEW) for state in states.values()):
         print_line("to continue, run the same command again")
     _print_retry_hint(states.values())
@@ -49,6 +51,7 @@ def print_results(runs: Sequence[PlannedRun], invalid: InvalidCombinations, dire
 
 def print_plan(
     runs: Sequence[PlannedRun],
+    states: States,
     to_do: Collection[PlannedRun],
     invalid: InvalidCombinations,
     directory: Path,
@@ -59,13 +62,12 @@ def print_plan(
     if to_do:
         from cnn_experiments.sweep.estimate import estimate_seconds  # importing torch takes seconds
 
-        seconds = estimate_seconds(to_do, [run for run in runs if run.read_state().status == Status.COMPLETED])
+        seconds = estimate_seconds(runs, states, to_do)
     table = _new_table(directory, numbers=("to do",))
-    states = {run.directory: run.read_state() for run in runs}
     for path, state in states.items():
         duration = _format_duration(seconds[path]) if path in seconds else "nothing"
-        status = Text(status_label(state), style=STYLES.get(state.status, ""))
-        table.add_row(Text(path.name), status, duration, Text(reason(state)))
+        status = cell(status_label(state), STYLES.get(state.status, ""))
+        table.add_row(cell(path.name), status, duration, cell(reason(state)))
     print_table(table)
     _print_invalid(invalid)
     print_line(f"{_format_count(len(runs))}, {_format_workload(list(seconds.values()), max_parallel)}")
@@ -110,18 +112,24 @@ def _print_invalid(invalid: InvalidCombinations) -> None:
 
 def _print_retry_hint(states: Iterable[RunState]) -> None:
     if any(state.status == Status.FAILED for state in states):
-        print_line("to run the failed runs again, add retry_failed=true; tracebacks are in each run's run.log")
+        print_line(
+            "to continue the failed runs from their last checkpoints, add retry_failed=true; to start them over, add "
+            "restart=true; tracebacks are in each run's run.log"
+        )
 
 
-def suggest_existing_sweeps(directory: Path, to_do: Sequence[PlannedRun]) -> None:
-    """Print which other sweeps have completed some of these runs: a sweep with another name repeats them."""
-    wanted = {run.config.run_id for run in to_do if run.read_state().status == Status.NEW}
-    for sweep in sorted(directory.parent.iterdir()) if wanted and directory.parent.is_dir() else []:
-        if not sweep.is_dir() or sweep == directory:
-            continue
-        known, _ = find_runs_by_id(sweep)
-        completed = [run_id for run_id in wanted & known.keys() if _is_completed(known[run_id])]
-        if completed:
+def suggest_existing_sweeps(directory: Path, states: States, to_do: Sequence[PlannedRun]) -> None:
+    """Print which other sweeps have completed some of these runs: a sweep with another name repeats them.
+
+    Other sweeps are no business of this one: nothing that is wrong with them ends or delays it.
+    """
+    wanted = [run.config.run_id for run in to_do if states[run.directory].status == Status.NEW]
+    try:
+        sweeps = sorted(path for path in directory.parent.iterdir() if path.is_dir() and path != directory)
+    except OSError:
+        return
+    for sweep in with_progress(sweeps if wanted else [], "reading other sweeps"):
+        if completed := find_completed_elsewhere(sweep, wanted):
             print_line(
                 f"{len(completed)} of these runs already completed in {relative_path(sweep.absolute())}; "
                 f"to continue there, add sweep={sweep.name}",
@@ -129,20 +137,20 @@ def suggest_existing_sweeps(directory: Path, to_do: Sequence[PlannedRun]) -> Non
             )
 
 
-def _is_completed(directory: Path) -> bool:
-    return RunState.read(directory).status == Status.COMPLETED
-
-
 def write_hparams_columns(
     directory: Path, runs: Iterable[PlannedRun], searched: Mapping[str, Sequence[Any]] | None = None
 ) -> None:
     """Show in the HParams tab what varies among these runs and those that are in the directory already.
+
+    They are a convenience: if they can't be written, a line says so.
 
     Args:
         directory: the sweep's.
         runs: those that are planned.
         searched: settings whose values a search draws, with some of the values.
     """
+    from cnn_experiments.runs import hparams  # imports tensorboard
+
     settings = {run.directory: _run_settings(run) for run in runs}
     stored = find_runs([directory])[0] if any(directory.glob(f"*/{RESULTS_FILE}")) else []
     settings |= {run.directory: run.settings for run in stored if run.directory not in settings}
@@ -152,8 +160,11 @@ def write_hparams_columns(
     columns = {key: [*values] for key, values in (searched or {}).items()}
     for key in keys:
         columns.setdefault(key, []).extend(run.value(key) for run in known)
-    directory.mkdir(parents=True, exist_ok=True)
-    hparams.write_experiment(directory, columns)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        hparams.write_experiment(directory, columns)
+    except OSError as error:
+        print_line(f"could not write the columns of TensorBoard's HParams tab: {describe_error(error)}", style="yellow")
 
 
 def _run_settings(run: PlannedRun) -> RunSettings:

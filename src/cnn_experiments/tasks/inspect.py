@@ -22,8 +22,8 @@ def inspect(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -
         return
     (network,) = networks
     print_table(_stages_table(network))
-    print("parameters ", _format_bytes(network.parameter_bytes))
-    activations = _format_bytes(network.activation_bytes)
+    print("parameters ", cost.format_bytes(network.parameter_bytes))
+    activations = cost.format_bytes(network.activation_bytes)
     print("activations", activations, "kept for the backward pass, batch", network.data.batch_size)
     print("smallest    data.resize", network.smallest_size, sep="=")
 
@@ -119,8 +119,8 @@ def _comparison_table(networks: Sequence[_NetworkCost]) -> Table:
             network.image_shape,
             f"{network.parameters:,}",
             f"{network.multiply_adds:,}",
-            _format_bytes(network.parameter_bytes),
-            _format_bytes(network.activation_bytes),
+            cost.format_bytes(network.parameter_bytes),
+            cost.format_bytes(network.activation_bytes),
             str(network.data.batch_size),
             str(network.smallest_size),
         )
@@ -133,13 +133,3 @@ def _format_shape(sizes: tuple[int, ...]) -> str:
 
 def _format_share(part: int, total: int) -> str:
     return f"{part / total:.1%}" if part else "-"
-
-
-def _format_bytes(count: int) -> str:
-    """Return three digits or a little more: 174 KiB, 491 MiB, 13.2 GiB."""
-    value, unit = float(count), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if value < 1000:
-            break
-        value, unit = value / 1024, larger
-    return f"{value:.3g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"

@@ -1,5 +1,6 @@
 """Trains a network, tests its best checkpoint once and records both in the run's directory."""
 
+import errno
 import logging
 import os
 import shutil
@@ -70,13 +71,13 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
     assert directory is not None
     with (
         _described_errors(config, directory),
-        directory.locked_for(config.run_id, restart=_starts_over(config)) as action,
+        directory.locked_for(
+            config.run_id, restart=_starts_over(config), ckpt_path=config.settings["ckpt_path"]
+        ) as action,
     ):
         if action == Action.SKIP:
             log.info("already completed: %s", directory.path)
             return
-        if (ckpt_path := config.settings["ckpt_path"]) and directory.owns(resolve_checkpoint(Path(ckpt_path))):
-            _check_own_checkpoint(action, Path(ckpt_path), directory)
         memory.disable_malloc_trim()
         previous = directory.results
         directory.begin(RunResults.initial(config.choices, config.overrides, config.settings, previous))
@@ -90,21 +91,6 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
 def _starts_over(config: ComposedConfig) -> bool:
     """Return whether `restart` is set, and this is not what Slurm starts again after it has stopped the job."""
     return bool(config.settings["restart"]) and os.environ.get("SLURM_RESTART_COUNT", "0") == "0"
-
-
-def _check_own_checkpoint(action: Action, ckpt_path: Path, directory: RunDirectory) -> None:
-    """Check that `ckpt_path` names what this directory's run continues from anyway.
-
-    Raises:
-        RunFailedError: the run would overwrite it or put it aside.
-    """
-    if action == Action.RESTART:
-        raise RunFailedError(f"ckpt_path={ckpt_path}: can't be combined with restart=true, which puts it aside")
-    if os.path.realpath(resolve_checkpoint(ckpt_path)) != os.path.realpath(directory.last):
-        raise RunFailedError(
-            f"ckpt_path={ckpt_path}: this run would overwrite it; "
-            "leave ckpt_path out to continue from last.ckpt, or choose another hydra.run.dir"
-        )
 
 
 class _TrainingRun:
@@ -374,27 +360,36 @@ def _described_errors(config: ComposedConfig, directory: RunDirectory) -> Iterat
         if isinstance(error, Interrupted):
             raise
         directory.log_traceback(error)
-        line = _describe(error)
-        if isinstance(error, _OUTSIDE_ERRORS):
-            raise RunFailedError(f"{line}; {_resume_hint(config, directory)}") from error
+        if _is_from_outside(error):
+            raise RunFailedError(f"{_describe(error)}; {_resume_hint(config, directory)}") from error
+        line = _describe(error) if isinstance(error, MisconfigurationException) else describe_error(error)
         raise RunFailedError(f"{line}; the traceback is in {directory.path / LOG_FILE}") from error
 
 
-_OUTSIDE_ERRORS = (OSError, MemoryError, torch.OutOfMemoryError)
-"""Errors that are not the run's own: what is missing can be provided, and the run continues."""
+_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO}
+"""Errors of a disk: full, broken, read-only or gone."""
+
+
+def _is_from_outside(error: BaseException) -> bool:
+    """Return whether the machine failed and not the run: what is missing can be provided, and the run continues."""
+    if isinstance(error, OSError):
+        return error.errno in _MACHINE_ERRORS
+    return isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 def _describe(error: BaseException) -> str:
     """Return the cause of an error in one line."""
     if isinstance(error, RunFailedError | MisconfigurationException):
-        return " ".join(str(error).split())
-    if isinstance(error, torch.OutOfMemoryError):
-        return " ".join(str(error).split()).partition(". GPU")[0]
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
-    return describe_error(error)
+        message = str(error)
+    elif isinstance(error, torch.OutOfMemoryError):
+        message = str(error).partition(". GPU")[0]
+    elif isinstance(error, MemoryError):
+        message = "out of memory"
+    elif isinstance(error, OSError) and _is_from_outside(error):
+        message = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+    else:
+        message = f"{type(error).__name__}: {error}"
+    return " ".join(message.split())
 
 
 def _resume_hint(config: ComposedConfig, directory: RunDirectory) -> str:

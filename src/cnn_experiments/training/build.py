@@ -1,23 +1,40 @@
 """The parts of an experiment, built from its settings."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from cnn_experiments.config.instantiate import attribute_errors_to, instantiate
+from cnn_experiments.arguments import ArgumentError
+from cnn_experiments.config.instantiate import attribute_errors_to, instantiate, instantiate_partial
 from cnn_experiments.data.datamodule import ImageDataModule
+from cnn_experiments.errors import ConfigError
 from cnn_experiments.runtime.distributed import no_launcher, num_processes
 from cnn_experiments.training.classifier import Classifier
 from cnn_experiments.training.limits import LIMIT_KEYS, Limits
 
 _MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+_MAX_PARTS = 50_000
+"""More modules, parameters and buffers than any network has whose steps end in reasonable time."""
+
+_LOADER_KEYS = ("batch_size", "val_size", "test_every_epoch", "resize", "augment", "normalize", "seed")
+"""Settings of a data set that do not change the images that it stores."""
+
+_checked_images: set[str] = set()
 
 Settings = Mapping[str, Any]
 """All settings of a run, nested and in plain values."""
@@ -30,8 +47,29 @@ def build_data(settings: Settings) -> ImageDataModule:
         ConfigError: it does not accept its settings.
     """
     with attribute_errors_to("data", settings["data"]):
-        data: ImageDataModule = instantiate(settings["data"])
+        data: ImageDataModule = instantiate("data", settings["data"], ImageDataModule)
+        if missing := sorted({"channels", "classes", "batch_size", "val_size", "size", "seed"} - vars(data).keys()):
+            problem = f"its __init__ must call that of ImageDataModule, which sets {', '.join(missing)}"
+            raise ArgumentError("_target_", settings["data"]["_target_"], problem)
     return data
+
+
+def check_images(settings: Settings, data: ImageDataModule) -> None:
+    """Load the images of a data set that is there without a download, and check their types, shapes and labels.
+
+    A data set is loaded once for all combinations of a sweep.
+
+    Raises:
+        ConfigError: they can't be loaded, or are not what the class and the settings state.
+    """
+    own = {key: value for key, value in settings["data"].items() if key not in _LOADER_KEYS}
+    fingerprint = json.dumps(own, sort_keys=True, default=str)
+    if data.needs_preparation or fingerprint in _checked_images:
+        return
+    with attribute_errors_to("data", settings["data"]):
+        for train in (True, False):
+            data.load_checked(train)
+    _checked_images.add(fingerprint)
 
 
 def build_model(settings: Settings) -> nn.Module:
@@ -42,16 +80,73 @@ def build_model(settings: Settings) -> nn.Module:
             whose weights neither the initialization nor the optimizer would reach.
     """
     with attribute_errors_to("model", settings["model"]):
-        model: nn.Module = instantiate(settings["model"])
+        model: nn.Module = instantiate("model", settings["model"], nn.Module)
         tensors = [*model.named_parameters(), *model.named_buffers()]
         if lazy := [name for name, tensor in tensors if is_lazy(tensor)]:
-            raise ValueError(
-                f"_target_={settings['model']['_target_']}: must not have lazy layers ({', '.join(lazy)}), "
-                "whose weights do not exist yet and can't be initialized"
+            raise ArgumentError(
+                "_target_",
+                settings["model"]["_target_"],
+                f"must not have lazy layers ({', '.join(lazy)}), "
+                "whose weights do not exist yet and can't be initialized",
             )
     with attribute_errors_to("init", settings["init"]):
-        instantiate(settings["init"])(model)
+        instantiate_partial("init", settings["init"], object)(model)
     return model
+
+
+class NetworkTooLargeError(ConfigError):
+    """A network whose construction was ended because of its size."""
+
+
+@contextmanager
+def limit_size(max_parameter_bytes: float) -> Iterator[None]:
+    """End the construction of a network that would take too long or too much memory.
+
+    Raises:
+        NetworkTooLargeError: the network has too many modules and tensors, or its parameters need too much memory.
+    """
+    num_registered, parameter_bytes = 0, 0
+
+    def count(_module: nn.Module, _name: str, part: nn.Module | torch.Tensor | None) -> None:
+        nonlocal num_registered, parameter_bytes
+        num_registered += 1
+        if num_registered > _MAX_PARTS:
+            raise NetworkTooLargeError("model", problem=f"must have at most {_MAX_PARTS:,} modules and tensors")
+        if isinstance(part, torch.Tensor) and not is_lazy(part):
+            parameter_bytes += part.nbytes
+        if parameter_bytes > max_parameter_bytes:
+            problem = f"its parameters need more than {parameter_bytes / 2**30:,.1f} GiB, which is too large"
+            raise NetworkTooLargeError("model", problem=problem)
+
+    hooks = [
+        register(count)
+        for register in (
+            register_module_module_registration_hook,
+            register_module_parameter_registration_hook,
+            register_module_buffer_registration_hook,
+        )
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def probe_optimizer(settings: Settings) -> int:
+    """Return how many numbers the optimizer stores for each value of a parameter, after two steps of a small one.
+
+    Raises:
+        ConfigError: it raises an error in a step.
+    """
+    parameter = nn.Parameter(torch.ones(2, 2))
+    with attribute_errors_to("optimizer", settings["optimizer"]):
+        optimizer: Optimizer = _optimizer_factory(settings)([parameter])
+        for _ in range(2):
+            parameter.grad = torch.full_like(parameter, 1e-3)
+            optimizer.step(lambda: 0.0)
+    states = (value for state in optimizer.state.values() for value in state.values())
+    return sum(isinstance(value, torch.Tensor) and value.shape == parameter.shape for value in states)
 
 
 def build_optimizer(settings: Settings, model: nn.Module) -> Optimizer:
@@ -61,7 +156,7 @@ def build_optimizer(settings: Settings, model: nn.Module) -> Optimizer:
         ConfigError: it does not accept its settings.
     """
     with attribute_errors_to("optimizer", settings["optimizer"]):
-        optimizer: Optimizer = instantiate(settings["optimizer"])(model.parameters())
+        optimizer: Optimizer = _optimizer_factory(settings)(model.parameters())
     return optimizer
 
 
@@ -72,16 +167,24 @@ def build_scheduler(settings: Settings, optimizer: Optimizer, total_steps: int) 
         ConfigError: it does not accept its settings.
     """
     with attribute_errors_to("scheduler", settings["scheduler"]):
-        scheduler: LRScheduler = instantiate(settings["scheduler"])(optimizer, total_steps)
+        scheduler: LRScheduler = _scheduler_factory(settings)(optimizer, total_steps)
     return scheduler
+
+
+def _optimizer_factory(settings: Settings) -> Callable[..., Optimizer]:
+    return instantiate_partial("optimizer", settings["optimizer"], Optimizer)
+
+
+def _scheduler_factory(settings: Settings) -> Callable[..., LRScheduler]:
+    return instantiate_partial("scheduler", settings["scheduler"], LRScheduler)
 
 
 def build_classifier(settings: Settings, data: ImageDataModule) -> Classifier:
     """Return the network with its loss, metrics, optimizer and schedule."""
     return Classifier(
         model=build_model(settings),
-        optimizer=instantiate(settings["optimizer"]),
-        scheduler=instantiate(settings["scheduler"]),
+        optimizer=_optimizer_factory(settings),
+        scheduler=_scheduler_factory(settings),
         class_names=data.class_names,
         label_smoothing=settings["label_smoothing"],
         memory_format=_MEMORY_FORMATS[settings["memory_format"]],
@@ -102,5 +205,7 @@ def build_trainer(settings: Settings, **arguments: Any) -> pl.Trainer:
         # Lightning takes the rank from the environment, whoever has set it there.
         rank_zero_only.rank = 0  # type: ignore[attr-defined]
     with attribute_errors_to("trainer", own), no_launcher(settings["trainer"]):
-        trainer: pl.Trainer = instantiate(own, **arguments, use_distributed_sampler=False, enable_model_summary=False)
+        trainer: pl.Trainer = instantiate(
+            "trainer", own, pl.Trainer, **arguments, use_distributed_sampler=False, enable_model_summary=False
+        )
     return trainer

@@ -10,6 +10,7 @@ from typing import Any
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.data.loader import count_batches
 from cnn_experiments.runs.fingerprint import LIMIT_DEFAULTS
+from cnn_experiments.runtime.distributed import num_processes
 
 LIMIT_KEYS = tuple(key.partition(".")[2] for key in LIMIT_DEFAULTS)
 """The settings of the trainer that this program applies itself, with Lightning's names and meanings."""
@@ -67,16 +68,9 @@ def parse_time(text: str) -> float:
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
 
 
-def count_processes(settings: Settings) -> int:
-    """Return the number of processes that train together."""
-    devices = settings["trainer"].get("devices", 1)
-    num_devices = len(devices) if isinstance(devices, list) else int(devices)
-    return num_devices * int(settings["trainer"].get("num_nodes", 1))
-
-
 def count_limited_batches(settings: Settings, data: ImageDataModule, split: str, num_images: int) -> int:
     """Return the number of batches of a split in an epoch and in one process, as `limit_..._batches` limits it."""
-    num_batches = count_batches(num_images, data.batch_size, count_processes(settings))
+    num_batches = count_batches(num_images, data.batch_size, num_processes(settings["trainer"]))
     limit = settings["trainer"].get(f"limit_{split}_batches")
     if limit is None:
         return num_batches

@@ -1,6 +1,7 @@
 """Everything about an experiment that can be checked before it trains."""
 
 import logging
+import math
 import os
 import shlex
 import shutil
@@ -13,8 +14,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from cnn_experiments.analysis.probe import ImageSpec, forward_error, smallest_size, training_error
+from cnn_experiments.analysis.cost import format_bytes, parameter_bytes, saved_bytes
+from cnn_experiments.analysis.probe import (
+    ImageSpec,
+    evaluation_error,
+    forward_error,
+    smallest_size,
+    training_error,
+    training_step_error,
+    values_problem,
+)
+from cnn_experiments.config.instantiate import attribute_errors_to
 from cnn_experiments.data.datamodule import ImageDataModule
+from cnn_experiments.data.loader import count_batches
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.directory import resolve_checkpoint
 from cnn_experiments.runs.fingerprint import (
@@ -25,7 +37,20 @@ from cnn_experiments.runs.fingerprint import (
     upgrade_settings,
 )
 from cnn_experiments.runs.regular_file import is_regular_file
-from cnn_experiments.training.build import build_data, build_model, build_optimizer, build_scheduler, build_trainer
+from cnn_experiments.runtime.distributed import num_processes
+from cnn_experiments.runtime.memory import total_memory
+from cnn_experiments.training.build import (
+    NetworkTooLargeError,
+    build_data,
+    build_model,
+    build_optimizer,
+    build_scheduler,
+    build_trainer,
+    check_images,
+    limit_size,
+    probe_optimizer,
+)
+from cnn_experiments.training.limits import count_limited_batches
 from cnn_experiments.training.schedules import is_open_ended
 from cnn_experiments.training.stored_checkpoint import (
     CheckpointError,
@@ -35,6 +60,12 @@ from cnn_experiments.training.stored_checkpoint import (
     read_checkpoint,
 )
 
+_PACKAGE = f"{__package__.partition('.')[0]}."
+
+_MAX_PROBED_IMAGES = 64
+_MAX_PROBED_BYTES = 2**30
+"""What a probe on the CPU may cost; larger networks are probed on `meta` alone."""
+
 Settings = Mapping[str, Any]
 
 
@@ -42,10 +73,14 @@ def check_training(settings: Settings) -> None:
     """Check everything that training needs.
 
     Raises:
-        ConfigError: a part does not accept its settings, the images do not suit the network, or a run can't continue
-            from `ckpt_path`.
+        ConfigError: a part does not accept its settings, the images do not suit the network or the memory, or a run
+            can't continue from `ckpt_path`.
     """
-    _check_parts(settings)
+    data = build_data(settings)
+    _check_batches(settings, data)
+    model = _check_parts(settings, data)
+    check_images(settings, data)
+    _check_memory(settings, data, model)
     if settings["ckpt_path"] is not None:
         _check_resumable(settings)
 
@@ -56,20 +91,76 @@ def check_parts(settings: Settings) -> None:
     Raises:
         ConfigError: a part does not accept its settings, or the images do not suit the network.
     """
-    _check_parts(settings)
+    _check_parts(settings, build_data(settings))
     if settings["ckpt_path"] is not None:
         raise ConfigError("ckpt_path", settings["ckpt_path"], problem="must be null for a task that trains nothing")
 
 
-def _check_parts(settings: Settings) -> None:
-    data = build_data(settings)
+def _check_parts(settings: Settings, data: ImageDataModule) -> nn.Module:
+    probe_optimizer(settings)
+    with _quiet_lightning():
+        build_trainer(settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     model = build_and_probe(settings, data)
     optimizer = build_optimizer(settings, model)
     build_scheduler(settings, optimizer, total_steps=1000)
-    with _quiet_lightning():
-        build_trainer(settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     if settings["compile"] and shutil.which(compiler := _cpp_compiler()) is None:
         raise ConfigError("compile", True, problem=f"must be false without {compiler}; CXX names another C++ compiler")
+    return model
+
+
+def _check_batches(settings: Settings, data: ImageDataModule) -> None:
+    """Check that the limits leave something to train and to evaluate."""
+    trainer = settings["trainer"]
+    eval_images = data.num_test_images if data.protocol.eval_split == "test" else data.val_size
+    num_images = {
+        "train": data.num_train_images - data.val_size,
+        "val": eval_images if data.protocol.eval_split else 0,
+        "test": data.num_test_images,
+    }
+    for split, count in num_images.items():
+        if count and count_limited_batches(settings, data, split, count) == 0:
+            key = f"limit_{split}_batches"
+            num_batches = count_batches(count, data.batch_size, num_processes(settings["trainer"]))
+            problem = f"must leave at least one of the {num_batches} batches"
+            raise ConfigError(f"trainer.{key}", trainer[key], problem=problem, suggestion=f"trainer.{key}=1")
+    min_epochs = trainer.get("min_epochs")
+    if min_epochs is not None and min_epochs > trainer["max_epochs"]:
+        problem = f"must be at most trainer.max_epochs={trainer['max_epochs']}"
+        raise ConfigError("trainer.min_epochs", min_epochs, problem=problem)
+    if trainer.get("gradient_clip_algorithm") and trainer.get("gradient_clip_val") is None:
+        problem = "must be null without trainer.gradient_clip_val, which clips at all"
+        raise ConfigError("trainer.gradient_clip_algorithm", trainer["gradient_clip_algorithm"], problem=problem)
+
+
+def _check_memory(settings: Settings, data: ImageDataModule, model: nn.Module) -> None:
+    """Check that a training step fits the memory of this machine; on a GPU only the parameters are checked.
+
+    The estimate is a lower bound: parameters, gradients, the optimizer's state, and what the backward pass needs.
+    """
+    num_copies = 1
+    activations = 0
+    on_cpu = settings["trainer"].get("accelerator") == "cpu" or not torch.cuda.is_available()
+    if on_cpu:
+        num_copies = 2 + probe_optimizer(settings)
+        if all(parameter.is_meta for parameter in model.parameters()):
+            image = ImageSpec(data.channels, data.size, "meta")
+            activations = saved_bytes(model, image, _largest_batch(data))
+    processes = num_processes(settings["trainer"]) // int(settings["trainer"].get("num_nodes", 1)) if on_cpu else 1
+    needed = processes * (num_copies * parameter_bytes(model) + activations)
+    if needed <= (available := total_memory()):
+        return
+    images = f"{_largest_batch(data)} images of {data.channels} x {data.size} x {data.size}"
+    problem = (
+        f"needs at least {format_bytes(needed)} of memory to train on {images}, {format_bytes(activations)} of it for "
+        f"activations; this machine has {format_bytes(available)}"
+    )
+    if num_copies * parameter_bytes(model) > activations:
+        raise ConfigError("model", problem=problem)
+    raise ConfigError("data.batch_size", data.batch_size, problem=problem, remedy="data.resize makes images smaller")
+
+
+def _largest_batch(data: ImageDataModule) -> int:
+    return min(data.batch_size, data.num_train_images - data.val_size)
 
 
 def build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
@@ -78,24 +169,31 @@ def build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
     Raises:
         ConfigError: it does not accept its settings or the images.
     """
-    problem: str | None = None
+    image_bytes = 4 * data.channels * data.size**2
+    if image_bytes > total_memory():
+        problem = f"one image needs {format_bytes(image_bytes)}; this machine has {format_bytes(total_memory())}"
+        raise ConfigError("data.resize", settings["data"]["resize"], problem=problem)
+    is_own_code = str(settings["model"]["_target_"]).startswith(_PACKAGE)
+    problem_found: str | None = None
     for device in ("meta", "cpu"):
         try:
-            with torch.device(device):
+            with torch.device(device), limit_size(math.inf if device == "meta" else total_memory() / 2):
                 model = build_model(settings)
-        except ConfigError:
-            if device == "meta":  # it may need values while it is built
+        except ConfigError as error:
+            if device == "meta" and not isinstance(error, NetworkTooLargeError):  # it may need values while it is built
                 continue
             raise
         image = ImageSpec(data.channels, data.size, device)
-        problem = forward_error(model, image, data.classes)
-        if problem is None:
-            error = _training_error(model, image, data.batch_size)
-            if error is None:
+        problem_found = forward_error(model, image, data.classes)
+        if problem_found is None:
+            training_problem = _training_error(model, image, data, is_own_code)
+            if training_problem is None:
+                if not is_own_code:
+                    _check_values(settings, image)
                 return model
             if device == "meta":  # it may need values in training
                 continue
-            raise error
+            raise training_problem
         smallest = smallest_size(model, data.channels, max(512, data.size), device)
         if smallest is not None and smallest > data.size:
             raise ConfigError(
@@ -105,17 +203,54 @@ def build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
                 suggestion=f"data.resize={smallest}",
             )
     images = f"images of {data.channels} x {data.size} x {data.size} in {data.classes} classes"
-    raise ConfigError("model", problem=f"does not fit {images}: {problem}")
+    raise ConfigError("model", problem=f"does not fit {images}: {problem_found}")
 
 
-def _training_error(model: nn.Module, image: ImageSpec, batch_size: int) -> ConfigError | None:
-    batch_size = min(batch_size, 2)  # what two images show holds for more
-    problem = training_error(model, image, batch_size)
+def _training_error(model: nn.Module, image: ImageSpec, data: ImageDataModule, is_own_code: bool) -> ConfigError | None:
+    """Return the error of a training step, or of the evaluation of a batch; or None.
+
+    What two images show of a network of this package holds for more. A network of a user meets all sizes of batches.
+    """
+    sizes = [min(data.batch_size, 2)] if is_own_code else _batch_sizes(data, image.device)
+    problem = None
+    for batch_size in sizes:
+        if is_own_code:
+            problem = training_error(model, image, batch_size)
+        else:
+            problem = training_step_error(model, image, batch_size, data.classes)
+            problem = problem or evaluation_error(model, image, batch_size, data.classes)
+        if problem is not None:
+            break
     if problem is None:
         return None
-    if batch_size == 1 and training_error(model, image, batch_size=2) is None:
+    if batch_size == 1 and training_step_error(model, image, 2, data.classes) is None:
         return ConfigError("data.batch_size", 1, problem=f"must be >= 2 for this network: {problem}")
+    if batch_size != sizes[0]:
+        cause = f"leaves batches of {batch_size} images, for which this network fails: {problem}"
+        return ConfigError("data.batch_size", data.batch_size, problem=cause)
     return ConfigError("model", problem=f"does not train: {problem}")
+
+
+def _batch_sizes(data: ImageDataModule, device: str) -> list[int]:
+    """Return the sizes of the batches of all splits in one process, those of training first."""
+    sizes = []
+    for num_images in (data.num_train_images - data.val_size, data.val_size, data.num_test_images):
+        num_batches = count_batches(num_images, data.batch_size, world_size=1)
+        sizes += [min(data.batch_size, num_images), num_images - (num_batches - 1) * data.batch_size]
+    most = math.inf if device == "meta" else _MAX_PROBED_IMAGES
+    return list(dict.fromkeys(int(min(size, most)) for size in sizes if size))
+
+
+def _check_values(settings: Settings, image: ImageSpec) -> None:
+    """Check that a user's network maps images to finite logits; it is built on the CPU for this."""
+    with limit_size(total_memory() / 2):
+        model = build_model(settings)
+    if parameter_bytes(model) > _MAX_PROBED_BYTES or image.size**2 * image.channels > _MAX_PROBED_BYTES:
+        return
+    with attribute_errors_to("model", settings["model"]):
+        problem = values_problem(model, image)
+    if problem:
+        raise ConfigError("model", problem=f"does not train: {problem}")
 
 
 def _cpp_compiler() -> str:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
 
+from cnn_experiments.arguments import ArgumentError
+
 
 def constant(optimizer: Optimizer, total_steps: int) -> LRScheduler:  # noqa: ARG001
     """Keep the optimizer's learning rate."""
@@ -32,10 +34,10 @@ def onecycle(optimizer: Optimizer, total_steps: int, warmup: float) -> LRSchedul
         warmup: the fraction of the steps before the peak.
 
     Raises:
-        ValueError: `warmup` is not in [0, 1].
+        ArgumentError: `warmup` is not in [0, 1].
     """
     if not 0 <= warmup <= 1:
-        raise ValueError(f"warmup={warmup}: must be a fraction of the steps in [0, 1]")
+        raise ArgumentError("warmup", warmup, "must be a fraction of the steps in [0, 1]")
     if warmup * total_steps <= 1:  # torch divides by the number of steps between the first and the peak
         warmup = 0.0
     peaks = [group["lr"] for group in optimizer.param_groups]
@@ -52,10 +54,10 @@ def step(optimizer: Optimizer, total_steps: int, milestones: Sequence[float], ga
         gamma: the factor.
 
     Raises:
-        ValueError: a milestone is not in (0, 1), or `gamma` is not above 0.
+        ArgumentError: a milestone is not in (0, 1), or `gamma` is not above 0.
     """
     if not all(0 < milestone < 1 for milestone in milestones):
-        raise ValueError(f"milestones={list(milestones)}: must be fractions of the steps in (0, 1)")
+        raise ArgumentError("milestones", list(milestones), "must be fractions of the steps in (0, 1)")
     if gamma <= 0:
-        raise ValueError(f"gamma={gamma}: must be above 0")
+        raise ArgumentError("gamma", gamma, "must be above 0")
     return MultiStepLR(optimizer, [round(milestone * total_steps) for milestone in milestones], gamma)

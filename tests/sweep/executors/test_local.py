@@ -1,9 +1,11 @@
-"""Tests of resource shares and exit codes; tests/sweep/test_sweep.py tests the processes."""
+"""Tests of resource shares, variables and exit codes; tests/sweep/test_sweep.py tests the processes."""
+
+import os
 
 import pytest
 
 from cnn_experiments.runs.status import Status
-from cnn_experiments.sweep.executors.local import ResourceShare, describe_exit_code, split_resources
+from cnn_experiments.sweep.executors.local import ResourceShare, _without_rank, describe_exit_code, split_resources
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,13 @@ def test_threads_and_gpus_are_divided(jobs: int, threads: int, gpus: list[str], 
 )
 def test_exit_code_determines_status_and_reason(exit_code: int, description: dict[str, object]) -> None:
     assert describe_exit_code(exit_code) == description
+
+
+def test_rank_of_the_sweep_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    rank = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "SLURM_PROCID": "1", "SLURM_NTASKS": "2"}
+    for name, value in rank.items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    with _without_rank():
+        assert dict(os.environ) == {name: value for name, value in before.items() if name not in rank}
+    assert dict(os.environ) == before

@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 
+from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.errors import ConfigError, RunFailedError
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted, interruptible
@@ -89,7 +90,10 @@ PARAMETERS = {
 def make_runs(sweep: Path, count: int) -> list[PlannedRun]:
     return cast(
         list[PlannedRun],
-        [SimpleNamespace(argv=["program", f"seed={seed}"], directory=sweep / f"run{seed}") for seed in range(count)],
+        [
+            SimpleNamespace(argv=["program", f"seed={seed}"], directory=sweep / f"run{seed}", write_plan=lambda: None)
+            for seed in range(count)
+        ],
     )
 
 
@@ -140,13 +144,26 @@ def test_signal_cancels_the_array_and_waits_for_its_end(cluster: Path) -> None:
     assert observer.ends == [("run0", "interrupted", "Slurm: CANCELLED")]
 
 
+def test_lost_terminal_leaves_the_jobs_running(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cluster / "states-9").write_text("7 RUNNING\n")
+    monkeypatch.setattr("cnn_experiments.runtime.signals.SIGNALS", (signal.SIGHUP,))
+    with interruptible(), pytest.raises(Interrupted):
+        slurm.SlurmExecutor(**PARAMETERS).run(make_runs(cluster, 1), RecordingObserver(signal.SIGHUP))
+    assert not (cluster / "cancelled").exists()
+
+
 def test_rejection_by_slurm_is_reported_in_one_line(cluster: Path) -> None:
     write_program(cluster, "sbatch", "echo invalid partition >&2; exit 1")
+    config = cast(
+        ComposedConfig,
+        SimpleNamespace(overrides=[], hydra=SimpleNamespace(overrides=SimpleNamespace(hydra=[])), settings={"seed": 1}),
+    )
     observer = RecordingObserver()
     with pytest.raises(ConfigError, match=r"^hydra/launcher=slurm: .*invalid partition") as error:
-        slurm.SlurmExecutor(**PARAMETERS).run(make_runs(cluster, 1), observer)
+        slurm.SlurmExecutor(**PARAMETERS).run([PlannedRun(config, cluster / "run")], observer)
     assert "\n" not in str(error.value)
     assert observer.starts == []
+    assert not (cluster / "run").exists()
 
 
 def test_array_is_cancelled_if_the_sweep_is_to_stop(cluster: Path) -> None:
@@ -178,15 +195,15 @@ slurm.CommandJob()(["seed=0"])
         "import signal, sys, time\n"
         "from pathlib import Path\n"
         "def stop(*_):\n    time.sleep(1)\n    Path('stopped').touch()\n    sys.exit()\n"
-        "signal.signal(signal.SIGUSR2, stop)\nPath('started').touch()\ntime.sleep(60)\n"
+        "signal.signal(signal.SIGUSR2, stop)\nPath('started').touch()\ntime.sleep(600)\n"
     )
     job = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, start_new_session=True)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 600
     while not (tmp_path / "started").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     os.killpg(job.pid, signal.SIGUSR2)  # Slurm sends the signal to all processes of a job
-    assert job.wait(timeout=30) == 3
+    assert job.wait() == 3
     assert (tmp_path / "stopped").exists()
     requeued = slurm.CommandJob().checkpoint(["seed=0"])
     assert (type(requeued.function), requeued.args) == (slurm.CommandJob, (["seed=0"],))

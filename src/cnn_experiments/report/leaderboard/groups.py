@@ -263,7 +263,8 @@ def _newest_per_seed(
         if run.results.status == Status.COMPLETED:
             by_seed_pair.setdefault(_seed_pair(run), run)
     completed = sorted(by_seed_pair.values(), key=lambda run: run.results.seed)
-    older = [run for run in runs if run.results.status == Status.COMPLETED and run not in completed]
+    counted = {run.directory for run in completed}
+    older = [run for run in runs if run.results.status == Status.COMPLETED and run.directory not in counted]
     not_completed: dict[str, list[RunRecord]] = {}
     seen = set(by_seed_pair)
     for run in newest_first:

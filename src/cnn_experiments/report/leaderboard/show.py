@@ -10,13 +10,20 @@ from cnn_experiments.report.leaderboard.export import as_csv, as_markdown, termi
 from cnn_experiments.report.leaderboard.groups import Board, Leaderboard, build_leaderboard
 from cnn_experiments.runs.atomic import atomic_write
 from cnn_experiments.runs.records import describe_damaged_curves, find_runs
+from cnn_experiments.runs.regular_file import read_text
 from cnn_experiments.runs.settings import short_names
 
 FILES = ("leaderboard.csv", "leaderboard.md", "leaderboard.html")
+_MAX_BYTES = 100_000_000
 
 
 def report_leaderboard(
-    paths: Sequence[Path], output_dir: Path | None, sort_by: str = "rank", *, quiet: bool = False
+    paths: Sequence[Path],
+    output_dir: Path | None,
+    sort_by: str = "rank",
+    *,
+    quiet: bool = False,
+    keep_unchanged: bool = False,
 ) -> bool:
     """Print the leaderboard of the runs at and below some paths, and write it if that is possible.
 
@@ -25,6 +32,7 @@ def report_leaderboard(
         output_dir: the directory of leaderboard.html, .md and .csv; None writes nothing.
         sort_by: the column that orders the printed tables.
         quiet: whether to print no tables.
+        keep_unchanged: whether to leave files that already show these results: curves take seconds to draw.
 
     Returns:
         False if the files could not be written.
@@ -40,16 +48,19 @@ def report_leaderboard(
     leaderboard = build_leaderboard(runs)
     columns = build_columns(leaderboard)
     sort_column = _find_column(leaderboard, columns, sort_by)
-    problem = None
+    problem, is_unchanged = None, False
     if output_dir is not None:  # before the tables: a terminal may not take them
         title = " ".join(str(relative_path(path.absolute())) for path in paths)
-        problem = _write(leaderboard, damaged, title, output_dir)
+        is_unchanged = keep_unchanged and _shows(output_dir, leaderboard, damaged, title)
+        problem = None if is_unchanged else _write(leaderboard, damaged, title, output_dir)
     if not quiet:
         _print(leaderboard, damaged, columns, sort_column)
     if problem is not None:
         print_line(f"could not write to {output_dir}: {problem}", style="yellow")
     elif output_dir is not None:
-        print_line(f"written: {', '.join(str(output_dir / name) for name in FILES)}")
+        print_line(
+            f"{'unchanged' if is_unchanged else 'written'}: {', '.join(str(output_dir / name) for name in FILES)}"
+        )
     return problem is None
 
 
@@ -83,6 +94,19 @@ def _fitting_columns(board: Board, columns: Sequence[Column], sort_by: Column) -
             break
         fitting.remove(column)
     return fitting
+
+
+def _shows(directory: Path, leaderboard: Leaderboard, damaged: Sequence[str], title: str) -> bool:
+    """Return whether the files of a leaderboard show it already; that in HTML is as new as the other two."""
+    csv_file, markdown_file, html_file = (directory / name for name in FILES)
+    try:
+        return (
+            html_file.is_file()
+            and read_text(csv_file, _MAX_BYTES) == as_csv(leaderboard)
+            and read_text(markdown_file, _MAX_BYTES) == as_markdown(leaderboard, damaged, title)
+        )
+    except (OSError, ValueError):
+        return False
 
 
 def _write(leaderboard: Leaderboard, damaged: Sequence[str], title: str, directory: Path) -> str | None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+from cnn_experiments.errors import describe_error
+from cnn_experiments.runs.plan_file import remove_plan
 from cnn_experiments.runs.status import Status
 from cnn_experiments.sweep.plan import PlannedRun
 
@@ -53,5 +55,27 @@ class Executor(Protocol):
         """Run all of them in order, and wait for their end.
 
         Raises:
-            Interrupted: a signal came; all runs that were running have been stopped.
+            ConfigError: the runs are rejected, before any starts.
+            Interrupted: a signal came; all runs that were running have been stopped, as far as that is possible.
+            RunFailedError: the executor lost sight of the runs, which may continue without it.
         """
+
+
+def begin(run: PlannedRun, observer: RunObserver) -> bool:
+    """Report that a run starts and write its plan; return False after its end is reported because that failed."""
+    observer.on_start(run)
+    try:
+        run.write_plan()
+    except OSError as error:
+        end(run, observer, Status.FAILED, error=describe_error(error))
+        return False
+    return True
+
+
+def end(
+    run: PlannedRun, observer: RunObserver, status: Status, *, error: str | None = None, signal: str | None = None
+) -> bool:
+    """Remove the plan of a run whose process has ended, and report the end: why it was rejected, if it was."""
+    if rejection := remove_plan(run.directory):
+        status, error, signal = Status.FAILED, rejection, None
+    return observer.on_end(run, status, error=error, signal=signal)

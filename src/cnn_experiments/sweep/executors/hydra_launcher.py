@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from hydra.plugins.launcher import Launcher
 
 from cnn_experiments.config.overrides import quote_override
-from cnn_experiments.errors import ConfigError, RunFailedError
-from cnn_experiments.sweep.executors.base import RunObserver
+from cnn_experiments.errors import ConfigError, RunFailedError, describe_error
+from cnn_experiments.runs.status import Status
+from cnn_experiments.runtime.signals import Interrupted
+from cnn_experiments.sweep.executors.base import RunObserver, begin, end
 from cnn_experiments.sweep.plan import PlannedRun
 
 log = logging.getLogger(__name__)
@@ -27,12 +29,29 @@ class HydraLauncherExecutor:
         """Do nothing."""
 
     def run(self, runs: Iterable[PlannedRun], observer: RunObserver) -> None:
-        """Run all of them, and wait for their end. An error of the launcher is logged."""
-        jobs = [[*run.config.overrides, quote_override("hydra.sweep.subdir", run.directory.name)] for run in runs]
+        """Run all of them, wait for their end and report it. An error of the launcher is logged.
+
+        Raises:
+            ConfigError: the launcher rejects its settings.
+            Interrupted: a signal came.
+        """
         observer.on_launch()
+        started = [run for run in runs if begin(run, observer)]
+        jobs = [[*run.config.overrides, quote_override("hydra.sweep.subdir", run.directory.name)] for run in started]
+        error = "process exited without recording a status"
         try:
             self._launcher.launch(jobs, initial_job_idx=0)
-        except (ConfigError, RunFailedError):
+        except Interrupted as interruption:
+            for run in started:
+                end(run, observer, Status.INTERRUPTED, signal=interruption.signal)
             raise
-        except Exception:  # a launcher may give up when one process is killed
+        except (ConfigError, RunFailedError):
+            for run in started:
+                end(run, observer, Status.INTERRUPTED, error="the launcher did not start it")
+            raise
+        except Exception as launcher_error:  # a launcher may give up when one process is killed
+            error = describe_error(launcher_error)
             log.exception("%s ended before its runs", type(self._launcher).__name__)
+        for run in started:
+            has_started = run.read_state().status != Status.NEW
+            end(run, observer, Status.FAILED if has_started else Status.INTERRUPTED, error=error)

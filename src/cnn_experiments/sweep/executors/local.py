@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
@@ -19,7 +19,7 @@ from cnn_experiments.config.rules import check_all, integer
 from cnn_experiments.runs.directory import CONSOLE_FILE
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.signals import SIGNALS, Interrupted, disable_watchdog, signals_deferred
-from cnn_experiments.sweep.executors.base import RunObserver
+from cnn_experiments.sweep.executors.base import RunObserver, begin, end
 from cnn_experiments.sweep.plan import PlannedRun
 
 PROGRAM = "cnn_experiments"
@@ -28,6 +28,14 @@ PROGRAM = "cnn_experiments"
 # do not survive a fork.
 _USES_FORKSERVER = sys.platform == "linux"
 _POLL_SECONDS = 0.2
+_MAX_JOBS = 1024
+_RANK_VARIABLES = (
+    *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"),
+    *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "TORCHELASTIC_RUN_ID"),
+    *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_STEP_NUM_TASKS"),
+)
+"""What torchrun and Slurm tell a process of its place among others: that of the sweep, not of its runs."""
+
 _PRELOAD = ["cnn_experiments.sweep.executors.forkserver_preload"]
 
 
@@ -69,7 +77,7 @@ class LocalExecutor:
     supports_pruning = True
 
     def __init__(self, jobs: int) -> None:
-        check_all({"jobs": integer(1)}, "hydra.launcher", {"jobs": jobs})
+        check_all({"jobs": integer(1, _MAX_JOBS)}, "hydra.launcher", {"jobs": jobs})
         self.max_parallel = jobs
         self._context: BaseContext = multiprocessing.get_context("forkserver" if _USES_FORKSERVER else "spawn")
         self._running: dict[int, _RunningProcess] = {}
@@ -80,7 +88,8 @@ class LocalExecutor:
             from multiprocessing import forkserver
 
             forkserver.set_forkserver_preload(_PRELOAD)
-            forkserver.ensure_running()
+            with _without_rank():
+                forkserver.ensure_running()
 
     def run(self, runs: Iterable[PlannedRun], observer: RunObserver) -> None:
         """Run all of them in order; the next is taken when there is room for it.
@@ -99,12 +108,11 @@ class LocalExecutor:
                 used_slots = {running.slot for running in self._running.values()}
                 for slot in range(self.max_parallel):
                     if slot not in used_slots and (run := _next_run(waiting, observer)):
-                        observer.on_start(run)
                         self._start(run, slot, shares[slot])
                 if not self._running:
                     return
                 ended = self._collect_ended(_POLL_SECONDS)
-                goes_on = [observer.on_end(run, **describe_exit_code(exit_code)) for run, exit_code in ended]
+                goes_on = [end(run, observer, **describe_exit_code(exit_code)) for run, exit_code in ended]
                 if not all(goes_on):
                     waiting = iter(())
                     self._stop_all(signal.SIGTERM, observer)
@@ -121,7 +129,7 @@ class LocalExecutor:
             raise
 
     def _start(self, run: PlannedRun, slot: int, share: ResourceShare | None) -> None:
-        with signals_deferred():  # a process that is started but not noted down would run on unseen
+        with signals_deferred(), _without_rank():  # a process that is started but not noted down would run on unseen
             process = self._context.Process(target=_run, args=(run.argv, run.directory, share))  # type: ignore[attr-defined]
             process.start()
             self._running[process.sentinel] = _RunningProcess(process, run, slot)
@@ -143,7 +151,7 @@ class LocalExecutor:
         self._send_signal(signum, [running.run for running in self._running.values()])
         while self._running:
             for run, _ in self._collect_ended():
-                observer.on_end(run, Status.INTERRUPTED, signal=signum.name)
+                end(run, observer, Status.INTERRUPTED, signal=signum.name)
 
     def _send_signal(self, signum: signal.Signals, runs: Iterable[PlannedRun]) -> None:
         directories = {run.directory for run in runs}
@@ -154,12 +162,23 @@ class LocalExecutor:
 
 
 def _next_run(waiting: Iterator[PlannedRun], observer: RunObserver) -> PlannedRun | None:
-    """Return the next run that no other process works on or has completed."""
+    """Begin the next run that no other process works on or has completed, and return it."""
     for run in waiting:
-        if run.next_action() not in (Action.SKIP, Action.WAIT):
+        if run.next_action() in (Action.SKIP, Action.WAIT):
+            observer.on_skip(run)
+        elif begin(run, observer):
             return run
-        observer.on_skip(run)
     return None
+
+
+@contextmanager
+def _without_rank() -> Iterator[None]:
+    """Start processes in this block without the variables that would make them one of several of a run."""
+    variables = {name: os.environ.pop(name) for name in _RANK_VARIABLES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(variables)
 
 
 def describe_exit_code(exit_code: int) -> dict[str, Any]:

@@ -1,30 +1,34 @@
 """Runs as the jobs of a Slurm array, submitted by submitit."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from cnn_experiments.config.rules import NULL, STRING, check_all, integer
+from cnn_experiments.config.rules import NULL, STRING, Rule, check_all, integer
 from cnn_experiments.console import print_line, relative_path
 from cnn_experiments.errors import ConfigError, RunFailedError
+from cnn_experiments.runs.plan_file import remove_plan
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted, disable_watchdog, signals_deferred
-from cnn_experiments.sweep.executors.base import RunObserver
+from cnn_experiments.sweep.executors.base import RunObserver, end
 from cnn_experiments.sweep.executors.local import PROGRAM, describe_exit_code
 from cnn_experiments.sweep.plan import PlannedRun
 
 _RULES = {
     "partition": STRING | NULL,
-    "timeout_min": integer(1),
-    "max_num_timeout": integer(0),
-    "array_parallelism": integer(1),
-    "cpus_per_task": integer(1),
-    "gpus_per_node": integer(0) | NULL,
-    "mem_gb": integer(1) | NULL,
+    "timeout_min": integer(1, 1_000_000),
+    "max_num_timeout": integer(0, 10_000),
+    "array_parallelism": integer(1, 100_000),
+    "cpus_per_task": integer(1, 10_000),
+    "gpus_per_node": integer(0, 1000) | NULL,
+    "mem_gb": integer(1, 1_000_000) | NULL,
+    "additional_parameters": Rule("a dictionary of options of sbatch", lambda value: isinstance(value, dict)),
 }
 _SLURM_ONLY_KEYS = ("partition", "array_parallelism", "additional_parameters")
 """Parameters that submitit knows with the prefix `slurm_`."""
@@ -93,7 +97,7 @@ class SlurmExecutor:
 
         Raises:
             ConfigError: submitit or Slurm rejects the array.
-            Interrupted: a signal came; the jobs have been cancelled and have ended.
+            Interrupted: a signal came; the jobs have been cancelled and have ended, unless the terminal was lost.
         """
         runs = list(runs)
         executor = _submitit_executor(self._parameters, runs[0])
@@ -110,7 +114,9 @@ class SlurmExecutor:
                 time.sleep(_POLL_SECONDS)
                 if not _poll(running, observer):
                     _cancel(array)
-        except Interrupted:
+        except Interrupted as interruption:
+            if interruption.signal == signal.SIGHUP.name:
+                raise  # the terminal was lost: the jobs continue, and the same command watches them again
             disable_watchdog()
             if running:
                 _cancel(_array_id(running))
@@ -144,13 +150,19 @@ def _submit(executor: Any, runs: Sequence[PlannedRun]) -> list[Any]:
     """Submit one job for each run.
 
     Raises:
-        ConfigError: Slurm rejects them.
+        ConfigError: Slurm rejects them, or their directories can't be written.
     """
     from submitit.core.utils import FailedJobError
 
     try:
+        for run in runs:
+            run.write_plan()
         jobs: list[Any] = executor.map_array(CommandJob(), [run.argv[1:] for run in runs])
-    except FailedJobError as error:
+    except (FailedJobError, OSError) as error:
+        for run in runs:
+            remove_plan(run.directory)
+            with suppress(OSError):  # the directory holds something else
+                run.directory.rmdir()
         raise ConfigError("hydra/launcher", "slurm", problem=" ".join(str(error).split())) from error
     return jobs
 
@@ -163,13 +175,13 @@ def _poll(running: list[_RunningJob], observer: RunObserver) -> bool:
         job, run = running_job.job, running_job.run
         state = states.get(job.job_id)
         if state is None:
-            goes_on &= observer.on_end(run, Status.INTERRUPTED, error="Slurm: job no longer known to squeue")
+            goes_on &= end(run, observer, Status.INTERRUPTED, error="Slurm: job no longer known to squeue")
         elif state in _STOPPED_STATES:
-            goes_on &= observer.on_end(run, Status.INTERRUPTED, error=f"Slurm: {state}")
+            goes_on &= end(run, observer, Status.INTERRUPTED, error=f"Slurm: {state}")
         elif state == "COMPLETED" and job.paths.result_pickle.exists():
-            goes_on &= observer.on_end(run, **describe_exit_code(job.result()))
+            goes_on &= end(run, observer, **describe_exit_code(job.result()))
         elif state in _ENDED_STATES:
-            goes_on &= observer.on_end(run, Status.FAILED, error=f"Slurm: {state}")
+            goes_on &= end(run, observer, Status.FAILED, error=f"Slurm: {state}")
         else:
             continue
         running.remove(running_job)

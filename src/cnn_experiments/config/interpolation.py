@@ -1,0 +1,61 @@
+"""Resolving `${...}` in plain settings, as OmegaConf does, but in a hundredth of the time."""
+
+import functools
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from cnn_experiments.config.rules import MISSING
+
+_REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\}", re.ASCII)
+_ENVIRONMENT = re.compile(r"\$\{oc\.env:(\w+)(?:,[\w./-]*)?\}", re.ASCII)
+_MAX_DEPTH = 20
+
+
+class _OmegaConfNeededError(Exception):
+    """An interpolation that is not a plain reference to another setting."""
+
+
+def resolve(unresolved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of settings in which every interpolation is replaced by its value.
+
+    Raises:
+        OmegaConfBaseException: an interpolation refers to something that does not exist, or to itself.
+    """
+    try:
+        return {key: _resolve(value, unresolved, 0) for key, value in unresolved.items()}
+    except _OmegaConfNeededError:
+        resolved = OmegaConf.to_container(OmegaConf.create(dict(unresolved)), resolve=True)
+        assert isinstance(resolved, dict)
+        return {str(key): value for key, value in resolved.items()}
+
+
+def _resolve(value: Any, root: Mapping[str, Any], depth: int) -> Any:
+    if isinstance(value, dict):
+        return {key: _resolve(item, root, depth) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolve(item, root, depth) for item in value]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    if _ENVIRONMENT.fullmatch(value):
+        return _environment_value(value, os.environ.get(value[len("${oc.env:") : -1].partition(",")[0]))
+    match = _REFERENCE.fullmatch(value)
+    if match is None or depth == _MAX_DEPTH:
+        raise _OmegaConfNeededError
+    target: Any = root
+    for name in match[1].split("."):
+        if not isinstance(target, dict) or name not in target:
+            raise _OmegaConfNeededError
+        target = target[name]
+    if target == MISSING:
+        raise _OmegaConfNeededError
+    return _resolve(target, root, depth + 1)
+
+
+@functools.lru_cache(maxsize=128)
+def _environment_value(text: str, variable: str | None) -> Any:  # noqa: ARG001
+    """Return the value of `${oc.env:...}`, which differs for another value of the variable."""
+    return OmegaConf.create({"value": text})["value"]

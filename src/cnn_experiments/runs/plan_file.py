@@ -1,0 +1,86 @@
+"""What a sweep planned a run to be: its process compares this with what it composes itself.
+
+A file of the configuration may be edited while a sweep runs.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from cnn_experiments.errors import ConfigError, format_value
+from cnn_experiments.runs.atomic import atomic_write
+from cnn_experiments.runs.fingerprint import effective_settings, normalize_value, run_id
+from cnn_experiments.runs.regular_file import read_text
+
+PLAN_FILE = ".plan.json"
+_MAX_BYTES = 1_000_000
+
+_SETTINGS, _ERROR = "settings", "error"
+
+
+def write_plan(directory: Path, settings: Mapping[str, Any]) -> None:
+    """Write the settings that a run is planned to have into its directory, which is made if it does not exist."""
+    directory.mkdir(parents=True, exist_ok=True)
+    _write(directory, {_SETTINGS: effective_settings(settings)})
+
+
+def check_plan(directory: Path, settings: Mapping[str, Any]) -> None:
+    """Check that a run has the settings that it was planned to have, if it belongs to a sweep that runs now.
+
+    Raises:
+        ConfigError: a setting differs.
+    """
+    plan = _read(directory)
+    planned, current = plan.get(_SETTINGS), effective_settings(settings)
+    if not isinstance(planned, dict) or run_id(planned) == run_id(current):
+        return
+    keys = planned.keys() | current.keys()
+    for key in sorted(keys, key=lambda key: (key.count("."), key)):  # top-level keys first: others refer to them
+        if key not in current:
+            problem = f"configuration changed since the sweep started; it was {format_value(planned[key])}"
+            raise ConfigError(f"~{key}", problem=problem)
+        if normalize_value(key, planned.get(key)) != normalize_value(key, current[key]):
+            before = f"it was {format_value(planned[key])}" if key in planned else "it did not exist"
+            raise ConfigError(key, current[key], problem=f"configuration changed since the sweep started; {before}")
+
+
+def record_rejection(directory: Path, message: str) -> None:
+    """Tell the sweep that planned a run why its process rejects it; without a plan nothing is written."""
+    if plan := _read(directory):
+        with suppress(OSError):
+            _write(directory, plan | {_ERROR: message})
+
+
+@contextmanager
+def rejection_recorded(directory: Path | None) -> Iterator[Path | None]:
+    """Yield the directory of a run, and record there why the block rejects the run."""
+    try:
+        yield directory
+    except ConfigError as error:
+        if directory is not None:
+            record_rejection(directory, str(error))
+        raise
+
+
+def remove_plan(directory: Path) -> str | None:
+    """Remove the plan of a run whose process has ended, and return why it rejected the run, if it did."""
+    error = _read(directory).get(_ERROR)
+    with suppress(OSError):
+        (directory / PLAN_FILE).unlink()
+    return error if isinstance(error, str) else None
+
+
+def _read(directory: Path) -> dict[str, Any]:
+    """Return the content of the file; nothing if there is none, or if it can't be read."""
+    try:
+        content = json.loads(read_text(directory / PLAN_FILE, _MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write(directory: Path, content: Mapping[str, Any]) -> None:
+    with atomic_write(directory / PLAN_FILE) as file:
+        json.dump(content, file)

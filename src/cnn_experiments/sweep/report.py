@@ -1,0 +1,33 @@
+"""The leaderboard at the end of a sweep or a search, which whoever puts the parts together passes in."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from cnn_experiments.console import print_line
+from cnn_experiments.errors import ConfigError, describe_error
+from cnn_experiments.runs.results import RESULTS_FILE
+
+
+class Report(Protocol):
+    """Prints and writes the leaderboard of all runs below some directories."""
+
+    def __call__(
+        self, paths: Sequence[Path], output_dir: Path | None, *, quiet: bool = False, keep_unchanged: bool = False
+    ) -> bool:
+        """Return whether everything was written. Files that show the results already may be left as they are."""
+
+
+def write_report(report: Report, directory: Path, *, quiet: bool = False) -> bool:
+    """Print and write the leaderboard of a sweep that has runs, and return whether that was possible.
+
+    The table of a sweep has been printed before: what goes wrong here is a line.
+    """
+    if not any(directory.glob(f"*/{RESULTS_FILE}")):
+        return True
+    try:
+        return report([directory], directory, quiet=quiet, keep_unchanged=True)
+    except (OSError, ConfigError) as error:
+        message = str(error) if isinstance(error, ConfigError) else describe_error(error)
+        print_line(f"no leaderboard: {message}", style="red")
+        return False

@@ -1,0 +1,32 @@
+"""Tests of what can go wrong with the leaderboard at the end of a sweep."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnn_experiments.errors import ConfigError
+from cnn_experiments.sweep.report import write_report
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(28, "No space left on device"), "no leaderboard: No space left on device\n"),
+        (
+            ConfigError("outputs/mine", problem="no run can be read"),
+            "no leaderboard: outputs/mine: no run can be read\n",
+        ),
+    ],
+)
+def test_leaderboard_that_fails_is_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception, line: str
+) -> None:
+    def report(*_: Any, **__: Any) -> bool:
+        raise error
+
+    assert write_report(report, tmp_path)  # there are no runs
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "results.json").touch()
+    assert not write_report(report, tmp_path)
+    assert capsys.readouterr().out == line
