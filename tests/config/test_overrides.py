@@ -45,6 +45,16 @@ def test_setting_of_the_whole_sweep_has_one_value(line: str) -> None:
     assert str(error.value) == f"{line}: must be one value for the whole sweep"
 
 
+@pytest.mark.parametrize(
+    "value", ["[" * 21 + "]" * 21, "{a:" * 21 + "1" + "}" * 21, "choice(" + "[" * 200 + "]" * 200 + ")", "[" * 5000]
+)
+def test_brackets_inside_each_other_are_limited(value: str) -> None:
+    with pytest.raises(ConfigError, match="must not have more than 20 brackets inside each other") as error:
+        parse_overrides([f"optimizer.lr={value}"])
+    assert (error.value.key, error.value.value) == ("optimizer.lr", value)
+    parse_overrides(["optimizer.lr=" + "[" * 20 + "]" * 20])
+
+
 def test_override_that_cannot_be_read_is_named() -> None:
     with pytest.raises(OverrideParseException) as error:
         parse_overrides(["seed=1,2", "a=b=c"])

@@ -110,7 +110,7 @@ def test_leaderboard_is_written_to_the_one_directory_or_to_that_of_the_flag(make
         (["runs", "--sort"], "python -m cnn_experiments.report: argument --sort: expected one argument; --help lists what is allowed"),
         (["\x1b[31mred"], r"\x1b[31mred: must be a run's directory or contain some; no results.json found"),
         (["runs", "--to", "x" * 300], f"File name too long: {'x' * 300}"),
-        (["x" * 300], f"File name too long: {'x' * 300}"),
+        (["x" * 300], f"{'x' * 300}: must be a run's directory or contain some; no results.json found"),
     ],
     ids=lambda value: str(value)[:30],
 )  # fmt: skip

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from itertools import accumulate
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -21,18 +22,29 @@ _SWEEP_GROUPS = ("mode", "run", "sweep", "sweeper", "launcher")
 _LATER = "only_in_combinations"
 """The tag of an override that Hydra does not apply to the configuration of a sweep as a whole."""
 
+_MAX_NESTING = 20
+"""Brackets inside each other; OmegaConf fails at some dozens more."""
+
 
 @functools.lru_cache(maxsize=16384)
 def parse_override(line: str) -> Override:
     """Parse an override; the combinations of a sweep share most of them.
 
     Raises:
-        ConfigError: `glob(...)` matches no option.
+        ConfigError: `glob(...)` matches no option, or there are too many brackets inside each other.
         OverrideParseException: Hydra can't read it.
     """
+    if _nesting(line) > _MAX_NESTING:
+        key, _, value = line.partition("=")
+        raise ConfigError(key, value, problem=f"must not have more than {_MAX_NESTING} brackets inside each other")
     (override,) = _parser().parse_overrides([line])
     pattern = override.value()
     return sweep_over(override, _matching_options(override, pattern)) if isinstance(pattern, Glob) else override
+
+
+def _nesting(line: str) -> int:
+    """Return how many brackets of a line are inside each other at most."""
+    return max(accumulate((letter in "[{(") - (letter in "]})") for letter in line), default=0)
 
 
 @functools.cache
