@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
+from omegaconf import ListConfig, OmegaConf
 
 from cnn_experiments.config.hydra_internals import config_directories, config_loader, parse_command_line, sweep_over
 from cnn_experiments.config.sources import find_options
@@ -17,6 +18,9 @@ from cnn_experiments.runs.fingerprint import SWEEP_KEYS
 
 _SWEEP_GROUPS = ("mode", "run", "sweep", "sweeper", "launcher")
 """Settings of Hydra that a run of a sweep does not get from the sweep."""
+
+_MAX_BRACKETS = 64
+"""Hydra's parser needs a deep stack for each nested bracket."""
 
 _LATER = "only_in_combinations"
 """The tag of an override that Hydra does not apply to the configuration of a sweep as a whole."""
@@ -27,9 +31,12 @@ def parse_override(line: str) -> Override:
     """Parse an override; the combinations of a sweep share most of them.
 
     Raises:
-        ConfigError: `glob(...)` matches no option.
+        ConfigError: `glob(...)` matches no option, or lists are nested too deeply.
         OverrideParseException: Hydra can't read it.
     """
+    if max(map(line.count, "[{(")) > _MAX_BRACKETS:
+        key = line.partition("=")[0]
+        raise ConfigError(key, problem=f"must have at most {_MAX_BRACKETS} opening brackets")
     (override,) = _parser().parse_overrides([line])
     pattern = override.value()
     return sweep_over(override, _matching_options(override, pattern)) if isinstance(pattern, Glob) else override
@@ -66,7 +73,10 @@ def parse_overrides(arguments: Iterable[str]) -> list[Override]:
         ConfigError: a setting of the sweep as a whole has several values.
         OverrideParseException: Hydra can't read one.
     """
-    overrides = [_restore(parse_override(line)) for line in arguments]
+    # Iterating over a list of OmegaConf would resolve a `${...}` in it.
+    lines = OmegaConf.to_container(arguments, resolve=False) if isinstance(arguments, ListConfig) else arguments
+    assert isinstance(lines, Iterable)
+    overrides = [_restore(parse_override(line)) for line in lines]
     for override in overrides:
         if override.key_or_group in SWEEP_KEYS and override.is_sweep_override():
             raise ConfigError(str(override.input_line), problem="must be one value for the whole sweep")
