@@ -61,7 +61,7 @@ class PlannedRun:
     @cached_property
     def argv(self) -> list[str]:
         """Return the command line of this run alone, the program's name first."""
-        return run_argv(self.config.overrides, self.config.hydra.overrides.hydra, self.directory)
+        return run_argv(self.config.overrides, self.config.hydra_overrides, self.directory)
 
 
 def default_name(overrides: Iterable[Override]) -> str:
