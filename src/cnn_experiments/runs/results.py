@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from signal import Signals
 from types import UnionType
@@ -165,7 +166,7 @@ class RunResults:
             ValueError: a key is missing or has the wrong type.
         """
         content = _upgrade(content)
-        types = get_type_hints(cls)
+        types = _types(cls)
         known = {key.name: content[key.name] for key in fields(cls) if content.get(key.name) is not None}
         wrong = [key for key, value in known.items() if not _has_type(value, types[key])]
         wrong += [key.name for key in fields(cls) if key.name not in known and _is_required(key)]
@@ -185,6 +186,11 @@ class RunResults:
         """Write results.json, which is complete at every moment. A float that JSON cannot hold becomes null."""
         with atomic_write(directory / RESULTS_FILE) as file:
             json.dump(_to_json(asdict(self)), file, indent=1, allow_nan=False)
+
+
+@cache
+def _types(schema: type[RunResults]) -> dict[str, Any]:
+    return get_type_hints(schema)
 
 
 def _is_required(key: Field[Any]) -> bool:
