@@ -166,7 +166,7 @@ class RunResults:
             ValueError: a key is missing or has the wrong type.
         """
         content = _upgrade(content)
-        types = _types(cls)
+        types = _types()
         known = {key.name: content[key.name] for key in fields(cls) if content.get(key.name) is not None}
         wrong = [key for key, value in known.items() if not _has_type(value, types[key])]
         wrong += [key.name for key in fields(cls) if key.name not in known and _is_required(key)]
@@ -189,8 +189,8 @@ class RunResults:
 
 
 @cache
-def _types(schema: type[RunResults]) -> dict[str, Any]:
-    return get_type_hints(schema)
+def _types() -> dict[str, Any]:
+    return get_type_hints(RunResults)
 
 
 def _is_required(key: Field[Any]) -> bool:
