@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 
 from cnn_experiments.config.hydra_internals import config_loader, parse_command_line
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.runs.fingerprint import SWEEP_KEYS
+from cnn_experiments.runs.fingerprint import COMMAND_KEYS
 
 _SWEEP_GROUPS = re.compile(r"\+*hydra[./](mode|run|sweep|sweeper|launcher)\b")
 
@@ -19,12 +19,12 @@ def parse_overrides(arguments: Sequence[str]) -> list[Override]:
     """Parse the overrides of a sweep.
 
     Raises:
-        ConfigError: a setting of the sweep as a whole has several values.
+        ConfigError: a setting of the command as a whole has several values.
         OverrideParseException: Hydra can't read one.
     """
     overrides = OverridesParser.create(config_loader()).parse_overrides(list(arguments))
     for override in overrides:
-        if override.key_or_group in SWEEP_KEYS and override.is_sweep_override():
+        if override.key_or_group in COMMAND_KEYS and override.is_sweep_override():
             raise ConfigError(str(override.input_line), problem="must be one value for the whole sweep")
     return overrides
 
