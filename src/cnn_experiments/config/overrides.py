@@ -76,7 +76,7 @@ def parse_overrides(arguments: Iterable[str]) -> list[Override]:
     """Parse the overrides of a sweep.
 
     Raises:
-        ConfigError: a setting of the sweep as a whole has several values.
+        ConfigError: a setting of the command as a whole has several values.
         OverrideParseException: Hydra can't read one.
     """
     # Iterating over a list of OmegaConf would resolve a `${...}` in it.
