@@ -26,6 +26,10 @@ from cnn_experiments.config.trainer import check_trainer_keys
 from cnn_experiments.errors import ConfigError, format_value, suggest
 from cnn_experiments.runs.fingerprint import READ_ONLY_KEYS, SWEEP_KEYS, flatten
 
+_MOST_INTEGER = 10**9
+_MOST_NUMBER = 1e30  # a float32 ends at 3.4e38
+"""Limits of settings that have no rule of their own: torch's errors beyond them are no help."""
+
 MISSING = "???"
 """OmegaConf's mark for a value that must be given."""
 
@@ -51,6 +55,7 @@ RULES: dict[str, Rule] = {
     "on_invalid": one_of("error", "skip"),
     "data.batch_size": integer(1),
     "data.val_size": integer(0),
+    "data.seed": integer(0, 2**32 - 1),
     "data.resize": integer(1) | NULL,
     "optimizer.lr": POSITIVE.at_most(1e6),
     "optimizer.momentum": BELOW_ONE,
@@ -126,7 +131,15 @@ def _rule_for_default(default: Any) -> Rule | None:
         return None
     if default == []:
         return LIST
-    rules = (BOOL, INTEGER, NUMBER, STRING, INTEGERS, NUMBERS, LIST)
+    rules = (
+        BOOL,
+        INTEGER.at_most(_MOST_INTEGER),
+        NUMBER.at_most(_MOST_NUMBER),
+        STRING,
+        INTEGERS.at_most(_MOST_INTEGER),
+        NUMBERS.at_most(_MOST_NUMBER),
+        LIST,
+    )
     return next((rule for rule in rules if rule.accepts(default)), None)
 
 
