@@ -71,7 +71,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         seed: determines the held-out images and the order of the training images.
 
     Raises:
-            ArgumentError: `batch_size` exceeds the training images; `val_size` leaves no training image, is smaller than
+        ArgumentError: `batch_size` exceeds the training images; `val_size` leaves no training image, is smaller than
             the number of classes, or is not 0 although the test set is evaluated after every epoch; or `augment` is
             unknown.
         ValueError: the class lacks one of its facts.
