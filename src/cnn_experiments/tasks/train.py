@@ -208,7 +208,7 @@ class _TrainingRun:
             try:
                 stored = _read_usable(checkpoint, self.settings)
                 if self.directory.best in checkpoints and checkpoint != self.directory.best:
-                    check_weights(_read(self.directory.best), self.settings)
+                    check_weights(read_checkpoint(self.directory.best), self.settings)
             except RunFailedError as error:
                 problems.append(str(error))
                 continue
@@ -227,7 +227,7 @@ class _TrainingRun:
         They are loaded here because `trainer.test(ckpt_path=...)` would also restore the callbacks.
         """
         try:
-            stored = _read(self.directory.best)
+            stored = read_checkpoint(self.directory.best)
         except CheckpointError as error:
             raise RunFailedError(f"{self.directory.best}: {error}") from error
         self.classifier.load_state_dict(stored.content["state_dict"])
@@ -271,10 +271,6 @@ def _build_trainer(
         log_every_n_steps=1,  # nothing is logged by step; Lightning warns of runs shorter than this
         callbacks=[*progress_bar, *callbacks],
     )
-
-
-def _read(checkpoint: Path) -> StoredCheckpoint:
-    return read_checkpoint(checkpoint)
 
 
 def _read_usable(checkpoint: Path, settings: Mapping[str, Any]) -> StoredCheckpoint:

@@ -1,7 +1,7 @@
 """Lightning callbacks: what happens around the training steps of a run."""
 
 from cnn_experiments.training.callbacks.checkpoint import BestAndLastCheckpoint, CheckpointFiles
-from cnn_experiments.training.callbacks.history import History, last_row, reported_metrics
+from cnn_experiments.training.callbacks.history import History, reported_metrics
 from cnn_experiments.training.callbacks.rng_state import RNGState
 from cnn_experiments.training.callbacks.stop_on_signal import StopOnSignal
 from cnn_experiments.training.callbacks.terminate_on_nan import TerminateOnNaN
@@ -25,6 +25,5 @@ __all__ = [
     "TerminateOnNaN",
     "Throughput",
     "TrainingLimits",
-    "last_row",
     "reported_metrics",
 ]

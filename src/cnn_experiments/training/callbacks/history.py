@@ -140,9 +140,3 @@ class History(Checkpoint):
 def reported_metrics(row: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics of an epoch's row: those of its training and of the evaluation after it."""
     return {key: value for key, value in row.items() if key in metric_keys()}
-
-
-def last_row(checkpoint: Mapping[str, Any]) -> dict[str, float]:
-    """Return the row of the epoch at whose end a checkpoint was written."""
-    row: dict[str, float] = checkpoint["callbacks"][History.state_key]["epochs"][-1]
-    return row
