@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.overrides import quote_override, run_argv
@@ -80,10 +80,9 @@ def sweep_directory(config: DictConfig, name: str) -> Path:
     Raises:
         ConfigError: it can't be read, or can't be made.
     """
-    for line in config.hydra.overrides.hydra:
-        key, value = split_override(line)
-        if key == "hydra.sweep.subdir":
-            raise ConfigError(key, value, problem="has no effect; runs are named after what varies among them")
+    unresolved = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
+    assert isinstance(unresolved, list)
+    for key, value in map(split_override, unresolved):
         if key == _SWEEP_DIR and (setting := _SETTING.search(value)) and setting[1] != "sweep":
             raise ConfigError(key, value, problem=f"can't refer to {setting[1]}, which is a setting of the runs")
     with read_write(config):
