@@ -54,7 +54,7 @@ REJECTED = [
     (["++optimizer.lrr=1"], r"optimizer\.lrr=1: unknown key; keys of optimizer: betas, lr, weight_decay; did you mean optimizer\.lr\?"),
     (["optimizer=sgd", "optimizer.momentun=0.9"], r"optimizer\.momentun=0\.9: unknown key; keys of optimizer: lr, momentum, nesterov, weight_decay; did you mean optimizer\.momentum\?"),
     (["batch_size=3"], rf"batch_size=3: unknown key; {TOP_LEVEL}; did you mean data\.batch_size\?"),
-    (["hydra.run.dri=x"], r"hydra\.run\.dri=x: unknown key; keys of hydra\.run: dir; did you mean hydra\.run\.dir\?"),
+    (["hydra.run.dri=x"], r"hydra\.run\.dri=x: can't be changed; of Hydra's settings, these can: .*; did you mean hydra\.run\.dir\?"),
     (["modle=lenet"], rf"modle=lenet: unknown key; {TOP_LEVEL}; did you mean model\?"),
     (["model=lenett"], r"model=lenett: unknown option; allowed: alexnet, .*, vgg19; did you mean lenet\?"),
     (["experiment=book/adam/lent"], r"experiment=book/adam/lent: unknown option; allowed: book/adam/alexnet, .*, book/adam/vgg11_quarter, \.\.\.; did you mean book/adam/lenet\?"),

@@ -16,4 +16,5 @@ class ArgumentError(ValueError):
         self.value = value
         self.problem = problem
         self.suggestion = suggestion
-        super().__init__(f"{name}={value}: {problem}" + (f"; did you mean {suggestion}?" if suggestion else ""))
+        typed = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        super().__init__(f"{name}={typed}: {problem}" + (f"; did you mean {suggestion}?" if suggestion else ""))

@@ -57,8 +57,9 @@ class _Sweeper(Sweeper):
 
     def _with_params(self, arguments: list[str]) -> list[str]:
         """Return the overrides of the settings and those typed, which come last and count."""
-        params = OmegaConf.to_container(self._params, resolve=True)
-        assert isinstance(params, dict)
+        params = OmegaConf.to_container(self._params, resolve=True) if isinstance(self._params, DictConfig) else None
+        if not isinstance(params, dict):
+            raise ConfigError("hydra.sweeper.params", self._params, problem="must be a dictionary of overrides")
         return [*(f"{key!s}={format_value(values)}" for key, values in params.items()), *arguments]
 
 

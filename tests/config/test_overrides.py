@@ -38,7 +38,7 @@ def test_overrides_with_one_value_or_several_are_parsed() -> None:
     assert [override.is_sweep_override() for override in overrides] == [True, False, False]
 
 
-@pytest.mark.parametrize("line", ["sweep=a,b", "dry_run=true,false"])
+@pytest.mark.parametrize("line", ["sweep=a,b", "dry_run=true,false", "restart=true,false"])
 def test_setting_of_the_whole_sweep_has_one_value(line: str) -> None:
     with pytest.raises(ConfigError) as error:
         parse_overrides(["seed=1,2", line])

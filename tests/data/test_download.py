@@ -189,12 +189,18 @@ def test_error_without_a_network_is_quick_and_helpful_and_no_file_remains(
     assert files_below(root) == []
 
 
-def test_root_that_cannot_be_created_is_named(tmp_path: Path) -> None:
+def test_root_that_cannot_be_created_is_named(tmp_path: Path, mirror: Server) -> None:
     (tmp_path / "file").touch()
     root = tmp_path / "file" / "data"
     message = f"data.root={root}: could not create this directory (Not a directory)"
     with pytest.raises(RunFailedError, match=f"^{re.escape(message)}$"):
-        download_files(root, [UNREACHABLE])
+        download_files(root, [mirror.url])
+
+
+def test_nothing_is_made_where_the_disk_may_not_be_mounted(tmp_path: Path) -> None:
+    with pytest.raises(RunFailedError, match="no mirror delivered it"):
+        download_files(tmp_path / "disk" / "data", [UNREACHABLE])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_remains_of_a_killed_download_are_removed(tmp_path: Path, mirror: Server) -> None:

@@ -1,5 +1,6 @@
 """Tests of the callback that checks a run and claims its directory before Hydra writes anything."""
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -255,3 +256,34 @@ def test_unexpected_error_ends_the_program_with_a_traceback(
         RunDirectoryCallback().on_run_start(compose_command())
     assert system_exit.value.code == 1
     assert "ZeroDivisionError: a bug" in capsys.readouterr().err
+
+
+def test_error_of_the_operating_system_ends_the_program_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error", "conf/config.yaml")
+
+    monkeypatch.setattr("hydra_plugins.cnn_experiments_callbacks._check", fail)
+    with pytest.raises(SystemExit) as system_exit:
+        RunDirectoryCallback().on_run_start(compose_command())
+    assert system_exit.value.code == 1
+    line, end = capsys.readouterr().err.split("\n")
+    assert line.startswith("failed: OSError: [Errno 5] Input/output error: 'conf/config.yaml'")
+    assert end == ""
+
+
+@pytest.mark.usefixtures("without_check")
+def test_own_checkpoint_is_neither_overwritten_nor_put_aside(capsys: pytest.CaptureFixture[str]) -> None:
+    write_results(Path("mine"), "failed", "seed=1")
+    Path("mine/checkpoints").mkdir()
+    for name in ("last.ckpt", "best.ckpt"):
+        Path("mine/checkpoints", name).touch()
+    command = ("hydra.run.dir=mine", "seed=1")
+    best = "mine/checkpoints/best.ckpt"
+    problem = "this run would overwrite it; without ckpt_path it continues from its last.ckpt"
+    assert run_rejected(capsys, *command, f"ckpt_path={best}") == f"ckpt_path={best}: {problem}\n"
+    problem = "can't be combined with restart=true, which puts this checkpoint aside"
+    assert run_rejected(capsys, *command, "ckpt_path=mine", "restart=true") == f"ckpt_path=mine: {problem}\n"
+    RunDirectoryCallback().on_run_start(compose_command(*command, "ckpt_path=mine"))
+    lock.release(Path("mine"))

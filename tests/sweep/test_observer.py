@@ -143,10 +143,9 @@ def test_end_that_cannot_be_recorded_is_known_to_the_sweep(
     assert observer.on_end(run, Status.FAILED, error="process exited with status 1")
     state = observer.states[run.directory]
     assert (state.status, reason(state)) == ("failed", "process exited with status 1")
-    assert capsys.readouterr().out == (
-        f"[1/1] run\ncould not record the end of {run.directory}: No space left on device\n"
-        "[1/1] run failed process exited with status 1\n"
-    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith(f"could not record the end of {run.directory}: No space left on device")
+    assert lines[2] == "[1/1] run failed process exited with status 1"
 
 
 def test_run_that_was_not_continued_says_why(run: PlannedRun, capsys: pytest.CaptureFixture[str]) -> None:

@@ -256,6 +256,15 @@ def test_damaged_runs_of_other_sweeps_are_not_reported(command: Command, tmp_pat
             ["-m", "seed=0", "hydra.launcher.jobs=1000000000"],
             "hydra.launcher.jobs=1000000000: must be an integer from 1 to 1024",
         ),
+        (["-m", "seed=range(0,10,0)"], r"seed=range\(0,10,0\): range\(\) arg 3 must not be zero"),
+        (
+            ["-m", "seed=1,2", "hydra.sweep.dir=outputs/${seed}"],
+            r"hydra\.sweep\.dir=outputs/\$\{seed\}: can't refer to seed, which is a setting of the runs",
+        ),
+        (
+            ["-m", "seed=1,2", "hydra.sweep.subdir=x"],
+            "hydra.sweep.subdir=x: has no effect; runs are named after what varies among them",
+        ),
         (["-m", "seed=range(0)"], r"seed=range\(0\): must have at least one value"),
         (["-m", "seed=range(1000000000)"], r"seed=range\(1000000000\): must not make more than 100,000 combinations"),
         (

@@ -159,9 +159,10 @@ def _check_search_path(override: Override) -> None:
 
 def _is_package(name: str) -> bool:
     try:
-        return importlib.util.find_spec(name.replace("/", ".")) is not None
+        spec = importlib.util.find_spec(name.replace("/", "."))
     except (ImportError, ValueError):
         return False
+    return spec is not None and spec.submodule_search_locations is not None
 
 
 def _check_settings_exist(options: Composition) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
+from omegaconf import ListConfig, OmegaConf
 
 from cnn_experiments.config.hydra_internals import config_directories, config_loader, parse_command_line, sweep_over
 from cnn_experiments.config.sources import find_options
@@ -75,10 +76,13 @@ def parse_overrides(arguments: Iterable[str]) -> list[Override]:
     """Parse the overrides of a sweep.
 
     Raises:
-        ConfigError: a setting of the sweep as a whole has several values.
+        ConfigError: a setting of the command as a whole has several values.
         OverrideParseException: Hydra can't read one.
     """
-    overrides = [_restore(parse_override(line)) for line in arguments]
+    # Iterating over a list of OmegaConf would resolve a `${...}` in it.
+    lines = OmegaConf.to_container(arguments, resolve=False) if isinstance(arguments, ListConfig) else arguments
+    assert isinstance(lines, Iterable)
+    overrides = [_restore(parse_override(line)) for line in lines]
     for override in overrides:
         if override.key_or_group in COMMAND_KEYS and override.is_sweep_override():
             raise ConfigError(str(override.input_line), problem="must be one value for the whole sweep")

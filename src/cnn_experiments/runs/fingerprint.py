@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,7 +85,8 @@ def _as_float(value: Any) -> Any:
         return [_as_float(item) for item in value]
     if isinstance(value, float):
         return round_to_float32(value)
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_integer and abs(value) <= sys.float_info.max else value
 
 
 def round_to_float32(value: float) -> float:

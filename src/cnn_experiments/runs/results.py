@@ -1,11 +1,11 @@
 """The schema of results.json: its keys, their types and meanings, its first content, reading and writing."""
 
-import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from signal import Signals
 from types import UnionType
@@ -188,7 +188,7 @@ class RunResults:
             json.dump(_to_json(asdict(self)), file, indent=1, allow_nan=False)
 
 
-@functools.cache
+@cache
 def _types() -> dict[str, Any]:
     return get_type_hints(RunResults)
 

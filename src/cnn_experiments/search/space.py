@@ -1,7 +1,9 @@
 """The search space: sweep overrides as Optuna's distributions."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override
@@ -10,6 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from cnn_experiments.errors import ConfigError
 
 _SIGNIFICANT_DIGITS = 4
+_MAX_NUMBERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,13 @@ def _to_distribution(override: Override) -> BaseDistribution:
             return IntDistribution(low, high, log="log" in interval.tags)
         assert low is not None
         assert high is not None
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError("must have finite ends")
         return FloatDistribution(low, high, log="log" in interval.tags)
     if override.is_range_sweep():
-        numbers: Sequence[Any] = sorted(override.sweep_iterator())
+        numbers: Sequence[Any] = sorted(islice(override.sweep_iterator(), _MAX_NUMBERS + 1))
+        if len(numbers) > _MAX_NUMBERS:
+            raise ValueError(f"must not contain more than {_MAX_NUMBERS:,} numbers; int(interval(...)) may")
         if not numbers:
             raise ValueError("must contain a number")
         if all(isinstance(number, int) for number in numbers):

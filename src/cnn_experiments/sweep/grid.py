@@ -97,7 +97,10 @@ def _check_size(overrides: Sequence[Override]) -> None:
     num_combinations = 1
     for override in overrides:
         if override.is_discrete_sweep():
-            num_values = sum(1 for _ in islice(override.sweep_iterator(), _MAX_COMBINATIONS + 1))
+            try:
+                num_values = sum(1 for _ in islice(override.sweep_iterator(), _MAX_COMBINATIONS + 1))
+            except ValueError as error:  # such as a step of 0
+                raise ConfigError(str(override.input_line), problem=str(error)) from error
             if not num_values:
                 raise ConfigError(str(override.input_line), problem="must have at least one value")
             num_combinations *= num_values

@@ -1,5 +1,6 @@
 """What a sweep consists of: its directory, and its runs with theirs."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from cnn_experiments.runs.directory import is_unused, numbered_paths
 from cnn_experiments.runs.fingerprint import COMMAND_KEYS, SEED_KEYS, flatten
 from cnn_experiments.runs.path_errors import check_directory
 from cnn_experiments.runs.plan_file import write_plan
+from cnn_experiments.runs.settings import split_override
 from cnn_experiments.runs.state import RunState, next_action
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.sweep.naming import hash_in_name, hash_of_name, run_name, sweep_name, value_name
@@ -23,6 +25,8 @@ from cnn_experiments.sweep.progress import with_progress
 from cnn_experiments.tasks import preflight
 
 _SWEEP_DIR = "hydra.sweep.dir"
+_SETTING = re.compile(r"\$\{([^}:]+)\}")
+"""A reference to a setting, `${seed}`, not one to what a resolver knows, `${now:%H}`."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class PlannedRun:
     @cached_property
     def argv(self) -> list[str]:
         """Return the command line of this run alone, the program's name first."""
-        return run_argv(self.config.overrides, self.config.hydra.overrides.hydra, self.directory)
+        return run_argv(self.config.overrides, self.config.hydra_overrides, self.directory)
 
 
 def default_name(overrides: Iterable[Override]) -> str:
@@ -76,6 +80,12 @@ def sweep_directory(config: DictConfig, name: str) -> Path:
     Raises:
         ConfigError: it can't be read, or can't be made.
     """
+    for line in config.hydra.overrides.hydra:
+        key, value = split_override(line)
+        if key == "hydra.sweep.subdir":
+            raise ConfigError(key, value, problem="has no effect; runs are named after what varies among them")
+        if key == _SWEEP_DIR and (setting := _SETTING.search(value)) and setting[1] != "sweep":
+            raise ConfigError(key, value, problem=f"can't refer to {setting[1]}, which is a setting of the runs")
     with read_write(config):
         config.sweep = name
     HydraConfig.instance().set_config(config)

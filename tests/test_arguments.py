@@ -1,0 +1,20 @@
+"""Tests of the error of an argument."""
+
+import pytest
+
+from cnn_experiments.arguments import ArgumentError
+from cnn_experiments.models import LeNet
+
+
+def test_error_of_an_argument_is_data_and_a_readable_value_error() -> None:
+    with pytest.raises(ValueError, match="pool") as error:
+        LeNet(in_channels=1, num_classes=10, norm="none", pool="maxx", padding=0)
+    assert isinstance(error.value, ArgumentError)
+    assert str(error.value) == "pool=maxx: must be one of max, avg; did you mean max?"
+    assert (error.value.name, error.value.value) == ("pool", "maxx")
+    assert (error.value.problem, error.value.suggestion) == ("must be one of max, avg", "max")
+
+
+@pytest.mark.parametrize(("value", "text"), [(True, "true"), (None, "null"), (0.5, "0.5")])
+def test_value_is_written_as_it_is_typed(value: object, text: str) -> None:
+    assert str(ArgumentError("a", value, "must be 3")) == f"a={text}: must be 3"
