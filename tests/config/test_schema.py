@@ -146,9 +146,23 @@ def test_wrong_time_is_rejected(value: Any) -> None:
         ("optimizer.weight_decay", 10**400, f"optimizer.weight_decay={10**400}: must be at most 1e+06"),
     ],
 )
-def test_senselessly_large_value_is_rejected(key: str, value: float, line: str) -> None:
+def test_large_value_of_a_limited_setting_is_rejected(key: str, value: float, line: str) -> None:
     with pytest.raises(ConfigError) as error:
         RULES[key].check(key, value)
+    assert str(error.value) == line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("model.width", 10**20, f"model.width={10**20}: must be at most 1e+09"),
+        ("model.depths", [2, -(10**20)], f"model.depths=[2, {-(10**20)}]: must be in absolute value at most 1e+09"),
+        ("model.dropout", -1e308, "model.dropout=-1e+308: must be in absolute value at most 1e+30"),
+    ],
+)
+def test_number_that_torch_cannot_store_is_rejected(key: str, value: Any, line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        validate(with_value(key, value), DEFAULTS)
     assert str(error.value) == line
 
 

@@ -136,6 +136,7 @@ def test_network_is_run_with_the_smallest_batch_of_an_epoch(tmp_path: Path) -> N
         ("trainer.limit_val_batches=0.01", "trainer.limit_val_batches=0.01: must leave at least one of the 20 batches; did you mean trainer.limit_val_batches=1?"),
         ("trainer.limit_test_batches=0.01", "trainer.limit_test_batches=0.01: must leave at least one of the 40 batches; did you mean trainer.limit_test_batches=1?"),
         ("trainer.min_epochs=11", "trainer.min_epochs=11: must be at most trainer.max_epochs=10"),
+        ("model.num_classes=1000000000", "model: does not fit images of 1 x 28 x 28 in 10 classes: the logits of one image must have the shape (1, 10), not (1, 1000000000)"),
         ("model=densenet model.depths=[1000000000]", "model: must have at most 50,000 modules and tensors"),
     ],
 )  # fmt: skip

@@ -42,8 +42,10 @@ class Rule:
         Raises:
             ConfigError: the value is not allowed.
         """
-        if _is_number(value) and value > self.most:
-            raise ConfigError(key, value, problem=f"must be at most {self.most:g}")
+        numbers = value if isinstance(value, list) else [value]
+        if any(_is_number(number) and abs(number) > self.most for number in numbers):
+            limit = "at most" if min(filter(_is_number, numbers)) >= 0 else "in absolute value at most"
+            raise ConfigError(key, value, problem=f"must be {limit} {self.most:g}")
         if not self.accepts(value):
             suggestion = suggest(str(value), self.choices) if self.choices else None
             raise ConfigError(key, value, problem=f"must be {self.allowed}", suggestion=suggestion)

@@ -33,6 +33,9 @@ TOP_LEVEL_KEYS = (
     *COMMAND_KEYS,
 )
 """The groups and the settings beside them."""
+_MOST_INTEGER = 10**9
+_MOST_NUMBER = 1e30  # a float32 ends at 3.4e38
+"""Limits of settings that have no rule of their own: torch's errors beyond them are no help."""
 
 
 def _is_time(value: Any) -> bool:
@@ -49,6 +52,7 @@ RULES: dict[str, Rule] = {
     "on_invalid": one_of("error", "skip"),
     "data.batch_size": integer(1),
     "data.val_size": integer(0),
+    "data.seed": integer(0, 2**32 - 1),
     "data.resize": integer(1) | NULL,
     "optimizer.lr": POSITIVE.at_most(1e6),
     "optimizer.momentum": BELOW_ONE,
@@ -124,7 +128,15 @@ def _rule_for_default(default: Any) -> Rule | None:
         return None
     if default == []:
         return LIST
-    rules = (BOOL, INTEGER, NUMBER, STRING, INTEGERS, NUMBERS, LIST)
+    rules = (
+        BOOL,
+        INTEGER.at_most(_MOST_INTEGER),
+        NUMBER.at_most(_MOST_NUMBER),
+        STRING,
+        INTEGERS.at_most(_MOST_INTEGER),
+        NUMBERS.at_most(_MOST_NUMBER),
+        LIST,
+    )
     return next((rule for rule in rules if rule.accepts(default)), None)
 
 

@@ -36,17 +36,23 @@ def _read_split(directory: Path, train: bool) -> tuple[Tensor, Tensor]:
 
 
 def _check_root(typed: str, root: Path) -> None:
+    """Check that a directory is there and can be read, or can be made."""
+    absolute = root.absolute()
     problem = None
-    try:
-        nearest = next(path for path in (root.absolute(), *root.absolute().parents) if os.path.lexists(path))
-        if not nearest.is_dir():
-            problem = f"must be a directory; {nearest} is none"
-        elif not os.access(nearest, os.R_OK | os.X_OK) or (
-            nearest != root.absolute() and not os.access(nearest, os.W_OK)
-        ):
-            problem = f"no permission for {nearest}"
-    except (OSError, ValueError) as error:  # a name that is too long, or has a null character
-        problem = f"must be a directory ({error.strerror if isinstance(error, OSError) else error})"
+    for path in (absolute, *absolute.parents):
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError) as error:  # a name that is too long, or has a null character
+            problem = f"must be a directory ({error.strerror if isinstance(error, OSError) else error})"
+            break
+        needed = os.R_OK | os.X_OK if path == absolute else os.W_OK | os.X_OK
+        if not path.is_dir():
+            problem = f"must be a directory; {path} is none"
+        elif not os.access(path, needed):
+            problem = f"no permission for {path}"
+        break
     if problem:
         raise ArgumentError("root", typed, problem)
 

@@ -183,6 +183,7 @@ def build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
             if device == "meta" and not isinstance(error, NetworkTooLargeError):  # it may need values while it is built
                 continue
             raise
+        fits_memory = parameter_bytes(model) <= total_memory() / 2
         image = ImageSpec(data.channels, data.size, device)
         problem_found = forward_error(model, image, data.classes)
         if problem_found is None:
@@ -191,7 +192,7 @@ def build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
                 if not is_own_code:
                     _check_values(settings, image)
                 return model
-            if device == "meta":  # it may need values in training
+            if device == "meta" and fits_memory:  # it may need values in training
                 continue
             raise training_problem
         smallest = smallest_size(model, data.channels, max(512, data.size), device)
@@ -202,6 +203,8 @@ def build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
                 problem=f"this network needs images of at least {smallest} pixels, these have {data.size}",
                 suggestion=f"data.resize={smallest}",
             )
+        if not fits_memory or forward_error(model, image) is None:  # it runs: the shape of its logits is wrong
+            break
     images = f"images of {data.channels} x {data.size} x {data.size} in {data.classes} classes"
     raise ConfigError("model", problem=f"does not fit {images}: {problem_found}")
 
