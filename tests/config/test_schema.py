@@ -222,3 +222,10 @@ def test_limits_are_numbers_of_batches_or_fractions(key: str) -> None:
     accepted = {value: RULES[key].accepts(value) for value in (1, 500, 0.5, 1.0, None, 0, 0.0, 1.5, -1, "all")}
     assert [value for value, accepts in accepted.items() if accepts] == [1, 500, 0.5, None]
     assert RULES[key].accepts(1.0)
+
+
+@pytest.mark.parametrize("value", [[1, 2], "text", None])
+def test_group_has_settings_with_names(value: object) -> None:
+    settings = {"model": value, "seed": 0}
+    with pytest.raises(ConfigError, match=r"^model=.*: must have settings with names, such as _target_$"):
+        validate(settings, settings)

@@ -27,8 +27,9 @@ from cnn_experiments.config.trainer import check_trainer_keys
 from cnn_experiments.errors import ConfigError, format_value, suggest
 from cnn_experiments.runs.fingerprint import COMMAND_KEYS, READ_ONLY_KEYS, flatten
 
+_GROUPS = ("model", "init", "data", "optimizer", "scheduler", "trainer")
 TOP_LEVEL_KEYS = (
-    *("model", "init", "data", "optimizer", "scheduler", "trainer"),
+    *_GROUPS,
     *("task", "seed", "ckpt_path", "label_smoothing", "compile", "memory_format"),
     *COMMAND_KEYS,
 )
@@ -112,14 +113,17 @@ def _check_groups(settings: Mapping[str, Any]) -> None:
     """Check that the files of the chosen options have nothing that the program does not use.
 
     Raises:
-        ConfigError: a key of a file is not used.
+        ConfigError: a key of a file is not used, or a file holds something else than settings.
     """
+    for group in _GROUPS:
+        if not isinstance(value := settings.get(group, {}), Mapping):
+            raise ConfigError(group, value, problem="must have settings with names, such as _target_")
     for key in settings:
         if key not in TOP_LEVEL_KEYS:
             problem = f"nothing uses this key; top-level keys: {', '.join(sorted(TOP_LEVEL_KEYS))}"
             raise ConfigError(key, problem=problem, suggestion=suggest(key, TOP_LEVEL_KEYS, cutoff=0.6))
-    if isinstance(trainer := settings.get("trainer"), Mapping):
-        check_trainer_keys(trainer)
+    if "trainer" in settings:
+        check_trainer_keys(settings["trainer"])
 
 
 def _rule_for_default(default: Any) -> Rule | None:
