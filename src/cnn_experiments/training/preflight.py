@@ -145,6 +145,8 @@ def _check_memory(settings: Settings, data: ImageDataModule, model: nn.Module) -
         if all(parameter.is_meta for parameter in model.parameters()):
             image = ImageSpec(data.channels, data.size, "meta")
             activations = saved_bytes(model, image, _largest_batch(data))
+    if "16" in str(settings["trainer"].get("precision")):
+        activations //= 2
     processes = num_processes(settings["trainer"]) // int(settings["trainer"].get("num_nodes", 1)) if on_cpu else 1
     needed = processes * (num_copies * parameter_bytes(model) + activations)
     if needed <= (available := total_memory()):
