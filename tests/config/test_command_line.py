@@ -137,7 +137,7 @@ def test_bad_command_line_is_rejected_in_one_line(set_argv: SetArgv, words: list
         (["experiment=best/lenet", "trainer=cpu"], ["experiment=best/lenet", "trainer=cpu"]),
         (
             ["experiment=best/resnet18", "data=digits"],
-            ["experiment=best/resnet18", "data=digits", "data.resize=28"],
+            ["experiment=best/resnet18", "data=digits"],
         ),
     ],
 )

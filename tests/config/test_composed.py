@@ -192,10 +192,10 @@ def test_recipe_of_one_process_is_trained_in_two_if_they_are_typed(config_dir: P
     assert (trainer["strategy"], trainer["devices"], trainer["max_epochs"]) == ("ddp", 2, 7)
 
 
-def test_data_set_that_a_recipe_does_not_fit_is_rejected_by_its_own_check() -> None:
-    config = ComposedConfig.from_overrides("experiment=book/sgd/lenet", "data=digits")
-    assert config.settings["data"]["val_size"] == 180
-    assert config.settings["data"]["test_every_epoch"] is True
+def test_another_data_set_is_trained_as_the_recipe_says() -> None:
+    data = ComposedConfig.from_overrides("experiment=book/sgd/lenet", "data=digits").settings["data"]
+    assert (data["_target_"], data["resize"]) == ("cnn_experiments.data.Digits", 28)
+    assert (data["val_size"], data["test_every_epoch"], data["batch_size"]) == (0, True, 16)
 
 
 def test_recipe_saved_with_a_byte_order_mark_is_rejected(config_dir: Path) -> None:

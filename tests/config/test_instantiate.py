@@ -120,7 +120,7 @@ def test_config_error_passes_unchanged() -> None:
                 3, None, ["os"],
             )
         ),
-        (f"{__name__}.Other", "must be a Part or a function that makes one"),
+        (f"{__name__}.Other", f"must be a subclass of {__name__}.Part, or a function that makes one"),
         (f"{__name__}.make_other", "must make a Part, not Other"),
         (f"{__name__}.Nothing", f"could not be found: {__name__} has no Nothing"),
         ("nothing_here.Net", "could not be found: No module named 'nothing_here'"),

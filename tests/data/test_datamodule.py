@@ -211,7 +211,9 @@ def test_images_that_may_have_to_be_downloaded_are_not_loaded_for_a_check(tmp_pa
 def test_class_that_lacks_a_fact_is_rejected(
     monkeypatch: pytest.MonkeyPatch, attributes: dict[str, Any], line: str
 ) -> None:
-    monkeypatch.setitem(globals(), "Incomplete", type("Incomplete", (ImageDataModule,), attributes))
+    monkeypatch.setitem(
+        globals(), "Incomplete", type("Incomplete", (ImageDataModule,), attributes | {"__module__": __name__})
+    )
     with pytest.raises(ConfigError) as error:
         build_data({"data": USER_DIGITS | {"_target_": f"{__name__}.Incomplete"}})
     assert str(error.value) == line
@@ -227,7 +229,8 @@ class NoSuperInit(Digits):
 @pytest.mark.parametrize(
     ("target", "problem"),
     [
-        ("builtins.dict", "must be a subclass of cnn_experiments.data.datamodule.ImageDataModule, not dict"),
+        ("collections.OrderedDict", "must be a class or function of an installed package or of your own module, not of Python itself"),
+        ("torch.optim.SGD", "must be a subclass of cnn_experiments.data.datamodule.ImageDataModule, or a function that makes one"),
         (f"{__name__}.NoSuperInit", "its __init__ must call that of ImageDataModule, which sets batch_size, channels, classes, seed, size, val_size"),
     ],
 )  # fmt: skip

@@ -110,7 +110,15 @@ def test_runs_of_pruned_trials_are_stopped(command: Command, tmp_path: Path) -> 
 
 
 def test_search_fails_if_no_trial_is_completed(command: Command, tmp_path: Path) -> None:
-    arguments = ("-m", "hydra/sweeper=optuna", *SMOKE, "optimizer=sgd", "optimizer.lr=1e37,1e38", "sweep=mine")
+    arguments = (
+        "-m",
+        "hydra/sweeper=optuna",
+        *SMOKE,
+        "optimizer=sgd",
+        "optimizer.lr=1e5,1e6",
+        "optimizer.weight_decay=1e6",
+        "sweep=mine",
+    )
     result = command(*arguments, "hydra.sweeper.n_trials=2", "trainer.max_epochs=5")
     assert result.returncode == 1
     assert "2 of 2 trials: 2 failed\nno trial is completed" in result.stdout
@@ -136,7 +144,7 @@ def test_search_fails_if_no_trial_is_completed(command: Command, tmp_path: Path)
         (("seed=range(5,2)",), "seed=range(5,2): must contain a number"),
         (("optimizer.lr=1,2", "hydra.launcher=joblib"), "hydra.launcher=joblib: options are chosen with a slash; did you mean hydra/launcher=joblib?"),
         (("model=lenet,alexnet",), "data.resize=28: this network needs images of at least 67 pixels, these have 28; did you mean data.resize=67? (in data=digits trainer.accelerator=cpu trainer=smoke model=alexnet); on_invalid=skip counts such trials as failed"),
-        (("optimzer.lr=1,2",), "optimzer.lr=1: unknown key; "),
+        (("optimzer.lr=1,2",), "optimzer.lr=1,2: unknown key; "),
     ],
     ids=str,
 )  # fmt: skip

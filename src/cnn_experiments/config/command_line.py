@@ -26,6 +26,7 @@ from cnn_experiments.config.instantiate import find_target
 from cnn_experiments.config.overrides import apply_later, parse_override, value_text
 from cnn_experiments.errors import ConfigError, suggest
 from cnn_experiments.runs.fingerprint import SWEEP_KEYS
+from cnn_experiments.runtime.distributed import is_started_by_lightning
 
 _HYDRA_KEYS = (
     "hydra.run.dir",
@@ -42,6 +43,9 @@ _HYDRA_KEYS = (
     "hydra/hydra_logging",
 )
 """What may be typed of Hydra's own settings. The others are the program's: they would switch off its checks."""
+
+_KEYS_OF_FURTHER_PROCESSES = ("hydra.job.name", "hydra.output_subdir")
+"""What Lightning adds to the command of a run when it starts the run's other processes."""
 
 _SWEEPERS = "hydra_plugins.cnn_experiments_sweepers."
 _CALLBACKS = {"run_directory": "hydra_plugins.cnn_experiments_callbacks.RunDirectoryCallback"}
@@ -128,6 +132,8 @@ def _check_hydra_key(override: Override) -> None:
     """Check that a setting of Hydra is one that may be typed."""
     key, value = override.key_or_group, value_text(override)
     if key != "hydra" and not override.is_hydra_override():
+        return
+    if key in _KEYS_OF_FURTHER_PROCESSES and is_started_by_lightning():
         return
     line = str(override.input_line)
     if key in ("hydra.launcher", "hydra.sweeper"):

@@ -88,13 +88,13 @@ class Composition:
         """Return overrides with which a typed option counts more than the recipe.
 
         The values in which the option differs from the one that is chosen by default are what it was typed for:
-        `trainer=smoke` is one epoch, whatever the recipe says.
+        `trainer=smoke` is one epoch, whatever the recipe says. Another data set is trained as the recipe says.
         """
         lines = []
         own: Mapping[str, Any] = {}
         for override in map(parse_override, self.overrides if RECIPE in self.choices else ()):
             group = override.key_or_group
-            if group in (*PART_GROUPS, RECIPE) or override.is_hydra_override():
+            if group in (*PART_GROUPS, "data", RECIPE) or override.is_hydra_override():
                 continue
             own = own or flatten(self.without_recipe.unresolved)
             default = flatten(compose_options(self.config_name, _search_paths(self.overrides)).unresolved)

@@ -67,7 +67,8 @@ def _check_targets(group: str, settings: Mapping[str, Any], kind: type) -> None:
     key, target = f"{group}.{_TARGET}", settings[_TARGET]
     made_by = _check_target(key, target)
     if isinstance(made_by, type) and not issubclass(made_by, kind):
-        raise ConfigError(key, target, problem=f"must be a {kind.__name__} or a function that makes one")
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        raise ConfigError(key, target, problem=f"must be a subclass of {name}, or a function that makes one")
 
 
 def _check_nested_targets(key: str, value: Any) -> None:

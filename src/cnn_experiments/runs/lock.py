@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -41,6 +43,22 @@ def release(directory: Path) -> None:
     """Let other processes in again."""
     if lock := _acquired.pop(os.path.realpath(directory), None):
         lock.release()
+
+
+@contextmanager
+def one_writer(directory: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for the same directory; no lock file is left there.
+
+    Raises:
+        OSError: the directory cannot be opened.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_locked(directory: Path) -> bool:

@@ -43,6 +43,17 @@ def find_launch() -> Launch | None:
     return Launch("Lightning", rank, None) if rank else None
 
 
+def is_started_by_lightning() -> bool:
+    """Return whether Lightning has started this process as another one of a run.
+
+    Raises:
+        ConfigError: a variable that tells is no integer.
+    """
+    check_rank_variables()
+    launch = find_launch()
+    return launch is not None and launch.launcher == "Lightning"
+
+
 def is_rank_zero(trainer: Mapping[str, Any]) -> bool:
     """Return whether this is the first process of a run, which alone writes.
 

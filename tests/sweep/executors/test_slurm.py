@@ -156,7 +156,7 @@ def test_rejection_by_slurm_is_reported_in_one_line(cluster: Path) -> None:
     write_program(cluster, "sbatch", "echo invalid partition >&2; exit 1")
     config = cast(
         ComposedConfig,
-        SimpleNamespace(overrides=[], hydra=SimpleNamespace(overrides=SimpleNamespace(hydra=[])), settings={"seed": 1}),
+        SimpleNamespace(overrides=[], hydra_overrides=[], settings={"seed": 1}),
     )
     observer = RecordingObserver()
     with pytest.raises(ConfigError, match=r"^hydra/launcher=slurm: .*invalid partition") as error:

@@ -9,6 +9,7 @@ from cnn_experiments.report.leaderboard.columns import LEGEND, Column, build_col
 from cnn_experiments.report.leaderboard.export import as_csv, as_markdown, terminal_table
 from cnn_experiments.report.leaderboard.groups import Board, Leaderboard, build_leaderboard
 from cnn_experiments.runs.atomic import atomic_write
+from cnn_experiments.runs.lock import one_writer
 from cnn_experiments.runs.records import describe_damaged_curves, find_runs
 from cnn_experiments.runs.regular_file import read_text
 from cnn_experiments.runs.settings import short_names
@@ -120,9 +121,10 @@ def _write(leaderboard: Leaderboard, damaged: Sequence[str], title: str, directo
     )
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, text in zip(FILES, texts, strict=True):
-            with atomic_write(directory / name) as file:
-                file.write(text)
+        with one_writer(directory):  # two sweeps in one directory may end at the same time
+            for name, text in zip(FILES, texts, strict=True):
+                with atomic_write(directory / name) as file:
+                    file.write(text)
     except OSError as error:
         return error.strerror or str(error)
     return None
