@@ -90,7 +90,8 @@ def set_up_process(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     sys.path.insert(0, str(Path.cwd()))
     sys.argv = [request["module"], *request["arguments"]]
-    if threads := os.environ.get("OMP_NUM_THREADS"):  # torch read the variable when it was imported
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdecimal() and threads != "0":  # torch read the variable when it was imported, and ignores other values
         torch.set_num_threads(int(threads))
     np.random.seed()  # noqa: NPY002 - else all commands draw the same numbers
 

@@ -193,7 +193,7 @@ def test_sweep_continues_after_a_failed_run(command: Command, tmp_path: Path) ->
         "lenet-lr1000000.0": "failed",
         "lenet-lr1e-06": "completed",
     }
-    assert "failed: the loss became NaN or infinite at step 2 (epoch 1)" in completed.stdout
+    assert "failed: the loss became NaN or infinite at step 5 (epoch 1)" in completed.stdout
 
 
 def test_only_one_of_two_processes_gets_the_directory(tmp_path: Path) -> None:
