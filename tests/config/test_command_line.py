@@ -99,6 +99,8 @@ def line_of(set_argv: SetArgv, *words: str) -> str:
         (["sweep=mine"], f"sweep=mine: {IN_A_SWEEP}"),
         (["hydra.launcher.jobs=2"], f"hydra.launcher.jobs=2: {IN_A_SWEEP}"),
         (["hydra/sweeper=optuna"], f"hydra/sweeper=optuna: {IN_A_SWEEP}"),
+        (["hydra.sweep.dir=x"], f"hydra.sweep.dir=x: {IN_A_SWEEP}"),
+        (["-m", "hydra.run.dir=x", "seed=0,1"], "hydra.run.dir=x: only valid for one run; the directory of a sweep is hydra.sweep.dir, or sweep=NAME in outputs/"),
         # Flags
         (["--experimental-rerun=x.pickle"], "--experimental-rerun: can't be used: a pickle may run any code"),
         (["--config-path=/"], "--config-path: can't be replaced; did you mean --config-dir?"),

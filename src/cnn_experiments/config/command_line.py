@@ -237,7 +237,7 @@ def _check_run(typed: Sequence[Override], options: Composition, arguments: Names
     return [str(override.input_line) for override in (*typed, *added)]
 
 
-_LAUNCH_KEYS = ("hydra.launcher.", "hydra/launcher", "hydra.sweeper.", "hydra/sweeper")
+_LAUNCH_KEYS = ("hydra.launcher.", "hydra/launcher", "hydra.sweeper.", "hydra/sweeper", "hydra.sweep.")
 
 
 def _check_sweep(typed: Sequence[Override], options: Composition) -> list[str]:
@@ -246,6 +246,9 @@ def _check_sweep(typed: Sequence[Override], options: Composition) -> list[str]:
     lines = []
     for override in typed:
         line = str(override.input_line)
+        if override.key_or_group == "hydra.run.dir":
+            problem = "only valid for one run; the directory of a sweep is hydra.sweep.dir, or sweep=NAME in outputs/"
+            raise ConfigError(line, problem=problem)
         try:
             check_key(override, options)
         except ConfigError:
