@@ -16,14 +16,13 @@ from omegaconf import DictConfig, read_write
 from cnn_experiments.config.command_line import check_command_line
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_errors import exit_on_config_error
-from cnn_experiments.config.hydra_internals import config_directories, flag_names, parse_command_line
 from cnn_experiments.config.overrides import run_argv
-from cnn_experiments.config.sources import CONF, find_groups
+from cnn_experiments.config.sources import CONF
 from cnn_experiments.console import relative_path
-from cnn_experiments.errors import ConfigError, IncompleteSweepError, RunFailedError, describe_error, suggest
+from cnn_experiments.errors import ConfigError, IncompleteSweepError, RunFailedError, describe_error
 from cnn_experiments.runs.directory import LOG_FILE, RunDirectory
 from cnn_experiments.runs.plan_file import check_plan, record_rejection
-from cnn_experiments.runtime.distributed import is_rank_zero
+from cnn_experiments.runtime.distributed import is_rank_zero, isolated_ddp_environment
 from cnn_experiments.runtime.output import lossy_output
 from cnn_experiments.runtime.signals import Interrupted, interruptible
 from cnn_experiments.tasks import task_of
@@ -48,35 +47,12 @@ def main() -> None:
     _filter_third_party_warnings()
     with lossy_output():
         with interruptible(), exit_on_config_error():
-            _check_flags(sys.argv[1:])
             sys.argv[1:] = check_command_line(sys.argv[1:])
             try:
                 run()
             except IncompleteSweepError as error:
                 sys.exit(error.status)
         sys.exit(0 if succeeded else 1)
-
-
-def _check_flags(arguments: list[str]) -> None:
-    """Reject flags that are unknown, abbreviated or exclude each other.
-
-    argparse accepts abbreviated flags.
-    """
-    known = flag_names()
-    for word in arguments:
-        flag, _, value = word.partition("=")
-        name = flag.lstrip("-")
-        if flag.startswith("--") and flag not in known:
-            if value or name in find_groups(config_directories()):
-                override = f"{name}={value or 'OPTION'}"
-                raise ConfigError(flag, problem=f"unknown flag; overrides have no dashes: {override}")
-            raise ConfigError(flag, problem="unknown flag", suggestion=suggest(flag, known))
-        if flag.startswith("-") and flag[:2] not in {known_flag[:2] for known_flag in known}:
-            raise ConfigError(flag, problem="unknown flag")
-    flags = vars(parse_command_line())
-    modes = [f"--{name}" for name in ("run", "multirun", "cfg", "info", "shell_completion") if flags[name]]
-    if len(modes) > 1:
-        raise ConfigError(" ".join(modes).replace("_", "-"), problem="can't be combined")
 
 
 def _run_job(config: DictConfig) -> bool:
@@ -87,11 +63,6 @@ def _run_job(config: DictConfig) -> bool:
         if is_rank_zero(composed.settings["trainer"]):
             task.run([composed], None)
         return True
-    # Only now: torch takes seconds to import.
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
-
-    from cnn_experiments.runtime.distributed import isolated_ddp_environment
-
     _log_warnings()
     hydra_config = HydraConfig.get()
     path = Path(hydra_config.runtime.output_dir)
@@ -105,7 +76,7 @@ def _run_job(config: DictConfig) -> bool:
         with isolated_ddp_environment(argv):
             check_plan(path, composed.settings)
             task.run([composed], directory)
-    except (ConfigError, RunFailedError, MisconfigurationException) as error:
+    except (ConfigError, RunFailedError) as error:
         record_rejection(path, str(error))
         log.info("directory: %s", directory.path)
         log.error("failed: %s", " ".join(str(error).split()))

@@ -21,9 +21,10 @@ from cnn_experiments.config.composition import (
     is_known_key,
     known_groups,
 )
-from cnn_experiments.config.hydra_internals import flag_words, parse_command_line
+from cnn_experiments.config.hydra_internals import config_directories, flag_names, flag_words, parse_command_line
 from cnn_experiments.config.instantiate import find_target
 from cnn_experiments.config.overrides import apply_later, parse_override, value_text
+from cnn_experiments.config.sources import find_groups
 from cnn_experiments.errors import ConfigError, suggest
 from cnn_experiments.runs.fingerprint import SWEEP_KEYS
 from cnn_experiments.runtime.distributed import is_started_by_lightning
@@ -61,6 +62,7 @@ def check_command_line(words: Sequence[str]) -> list[str]:
     for word in words:
         if not word.isascii() and word != word.encode(errors="replace").decode():
             raise ConfigError(word, problem="must be UTF-8")
+    _check_flag_names(words)
     arguments = parse_command_line()
     _check_flags(arguments)
     if arguments.shell_completion:
@@ -108,7 +110,26 @@ def _is_override(line: str) -> bool:
         return False
 
 
+def _check_flag_names(words: Sequence[str]) -> None:
+    """Check that all flags exist and are written in full, because argparse accepts abbreviations."""
+    known = flag_names()
+    for word in words:
+        flag, _, value = word.partition("=")
+        name = flag.lstrip("-")
+        if flag.startswith("--") and flag not in known:
+            if value or name in find_groups(config_directories()):
+                override = f"{name}={value or 'OPTION'}"
+                raise ConfigError(flag, problem=f"unknown flag; overrides have no dashes: {override}")
+            raise ConfigError(flag, problem="unknown flag", suggestion=suggest(flag, known))
+        if flag.startswith("-") and flag[:2] not in {known_flag[:2] for known_flag in known}:
+            raise ConfigError(flag, problem="unknown flag")
+
+
 def _check_flags(arguments: Namespace) -> None:
+    flags = vars(arguments)
+    modes = [f"--{name}" for name in ("run", "multirun", "cfg", "info", "shell_completion") if flags[name]]
+    if len(modes) > 1:
+        raise ConfigError(" ".join(modes).replace("_", "-"), problem="can't be combined")
     if arguments.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun", problem="can't be used: a pickle may run any code")
     if arguments.config_path is not None:
