@@ -39,8 +39,17 @@ def test_every_trainer_is_accepted(trainer: str) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_missing_gpu_is_rejected() -> None:
-    with pytest.raises(ConfigError, match=r"^trainer: MisconfigurationException: No supported gpu backend found"):
+    with pytest.raises(ConfigError, match=r"^trainer\.accelerator=gpu: No supported gpu backend found"):
         check_training(compose_settings("trainer=gpu"))
+
+
+@pytest.mark.parametrize(
+    "override", ["trainer.accelerator=foo", "trainer.precision=foo", "trainer.strategy=foo", "trainer.devices=[0,0]"]
+)
+def test_setting_that_lightning_rejects_is_named(override: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        check_training(compose_settings("data=digits", *{"trainer.accelerator=cpu", override}))
+    assert str(error.value).replace(" ", "").startswith(f"{override}:")
 
 
 @pytest.mark.parametrize(
@@ -208,6 +217,9 @@ def test_resumed_run_must_have_the_settings_of_its_checkpoint(train: Callable[..
     with pytest.raises(ConfigError) as error:
         check_resumed()
     assert str(error.value) == f"trainer.max_epochs=1: must be > 1, the epochs already trained in {directory}"
+    with pytest.raises(ConfigError) as error:
+        check_resumed("trainer.max_epochs=5", "trainer.max_steps=2")
+    assert str(error.value) == f"trainer.max_steps=2: must be > 2, the steps already trained in {directory}"
     (directory / "checkpoints" / "best.ckpt").unlink()
     with pytest.raises(ConfigError, match=r": best\.ckpt not found next to the checkpoint$"):
         check_resumed("trainer.max_epochs=5")

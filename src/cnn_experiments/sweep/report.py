@@ -7,6 +7,7 @@ from typing import Protocol
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import ConfigError, describe_error
 from cnn_experiments.runs.results import RESULTS_FILE
+from cnn_experiments.runtime.signals import signals_deferred
 
 
 class Report(Protocol):
@@ -21,12 +22,14 @@ class Report(Protocol):
 def write_report(report: Report, directory: Path, *, quiet: bool = False) -> bool:
     """Print and write the leaderboard of a sweep that has runs, and return whether that was possible.
 
-    The table of a sweep has been printed before: what goes wrong here is a line.
+    The table of a sweep has been printed before: what goes wrong here is a line. A signal ends the sweep afterwards,
+    because libraries that draw curves do not survive one while they are imported.
     """
     if not any(directory.glob(f"*/{RESULTS_FILE}")):
         return True
     try:
-        return report([directory], directory, quiet=quiet, keep_unchanged=True)
+        with signals_deferred():
+            return report([directory], directory, quiet=quiet, keep_unchanged=True)
     except (OSError, ConfigError) as error:
         message = str(error) if isinstance(error, ConfigError) else describe_error(error)
         print_line(f"no leaderboard: {message}", style="red")

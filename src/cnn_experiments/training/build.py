@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import lightning.pytorch as pl
@@ -204,8 +204,35 @@ def build_trainer(settings: Settings, **arguments: Any) -> pl.Trainer:
     if num_processes(settings["trainer"]) == 1:
         # Lightning takes the rank from the environment, whoever has set it there.
         rank_zero_only.rank = 0  # type: ignore[attr-defined]
-    with attribute_errors_to("trainer", own), no_launcher(settings["trainer"]):
+
+    def build(trainer_settings: Settings) -> pl.Trainer:
         trainer: pl.Trainer = instantiate(
-            "trainer", own, pl.Trainer, **arguments, use_distributed_sampler=False, enable_model_summary=False
+            "trainer",
+            trainer_settings,
+            pl.Trainer,
+            **arguments,
+            use_distributed_sampler=False,
+            enable_model_summary=False,
         )
-    return trainer
+        return trainer
+
+    with attribute_errors_to("trainer", own), no_launcher(settings["trainer"]):
+        try:
+            return build(own)
+        except ConfigError:
+            raise
+        except Exception as error:  # Lightning's errors have several classes, and Hydra wraps them
+            cause = error.__cause__ or error
+            if key := _rejected_setting(own, build):
+                raise ArgumentError(key, own[key], " ".join(str(cause).split())) from error
+            raise
+
+
+def _rejected_setting(trainer_settings: Settings, build: Callable[[Settings], pl.Trainer]) -> str | None:
+    """Return the setting without which Lightning accepts the others, or None if there is not exactly one."""
+    found = []
+    for key in trainer_settings.keys() - {"_target_"}:
+        with suppress(Exception):  # it is another setting, or more than one
+            build({name: value for name, value in trainer_settings.items() if name != key})
+            found.append(key)
+    return found[0] if len(found) == 1 else None

@@ -50,7 +50,7 @@ from cnn_experiments.training.build import (
     limit_size,
     probe_optimizer,
 )
-from cnn_experiments.training.limits import count_limited_batches
+from cnn_experiments.training.limits import Limits, count_limited_batches
 from cnn_experiments.training.schedules import is_open_ended
 from cnn_experiments.training.stored_checkpoint import (
     CheckpointError,
@@ -277,6 +277,13 @@ def _check_resumable(settings: Settings) -> None:
             max_epochs,
             problem=f"must be > {stored.num_epochs}, the epochs already trained in {ckpt_path}",
         )
+    max_steps, num_steps = Limits.from_settings(settings).max_steps, stored.num_steps
+    if max_steps is not None and max_steps <= num_steps:
+        raise ConfigError(
+            "trainer.max_steps",
+            max_steps,
+            problem=f"must be > {num_steps}, the steps already trained in {ckpt_path}",
+        )
     best = checkpoint.with_name("best.ckpt")
     try:
         check_restorable(stored, settings)
@@ -307,7 +314,7 @@ def _read_checkpoint(ckpt_path: str, checkpoint: Path) -> StoredCheckpoint:
 def _check_same_settings(stored: Settings, current: Settings) -> None:
     may_change = set(PERFORMANCE_KEYS)
     if is_open_ended(str(stored.get("scheduler._target_"))):  # a schedule spans the epochs that were planned
-        may_change.add("trainer.max_epochs")
+        may_change |= {"trainer.max_epochs", "trainer.max_steps"}
     keys = (stored.keys() | current.keys()) - may_change
     for key in sorted(keys, key=lambda key: (key.count("."), key)):  # top-level keys first: others refer to them
         if normalize_value(key, stored.get(key)) != normalize_value(key, current.get(key)):

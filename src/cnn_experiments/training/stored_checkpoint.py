@@ -57,6 +57,11 @@ class StoredCheckpoint:
         """Return the number of epochs that were completed."""
         return len(self.epochs)
 
+    @property
+    def num_steps(self) -> int:
+        """Return the number of optimizer steps that were made."""
+        return int(self.content["global_step"])
+
 
 def read_checkpoint(path: Path) -> StoredCheckpoint:
     """Read a checkpoint, every byte of which is compared with its checksum.
