@@ -48,7 +48,7 @@ def test_missing_gpu_is_rejected() -> None:
 )
 def test_setting_that_lightning_rejects_is_named(override: str) -> None:
     with pytest.raises(ConfigError) as error:
-        check_training(compose_settings("data=digits", *{"trainer.accelerator=cpu", override}))
+        check_training(compose_settings("data=digits", "trainer.accelerator=cpu", override))
     assert str(error.value).replace(" ", "").startswith(f"{override}:")
 
 
