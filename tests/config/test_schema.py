@@ -20,7 +20,7 @@ DEFAULTS: dict[str, Any] = {
         "extra": None,
         "must": "???",
     },
-    "optimizer": {"lr": 0.1},
+    "optimizer": {"lr": 0.1, "betas": [0.9, 0.999]},
     "data": {"resize": None, "classes": 10},
     "seed": 0,
 }
@@ -70,6 +70,8 @@ def test_value_of_the_right_type_is_accepted(key: str, value: Any) -> None:
         ("model.depths", 4, "model.depths=4: must be a list of integers"),
         ("model.depths", ["a"], "model.depths=['a']: must be a list of integers"),
         ("model.must", "???", "model.must=???: must be given"),
+        ("optimizer.betas", [0.9], "optimizer.betas=[0.9]: must be 2 numbers, such as [0.9, 0.999]"),
+        ("optimizer.betas", [0.9, 1], "optimizer.betas=[0.9, 1]: must be a list of numbers in [0, 1)"),
         ("model.name", 5, "model.name=5: must be a string"),
         ("model.dropout", "much", "model.dropout=much: must be a number"),
         ("model.norm", 1, "model.norm=1: must be true or false"),

@@ -21,10 +21,11 @@ from cnn_experiments.config.composition import (
     is_known_key,
     known_groups,
 )
-from cnn_experiments.config.hydra_internals import config_directories, flag_names, flag_words, parse_command_line
+from cnn_experiments.config.hydra_internals import flag_names, flag_words, parse_command_line
 from cnn_experiments.config.instantiate import find_target
 from cnn_experiments.config.overrides import apply_later, parse_override, value_text
-from cnn_experiments.config.sources import find_groups
+from cnn_experiments.config.rules import BOOL, STRING
+from cnn_experiments.config.sources import CONF, find_groups
 from cnn_experiments.errors import ConfigError, suggest
 from cnn_experiments.runs.fingerprint import SWEEP_KEYS
 from cnn_experiments.runtime.distributed import is_started_by_lightning
@@ -117,7 +118,7 @@ def _check_flag_names(words: Sequence[str]) -> None:
         flag, _, value = word.partition("=")
         name = flag.lstrip("-")
         if flag.startswith("--") and flag not in known:
-            if value or name in find_groups(config_directories()):
+            if value or name in find_groups([CONF]):
                 override = f"{name}={value or 'OPTION'}"
                 raise ConfigError(flag, problem=f"unknown flag; overrides have no dashes: {override}")
             raise ConfigError(flag, problem="unknown flag", suggestion=suggest(flag, known))
@@ -167,6 +168,10 @@ def _check_hydra_key(override: Override) -> None:
         raise ConfigError(line, problem=problem, suggestion=suggestion)
     if key == "hydra.mode" and (value != "RUN" or parse_command_line().multirun):
         raise ConfigError(key, value, problem="must be RUN, and not be combined with -m, which makes a sweep")
+    if key == "hydra.verbose":
+        (BOOL | STRING).check(key, override.value() if isinstance(override.value(), bool | None) else value)
+    if key == "hydra.job.chdir":
+        BOOL.check(key, override.value())
     if key == "hydra.searchpath":
         _check_search_path(override)
     if override.is_sweep_override():

@@ -6,6 +6,7 @@ from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -22,7 +23,12 @@ from cnn_experiments.errors import ConfigError
 def _parser() -> ArgumentParser:
     parser = get_args_parser()
     parser.exit_on_error = False
+    parser.error = _reject  # type: ignore[method-assign]  # it would print all flags and exit
     return parser
+
+
+def _reject(message: str) -> NoReturn:
+    raise ConfigError("flags", problem=message)
 
 
 def parse_command_line() -> Namespace:

@@ -21,6 +21,7 @@ from cnn_experiments.config.rules import (
     STRING,
     Rule,
     integer,
+    list_of,
     one_of,
 )
 from cnn_experiments.config.trainer import check_trainer_keys
@@ -57,6 +58,7 @@ RULES: dict[str, Rule] = {
     "data.resize": integer(1) | NULL,
     "optimizer.lr": POSITIVE.at_most(1e6),
     "optimizer.momentum": BELOW_ONE,
+    "optimizer.betas": list_of(BELOW_ONE, "numbers in [0, 1)"),
     "optimizer.weight_decay": NOT_NEGATIVE.at_most(1e6),
     "trainer.devices": integer(1) | INTEGERS,
     "trainer.num_nodes": integer(1).at_most(10**5),
@@ -75,6 +77,9 @@ RULES: dict[str, Rule] = {
     "trainer.deterministic": BOOL | Rule("warn", lambda value: value == "warn"),
 }
 """Rules for settings whose default does not show what else is allowed. All others keep the type of their default."""
+
+_FIXED_LENGTH_KEYS = ("optimizer.betas",)
+"""Lists that have as many items as their default: torch ignores further ones."""
 
 
 def validate(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
@@ -99,6 +104,8 @@ def validate(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         rule = RULES.get(key) or _rule_for_default(known[key])
         if rule is not None:
             rule.check(key, value)
+        if key in _FIXED_LENGTH_KEYS and len(value) != len(known[key]):
+            raise ConfigError(key, value, problem=f"must be {len(known[key])} numbers, such as {known[key]}")
     for group, options in defaults.items():
         if isinstance(options, Mapping) and group not in settings:
             raise ConfigError(f"~{group}", problem="groups can't be deleted")

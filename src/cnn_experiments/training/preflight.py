@@ -175,7 +175,7 @@ def build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
     if image_bytes > total_memory():
         problem = f"one image needs {format_bytes(image_bytes)}; this machine has {format_bytes(total_memory())}"
         raise ConfigError("data.resize", settings["data"]["resize"], problem=problem)
-    is_own_code = str(settings["model"]["_target_"]).startswith(_PACKAGE)
+    is_own_code = str(settings["model"].get("_target_")).startswith(_PACKAGE)
     problem_found: str | None = None
     for device in ("meta", "cpu"):
         try:
