@@ -265,7 +265,8 @@ def test_damaged_results_do_not_stop_a_search(study: Study, tmp_path: Path) -> N
     (run.directory / "results.json").write_text('{"status": "completed", "metrics": null}')
     assert list(search.observer.runs_to_stop()) == []
     assert search.observer.on_end(run, Status.FAILED, **NOT_RECORDED)
-    assert study.trials[0].user_attrs["reason"] == "the run recorded no end"
+    problem = "missing or of the wrong type: data, metrics, model, overrides, seed"
+    assert study.trials[0].user_attrs["reason"] == f"results.json: {problem}"
     assert read_results(run.directory)["status"] == "failed"
 
 

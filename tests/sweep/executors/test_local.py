@@ -1,11 +1,18 @@
 """Tests of resource shares, variables and exit codes; tests/sweep/test_sweep.py tests the processes."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from cnn_experiments.runs.status import Status
-from cnn_experiments.sweep.executors.local import ResourceShare, _without_rank, describe_exit_code, split_resources
+from cnn_experiments.sweep.executors.local import (
+    ResourceShare,
+    _redirect_output,
+    _without_rank,
+    describe_exit_code,
+    split_resources,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +47,18 @@ def test_threads_and_gpus_are_divided(jobs: int, threads: int, gpus: list[str], 
 )
 def test_exit_code_determines_status_and_reason(exit_code: int, description: dict[str, object]) -> None:
     assert describe_exit_code(exit_code) == description
+
+
+@pytest.mark.parametrize("is_fifo", [True, False])
+def test_output_is_not_redirected_into_a_foreign_file(tmp_path: Path, is_fifo: bool) -> None:
+    (tmp_path / "mine").write_text("mine")
+    if is_fifo:
+        os.mkfifo(tmp_path / "console.log")
+    else:
+        (tmp_path / "console.log").symlink_to("mine")
+    with pytest.raises(OSError, match="console.log"):
+        _redirect_output(tmp_path / "console.log")
+    assert (tmp_path / "mine").read_text() == "mine"
 
 
 def test_rank_of_the_sweep_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
