@@ -88,7 +88,7 @@ def make_search(
     values: str = "interval(0.0,1.0)",
 ) -> StubSearch:
     (override,) = OverridesParser.create().parse_overrides([f"optimizer.lr={values}"])
-    known, _ = find_runs_by_id(directory)
+    known = find_runs_by_id(directory)
     active = ActiveTrials(study, stop_on_error)
     scheduler = TrialRuns(
         active,

@@ -86,7 +86,9 @@ def test_equal_configurations_are_planned_once(tmp_path: Path) -> None:
     assert [run.directory.name.rpartition("-")[0] for run in runs] == ["lenet-seed1", "lenet-seed2"]
 
 
-def test_runs_are_found_by_id_and_a_completed_one_is_preferred(tmp_path: Path) -> None:
+def test_runs_are_found_by_id_and_a_completed_one_is_preferred(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first, second = compose("seed=1"), compose("seed=2")
     write_results(tmp_path / "a", first, Status.FAILED)
     write_results(tmp_path / "b", first, Status.COMPLETED)
@@ -94,16 +96,18 @@ def test_runs_are_found_by_id_and_a_completed_one_is_preferred(tmp_path: Path) -
     write_results(tmp_path / "d", second, Status.FAILED)
     write_results(tmp_path / "e", second, Status.INTERRUPTED)
     (tmp_path / "damaged").mkdir()
-    (tmp_path / "damaged" / "results.json").write_text('{"status": "comp')
+    (tmp_path / "damaged" / "results.json").write_text("[]")
     (tmp_path / "new").mkdir()
     (tmp_path / "leaderboard.md").touch()
-    runs, damaged = find_runs_by_id(tmp_path)
+    runs = find_runs_by_id(tmp_path)
     assert {run_id: (run.directory, run.state.status) for run_id, run in runs.items()} == {
         first.run_id: (tmp_path / "b", "completed"),
         second.run_id: (tmp_path / "d", "failed"),
     }
-    assert damaged == [tmp_path / "damaged"]
-    assert find_runs_by_id(tmp_path / "missing") == ({}, [])
+    problem = "must hold an object, not a list"
+    line = f"{tmp_path}/damaged/results.json is damaged ({problem}); that run is not counted\n"
+    assert capsys.readouterr().out == line
+    assert find_runs_by_id(tmp_path / "missing") == {}
 
 
 def test_next_action_of_a_planned_run_follows_from_its_results(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def _plan_trials(
     make_sampler: Callable[[int], BaseSampler],
 ) -> tuple[TrialRuns, TrialObserver]:
     active = ActiveTrials(study, stop_on_error)
-    known, _ = find_runs_by_id(directory)
+    known = find_runs_by_id(directory)
     scheduler = TrialRuns(
         active,
         definition.space,

@@ -137,9 +137,7 @@ class _GridSweep:
         typed_directory = any(line.startswith("hydra.sweep.dir=") for line in config.hydra.overrides.hydra)
         self._has_name = bool(settings["sweep"] or typed_directory)
         self.directory = sweep_directory(config, settings["sweep"] or default_name(overrides))
-        known, damaged = find_runs_by_id(self.directory)
-        for path in damaged:
-            print_line(f"{path / 'results.json'} is damaged; that run is not counted", style="yellow")
+        known = find_runs_by_id(self.directory)
         varying = [override.key_or_group for override in overrides if override.is_sweep_override()]
         self.runs = plan_runs(RunPaths(self.directory, varying, known), configs)
         self._states = {
