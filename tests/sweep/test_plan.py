@@ -13,6 +13,7 @@ from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Action, Status
+from cnn_experiments.sweep.grid import _GridSweep
 from cnn_experiments.sweep.plan import (
     InvalidCombinations,
     PlannedRun,
@@ -23,6 +24,7 @@ from cnn_experiments.sweep.plan import (
     find_runs_by_id,
     plan_runs,
 )
+from tests.config.test_composed import sweep_config
 
 
 def compose(*overrides: str) -> ComposedConfig:
@@ -108,6 +110,19 @@ def test_runs_are_found_by_id_and_a_completed_one_is_preferred(
     line = f"{tmp_path}/damaged/results.json is damaged ({problem}); that run is not counted\n"
     assert capsys.readouterr().out == line
     assert find_runs_by_id(tmp_path / "missing") == {}
+
+
+def test_interrupted_run_of_another_process_is_continued_also_with_restart(tmp_path: Path) -> None:
+    sweep = sweep_config("restart=true", "sweep=mine")
+    config = ComposedConfig.compose(sweep, ["data=digits", "seed=3", "restart=true"])
+    run = PlannedRun(config, tmp_path / "run")
+    write_results(run.directory, config, Status.INTERRUPTED)
+    grid = object.__new__(_GridSweep)
+    grid._config, grid._settings, grid._states = sweep, config.settings, {}
+    (continued,) = grid._wait_for([run])
+    assert (run.next_action(), continued.next_action()) == (Action.RESTART, Action.RESUME)
+    assert continued.config.overrides == ["data=digits", "seed=3", "restart=false"]
+    assert (continued.directory, continued.config.run_id) == (run.directory, config.run_id)
 
 
 def test_next_action_of_a_planned_run_follows_from_its_results(tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ class _GridSweep:
         invalid: InvalidCombinations,
         executor: Executor,
     ) -> None:
+        self._config = config
         self._settings = settings = configs[0].settings  # the settings of the sweep as a whole are equal in all
         self._invalid = invalid
         self._executor = executor
@@ -164,9 +165,9 @@ class _GridSweep:
             while others := self._runs_of_others():
                 self._execute(self._wait_for(others))
         except Interrupted:
-            print_results(self._states, self._invalid, self.directory)
+            print_results(self._states, self._invalid, self.directory, self._settings)
             raise
-        print_results(self._states, self._invalid, self.directory)
+        print_results(self._states, self._invalid, self.directory, self._settings)
         is_reported = write_report(report, self.directory)
         is_completed = all(state.status == Status.COMPLETED for state in self._states.values())
         return 0 if is_reported and is_completed else 1
@@ -221,4 +222,6 @@ class _GridSweep:
             time.sleep(_POLL_SECONDS)
         for run in runs:
             self._states[run.directory] = run.read_state()
-        return [run for run in runs if self._states[run.directory].status in (Status.NEW, Status.INTERRUPTED)]
+        unfinished = [run for run in runs if self._states[run.directory].status in (Status.NEW, Status.INTERRUPTED)]
+        # What another process has trained in the meantime is not what `restart` was typed for.
+        return [run.continued(self._config) if self._settings["restart"] else run for run in unfinished]

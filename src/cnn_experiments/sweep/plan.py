@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -51,6 +51,11 @@ class PlannedRun:
             retry_failed=settings["retry_failed"],
             restart=settings["restart"],
         )
+
+    def continued(self, sweep_config: DictConfig) -> "PlannedRun":
+        """Return the run as the sweep would have planned it without `restart`."""
+        overrides = [line for line in self.config.overrides if split_override(line)[0] != "restart"]
+        return replace(self, config=ComposedConfig.compose(sweep_config, [*overrides, "restart=false"]))
 
     def write_plan(self) -> None:
         """Write the settings into the run's directory, with which its process compares those that it composes.
