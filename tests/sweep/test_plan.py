@@ -1,5 +1,6 @@
 """Tests of planning the runs of a sweep and their directories."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -112,7 +113,10 @@ def test_runs_are_found_by_id_and_a_completed_one_is_preferred(
     assert find_runs_by_id(tmp_path / "missing") == {}
 
 
-def test_interrupted_run_of_another_process_is_continued_also_with_restart(tmp_path: Path) -> None:
+def test_interrupted_run_of_another_process_is_continued_also_with_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["cnn_experiments"])
     sweep = sweep_config("restart=true", "sweep=mine")
     config = ComposedConfig.compose(sweep, ["data=digits", "seed=3", "restart=true"])
     run = PlannedRun(config, tmp_path / "run")

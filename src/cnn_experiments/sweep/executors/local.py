@@ -21,6 +21,7 @@ from cnn_experiments.runs.directory import CONSOLE_FILE
 from cnn_experiments.runs.plan_file import record_rejection
 from cnn_experiments.runs.regular_file import open_to_append
 from cnn_experiments.runs.status import Action, Status
+from cnn_experiments.runtime.distributed import RANK_VARIABLES
 from cnn_experiments.runtime.signals import SIGNALS, Interrupted, disable_watchdog, signals_deferred
 from cnn_experiments.sweep.executors.base import RunObserver, begin, end
 from cnn_experiments.sweep.plan import PlannedRun
@@ -32,12 +33,6 @@ PROGRAM = "cnn_experiments"
 _USES_FORKSERVER = sys.platform == "linux"
 _POLL_SECONDS = 0.2
 _MAX_JOBS = 1024
-_RANK_VARIABLES = (
-    *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"),
-    *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "TORCHELASTIC_RUN_ID"),
-    *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_STEP_NUM_TASKS"),
-)
-"""What torchrun and Slurm tell a process of its place among others: that of the sweep, not of its runs."""
 
 _PRELOAD = ["cnn_experiments.sweep.executors.forkserver_preload"]
 
@@ -177,7 +172,7 @@ def _next_run(waiting: Iterator[PlannedRun], observer: RunObserver) -> PlannedRu
 @contextmanager
 def _without_rank() -> Iterator[None]:
     """Start processes in this block without the variables that would make them one of several of a run."""
-    variables = {name: os.environ.pop(name) for name in _RANK_VARIABLES if name in os.environ}
+    variables = {name: os.environ.pop(name) for name in RANK_VARIABLES if name in os.environ}
     try:
         yield
     finally:
