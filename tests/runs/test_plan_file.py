@@ -1,5 +1,8 @@
 """Tests of the file in which a sweep says what a run is to be."""
 
+import json
+import multiprocessing
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.plan_file import check_plan, record_rejection, rejection_recorded, remove_plan, write_plan
 
+PROC = Path("/proc/self/stat")
 SETTINGS: dict[str, Any] = {"seed": 0, "optimizer": {"lr": 0.1, "betas": [0.9, 1]}, "data": {"root": "a"}}
 
 
@@ -50,3 +54,57 @@ def test_run_without_a_readable_plan_is_not_checked(tmp_path: Path, content: str
     with pytest.raises(ConfigError), rejection_recorded(None):
         raise ConfigError("seed", 1, problem="no")
     assert remove_plan(tmp_path) is None
+
+
+@pytest.fixture
+def killed_sweep(tmp_path: Path) -> Path:
+    """Return a directory with the plan of a process that has ended."""
+    sweep = multiprocessing.get_context("fork").Process(target=write_plan, args=(tmp_path, SETTINGS))
+    sweep.start()
+    sweep.join()
+    assert sweep.exitcode == 0
+    return tmp_path
+
+
+def test_plan_of_a_killed_sweep_is_removed(killed_sweep: Path) -> None:
+    check_plan(killed_sweep, {"seed": 1})
+    assert list(killed_sweep.iterdir()) == []
+
+
+def test_plan_of_a_killed_sweep_gets_no_rejection(killed_sweep: Path) -> None:
+    content = (killed_sweep / ".plan.json").read_text()
+    record_rejection(killed_sweep, "no")
+    assert (killed_sweep / ".plan.json").read_text() == content
+
+
+def change_writer(directory: Path, **values: Any) -> None:
+    plan = json.loads((directory / ".plan.json").read_text())
+    (directory / ".plan.json").write_text(json.dumps(plan | {"writer": plan["writer"] | values}))
+
+
+def test_plan_of_another_machine_counts(killed_sweep: Path) -> None:
+    change_writer(killed_sweep, host="another")
+    with pytest.raises(ConfigError):
+        check_plan(killed_sweep, {"seed": 1})
+    assert (killed_sweep / ".plan.json").exists()
+
+
+@pytest.mark.skipif(not PROC.exists(), reason="needs /proc")
+@pytest.mark.parametrize("values", [{"start": "1"}, {"pid": 2**100}])
+def test_plan_of_an_earlier_process_with_the_same_number_is_removed(tmp_path: Path, values: dict[str, Any]) -> None:
+    write_plan(tmp_path, SETTINGS)
+    change_writer(tmp_path, **values)
+    check_plan(tmp_path, {"seed": 1})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not PROC.exists(), reason="needs /proc")
+def test_plan_of_a_process_that_ended_and_was_not_waited_for_is_removed(tmp_path: Path) -> None:
+    pid = os.fork()
+    if not pid:
+        write_plan(tmp_path, SETTINGS)
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    check_plan(tmp_path, {"seed": 1})
+    assert list(tmp_path.iterdir()) == []
+    os.waitpid(pid, 0)

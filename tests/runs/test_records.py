@@ -10,6 +10,7 @@ import pytest
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.records import describe_damaged_curves, find_runs
 from cnn_experiments.runs.results import finite_number
+from cnn_experiments.runs.state import RunState
 from tests.stored_runs import MakeRun
 
 
@@ -34,7 +35,20 @@ def test_damaged_runs_are_named_and_skipped(make_run: MakeRun, tmp_path: Path) -
     runs, damaged = find_runs([tmp_path / "runs"])
     assert [run.directory for run in runs] == [intact]
     assert [Path(line.partition(": ")[0]).parent.name for line in damaged] == sorted(contents)
-    assert damaged[-1].endswith("other/results.json: ValueError: missing or of the wrong type: metrics, options")
+    assert damaged[-1] == f"{tmp_path}/runs/other/results.json: missing or of the wrong type: metrics, options"
+
+
+def test_damaged_run_is_described_as_by_its_state(tmp_path: Path) -> None:
+    for name in ("cut", "fifo"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "cut" / "results.json").write_text("[]")
+    os.mkfifo(tmp_path / "fifo" / "results.json")
+    assert find_runs([tmp_path])[1] == [
+        f"{tmp_path}/cut/results.json: must hold an object, not a list",
+        f"{tmp_path}/fifo/results.json: must be a regular file",
+    ]
+    assert RunState.read(tmp_path / "cut").problem == "must hold an object, not a list"
+    assert RunState.read(tmp_path / "fifo").problem == "must be a regular file"
 
 
 def test_directory_without_runs_is_rejected(tmp_path: Path) -> None:
@@ -107,5 +121,4 @@ def test_metrics_file_that_is_no_file_or_too_long_is_named(make_run: MakeRun, tm
     problems = {"fifo": "must be a regular file", "huge": "longer than 100,000,000 bytes", "wide": "field larger than"}
     lines = describe_damaged_curves(find_runs([tmp_path / "runs"])[0])
     for line, (name, problem) in zip(lines, problems.items(), strict=True):
-        assert f"/{name}/metrics.csv: " in line
-        assert problem in line
+        assert f"/{name}/metrics.csv: {problem}" in line

@@ -88,7 +88,7 @@ def make_search(
     values: str = "interval(0.0,1.0)",
 ) -> StubSearch:
     (override,) = OverridesParser.create().parse_overrides([f"optimizer.lr={values}"])
-    known, _ = find_runs_by_id(directory)
+    known = find_runs_by_id(directory)
     active = ActiveTrials(study, stop_on_error)
     scheduler = TrialRuns(
         active,
@@ -265,8 +265,9 @@ def test_damaged_results_do_not_stop_a_search(study: Study, tmp_path: Path) -> N
     (run.directory / "results.json").write_text('{"status": "completed", "metrics": null}')
     assert list(search.observer.runs_to_stop()) == []
     assert search.observer.on_end(run, Status.FAILED, **NOT_RECORDED)
-    assert study.trials[0].user_attrs["reason"] == "the run recorded no end"
-    assert read_results(run.directory)["status"] == "failed"
+    problem = "missing or of the wrong type: data, metrics, model, overrides, seed"
+    assert study.trials[0].user_attrs["reason"] == f"results.json: {problem}"
+    assert (run.directory / "results.json").read_text() == '{"status": "completed", "metrics": null}'
 
 
 def test_enqueued_trials_come_first(study: Study, tmp_path: Path) -> None:

@@ -58,12 +58,33 @@ def test_recorded_end_is_kept(run: PlannedRun, status: Status) -> None:
     assert not (run.directory / "run.log").exists()
 
 
-def test_damaged_results_are_replaced(run: PlannedRun) -> None:
+def test_damaged_results_are_kept_and_named(run: PlannedRun, capsys: pytest.CaptureFixture[str]) -> None:
     run.directory.mkdir()
-    (run.directory / "results.json").write_text('{"status": "comp')
-    assert finalize_run(run, Status.FAILED, error="process exited with status 7").status == "failed"
-    results = read_results(run.directory)
-    assert (results["status"], results["error"]) == ("failed", "process exited with status 7")
+    (run.directory / "results.json").write_text("[]")
+    observer = SweepObserver(1, stop_on_error=False, on_launch=lambda: None)
+    observer.on_start(run)
+    observer.on_end(run, Status.FAILED, error="process exited with status 7")
+    assert observer.states[run.directory].status == "damaged"
+    assert capsys.readouterr().out.endswith("[1/1] run damaged results.json: must hold an object, not a list\n")
+    assert {path.name: path.read_text() for path in run.directory.iterdir()} == {"results.json": "[]"}
+
+
+def test_log_that_is_a_link_is_not_written_through(run: PlannedRun, capsys: pytest.CaptureFixture[str]) -> None:
+    write_results(run, status=Status.RUNNING)
+    notes = run.directory.with_name("notes.txt")
+    notes.write_text("mine")
+    (run.directory / "run.log").symlink_to(notes)
+    assert finalize_run(run, Status.FAILED, signal="SIGKILL").status == "failed"
+    assert notes.read_text() == "mine"
+    assert capsys.readouterr().out.startswith(f"could not record the end of {run.directory}: ")
+    assert read_results(run.directory)["signal"] == "SIGKILL"
+
+
+def test_log_that_is_a_fifo_is_not_waited_for(run: PlannedRun, capsys: pytest.CaptureFixture[str]) -> None:
+    write_results(run, status=Status.RUNNING)
+    os.mkfifo(run.directory / "run.log")
+    assert finalize_run(run, Status.FAILED, signal="SIGKILL").status == "failed"
+    assert capsys.readouterr().out.startswith(f"could not record the end of {run.directory}: ")
 
 
 @pytest.mark.parametrize("stop_on_error", [False, True])
@@ -156,3 +177,15 @@ def test_run_that_was_not_continued_says_why(run: PlannedRun, capsys: pytest.Cap
     assert capsys.readouterr().out.endswith(
         "[1/1] run interrupted by SIGTERM (it was not continued: seed=2: configuration changed)\n"
     )
+
+
+def test_failed_run_that_was_rejected_says_why(run: PlannedRun, capsys: pytest.CaptureFixture[str]) -> None:
+    write_results(run, status=Status.FAILED, error="ValueError: no")
+    observer = SweepObserver(1, stop_on_error=False, on_launch=lambda: None)
+    observer.on_start(run)
+    observer.on_end(run, Status.FAILED, error="seed=2: configuration changed", is_rejected=True)
+    observer.on_end(run, Status.FAILED, error="process exited with status 1")
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "[1/1] run failed ValueError: no (it was not continued: seed=2: configuration changed)",
+        "[1/1] run failed ValueError: no",
+    ]

@@ -1,5 +1,6 @@
 """Tests of planning the runs of a sweep and their directories."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Action, Status
+from cnn_experiments.sweep.grid import _GridSweep
 from cnn_experiments.sweep.plan import (
     InvalidCombinations,
     PlannedRun,
@@ -23,6 +25,7 @@ from cnn_experiments.sweep.plan import (
     find_runs_by_id,
     plan_runs,
 )
+from tests.config.test_composed import sweep_config
 
 
 def compose(*overrides: str) -> ComposedConfig:
@@ -86,7 +89,9 @@ def test_equal_configurations_are_planned_once(tmp_path: Path) -> None:
     assert [run.directory.name.rpartition("-")[0] for run in runs] == ["lenet-seed1", "lenet-seed2"]
 
 
-def test_runs_are_found_by_id_and_a_completed_one_is_preferred(tmp_path: Path) -> None:
+def test_runs_are_found_by_id_and_a_completed_one_is_preferred(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first, second = compose("seed=1"), compose("seed=2")
     write_results(tmp_path / "a", first, Status.FAILED)
     write_results(tmp_path / "b", first, Status.COMPLETED)
@@ -94,16 +99,34 @@ def test_runs_are_found_by_id_and_a_completed_one_is_preferred(tmp_path: Path) -
     write_results(tmp_path / "d", second, Status.FAILED)
     write_results(tmp_path / "e", second, Status.INTERRUPTED)
     (tmp_path / "damaged").mkdir()
-    (tmp_path / "damaged" / "results.json").write_text('{"status": "comp')
+    (tmp_path / "damaged" / "results.json").write_text("[]")
     (tmp_path / "new").mkdir()
     (tmp_path / "leaderboard.md").touch()
-    runs, damaged = find_runs_by_id(tmp_path)
+    runs = find_runs_by_id(tmp_path)
     assert {run_id: (run.directory, run.state.status) for run_id, run in runs.items()} == {
         first.run_id: (tmp_path / "b", "completed"),
         second.run_id: (tmp_path / "d", "failed"),
     }
-    assert damaged == [tmp_path / "damaged"]
-    assert find_runs_by_id(tmp_path / "missing") == ({}, [])
+    problem = "must hold an object, not a list"
+    line = f"{tmp_path}/damaged/results.json is damaged ({problem}); that run is not counted\n"
+    assert capsys.readouterr().out == line
+    assert find_runs_by_id(tmp_path / "missing") == {}
+
+
+def test_interrupted_run_of_another_process_is_continued_also_with_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["cnn_experiments"])
+    sweep = sweep_config("restart=true", "sweep=mine")
+    config = ComposedConfig.compose(sweep, ["data=digits", "seed=3", "restart=true"])
+    run = PlannedRun(config, tmp_path / "run")
+    write_results(run.directory, config, Status.INTERRUPTED)
+    grid = object.__new__(_GridSweep)
+    grid._config, grid._settings, grid._states = sweep, config.settings, {}
+    (continued,) = grid._wait_for([run])
+    assert (run.next_action(), continued.next_action()) == (Action.RESTART, Action.RESUME)
+    assert continued.config.overrides == ["data=digits", "seed=3", "restart=false"]
+    assert (continued.directory, continued.config.run_id) == (run.directory, config.run_id)
 
 
 def test_next_action_of_a_planned_run_follows_from_its_results(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_results_list_metrics_and_hints(capsys: pytest.CaptureFixture[str]) -> N
         seconds={"fit": 8.3, "test": 1.0},
     )
     write_results(failed, status=Status.FAILED, signal="SIGKILL", epochs=3, metrics={"val/acc": 0.5})
-    print_results(states_of(runs), InvalidCombinations(skip=True), Path("outputs/mine"))
+    print_results(states_of(runs), InvalidCombinations(skip=True), Path("outputs/mine"), failed.config.settings)
     output = capsys.readouterr().out
     header = output.splitlines()[2].split("┃")[1:-1]
     assert [name.strip() for name in header] == ["run", "status", "epochs", "val/acc", "test/acc", "seconds", "reason"]
@@ -154,12 +154,45 @@ def test_results_list_metrics_and_hints(capsys: pytest.CaptureFixture[str]) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("typed", "continue_hint", "retry_hint"),
+    [
+        (
+            ["restart=true"],
+            "to continue, run the same command again without restart=true",
+            "add retry_failed=true and leave out restart=true; to start them over, run the same command again",
+        ),
+        (
+            ["retry_failed=true"],
+            "to continue, run the same command again",
+            "run the same command again; to start them over, add restart=true",
+        ),
+        (
+            ["restart=true", "retry_failed=true"],
+            "to continue, run the same command again without restart=true",
+            "run the same command again without restart=true; to start them over, run the same command again",
+        ),
+    ],
+)
+def test_hints_fit_the_command(
+    capsys: pytest.CaptureFixture[str], typed: list[str], continue_hint: str, retry_hint: str
+) -> None:
+    failed, interrupted = runs = [plan_run(seed, *typed) for seed in range(2)]
+    write_results(failed, status=Status.FAILED, error="ValueError: no")
+    write_results(interrupted, status=Status.INTERRUPTED, signal="SIGTERM")
+    print_results(states_of(runs), InvalidCombinations(skip=True), Path("outputs/mine"), failed.config.settings)
+    assert lines_after_table(capsys.readouterr().out)[1:] == [
+        continue_hint,
+        f"to continue the failed runs from their last checkpoints, {retry_hint}; tracebacks are in each run's run.log",
+    ]
+
+
 def test_results_of_a_completed_sweep_have_no_hints(capsys: pytest.CaptureFixture[str]) -> None:
     run = plan_run(0)
     write_results(run, status=Status.COMPLETED)
     invalid = InvalidCombinations(skip=True)
     invalid.errors.append(ConfigError("data.resize", 28, problem="too small"))
-    print_results(states_of([run]), invalid, Path("outputs/mine"))
+    print_results(states_of([run]), invalid, Path("outputs/mine"), run.config.settings)
     assert lines_after_table(capsys.readouterr().out) == ["skipped: data.resize=28: too small", "1 run: 1 completed"]
 
 

@@ -388,7 +388,7 @@ def test_damaged_run_is_reported_and_repeated_in_another_directory(command: Comm
     (run / "results.json").write_text('{"status": "comp')
     result = command(*sweep)
     assert result.returncode == 0
-    assert f"outputs/mine/{run.name}/results.json is damaged; that run is not counted" in result.stdout
+    assert f"outputs/mine/{run.name}/results.json is damaged (Unterminated string" in result.stdout
     assert read_results(run.with_name(f"{run.name}-2"))["status"] == "completed"
     assert (run / "results.json").read_text() == '{"status": "comp'
 

@@ -18,9 +18,24 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
 
     If it cannot be completed, for example because the disk is full, nothing is left of it and the old file stays.
     """
+    with _atomic_open(path) as file:
+        text = io.TextIOWrapper(file, newline="", encoding="utf-8")
+        yield text
+        text.flush()
+        text.detach()  # which `text` would close
+
+
+def atomic_write_bytes(path: Path, content: bytes) -> None:
+    """Replace the file at `path` by one with this content, as `atomic_write` does."""
+    with _atomic_open(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def _atomic_open(path: Path) -> Iterator[IO[bytes]]:
     temporary = path.with_name(f"{path.name}{WRITING_SUFFIX}")
     with remove_on_error(temporary):
-        with io.TextIOWrapper(open_new(temporary), newline="", encoding="utf-8") as file:
+        with open_new(temporary) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())  # a power cut could leave an empty file otherwise

@@ -56,7 +56,7 @@ TEMPORARY_CHECKPOINT = "last.writing"
 TEMPORARY_BEST_CHECKPOINT = "best.best"
 
 _TEMPORARY_FILES = (
-    *(f"{name}{WRITING_SUFFIX}" for name in (RESULTS_FILE, METRICS_FILE, CONFIG_FILE)),
+    *(f"{name}{WRITING_SUFFIX}" for name in (RESULTS_FILE, METRICS_FILE, CONFIG_FILE, PLAN_FILE)),
     f"checkpoints/{TEMPORARY_CHECKPOINT}",
     f"checkpoints/{TEMPORARY_BEST_CHECKPOINT}",
 )

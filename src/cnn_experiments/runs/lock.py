@@ -1,5 +1,6 @@
 """The lock of a directory: one process at a time works there."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ def acquire(directory: Path) -> bool:
     if key not in _acquired:
         path = Path(key, LOCK_FILE)
         if path.is_symlink():
-            raise OSError(f"{path}: must be a regular file, not a link")
+            raise OSError(errno.ELOOP, "must be a regular file, not a link", str(path))
         lock = FileLock(path)
         try:
             lock.acquire(timeout=_ACQUIRE_SECONDS)

@@ -1,9 +1,12 @@
 """What a sweep planned a run to be: its process compares this with what it composes itself.
 
-A file of the configuration may be edited while a sweep runs.
+A file of the configuration may be edited while a sweep runs. A plan counts only while the process that wrote it lives,
+as far as this machine knows: what a killed sweep leaves behind rejects no run.
 """
 
 import json
+import os
+import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,22 +20,30 @@ from cnn_experiments.runs.regular_file import read_text
 PLAN_FILE = ".plan.json"
 _MAX_BYTES = 1_000_000
 
-_SETTINGS, _ERROR = "settings", "error"
+_SETTINGS, _ERROR, _WRITER = "settings", "error", "writer"
+_ZOMBIE = "Z"
+"""The state of a process that has ended, and whose end nobody has asked for."""
 
 
 def write_plan(directory: Path, settings: Mapping[str, Any]) -> None:
     """Write the settings that a run is planned to have into its directory, which is made if it does not exist."""
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory, {_SETTINGS: effective_settings(settings)})
+    _write(directory, {_SETTINGS: effective_settings(settings), _WRITER: _this_process()})
 
 
 def check_plan(directory: Path, settings: Mapping[str, Any]) -> None:
     """Check that a run has the settings that it was planned to have, if it belongs to a sweep that runs now.
 
+    The plan of a sweep that was killed is removed.
+
     Raises:
         ConfigError: a setting differs.
     """
     plan = _read(directory)
+    if _is_abandoned(plan):
+        with suppress(OSError):
+            (directory / PLAN_FILE).unlink()
+        return
     planned, current = plan.get(_SETTINGS), effective_settings(settings)
     if not isinstance(planned, dict) or run_id(planned) == run_id(current):
         return
@@ -48,7 +59,8 @@ def check_plan(directory: Path, settings: Mapping[str, Any]) -> None:
 
 def record_rejection(directory: Path, message: str) -> None:
     """Tell the sweep that planned a run why its process rejects it; without a plan nothing is written."""
-    if plan := _read(directory):
+    plan = _read(directory)
+    if plan and not _is_abandoned(plan):
         with suppress(OSError):
             _write(directory, plan | {_ERROR: message})
 
@@ -70,6 +82,41 @@ def remove_plan(directory: Path) -> str | None:
     with suppress(OSError):
         (directory / PLAN_FILE).unlink()
     return error if isinstance(error, str) else None
+
+
+def _this_process() -> dict[str, Any]:
+    return {"host": platform.node(), "pid": os.getpid(), "start": _state_and_start(os.getpid())[1]}
+
+
+def _is_abandoned(plan: Mapping[str, Any]) -> bool:
+    """Return whether the sweep that wrote a plan has ended; of a process on another machine that isn't known."""
+    writer = plan.get(_WRITER)
+    if not isinstance(writer, dict) or not isinstance(pid := writer.get("pid"), int):
+        return False
+    if writer.get("host") != platform.node():
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        pass  # it is somebody else's
+    state, start = _state_and_start(pid)
+    is_another_process = start is not None and start != writer.get("start")
+    return state == _ZOMBIE or is_another_process
+
+
+def _state_and_start(pid: int) -> tuple[str | None, str | None]:
+    """Return the state of a process, and its start, which tells it from a later one with this number.
+
+    They are None where there is no /proc.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None, None
+    state, *numbers = stat.rpartition(")")[2].split()  # the name in parentheses may have any character
+    return state, numbers[18]
 
 
 def _read(directory: Path) -> dict[str, Any]:

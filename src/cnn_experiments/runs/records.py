@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cnn_experiments.errors import ConfigError, describe_error
+from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.directory import METRICS_FILE
 from cnn_experiments.runs.fingerprint import NO_EFFECT_KEYS
 from cnn_experiments.runs.metrics import curve_keys
-from cnn_experiments.runs.regular_file import read_text
+from cnn_experiments.runs.regular_file import read_text, reading_problem
 from cnn_experiments.runs.results import RESULTS_FILE, RunResults, finite_number
 from cnn_experiments.runs.settings import RunSettings, split_override
 
@@ -66,8 +66,10 @@ def read_curves(directory: Path) -> dict[str, dict[int, float] | str]:
         epochs = [int(row.get("epoch") or number) for number, row in enumerate(rows, start=1)]
     except FileNotFoundError:
         return {}
-    except (csv.Error, OSError, ValueError) as error:
+    except csv.Error as error:
         return dict.fromkeys(names, str(error))
+    except (OSError, ValueError) as error:
+        return dict.fromkeys(names, reading_problem(error))
     return {name: _parse_column(epochs, [row.get(name) for row in rows]) for name in names}
 
 
@@ -108,7 +110,7 @@ def find_runs(paths: Iterable[Path]) -> tuple[list[RunRecord], list[str]]:
         try:
             runs.append(RunRecord(file.parent, RunResults.load(file.parent)))
         except (OSError, ValueError) as error:
-            damaged.append(f"{file}: {describe_error(error)}")
+            damaged.append(f"{file}: {reading_problem(error)}")
     return runs, list(dict.fromkeys(damaged))
 
 

@@ -1,5 +1,6 @@
 """Regular files: never a FIFO that waits for a writer, a device, or a link that leads to somebody else's file."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -43,6 +44,11 @@ def read_text(path: Path, max_bytes: int) -> str:
     return content.decode("utf-8")
 
 
+def reading_problem(error: OSError | ValueError) -> str:
+    """Return why a file could not be read, or what is wrong with its content, without its path."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def open_to_append(path: Path) -> IO[bytes]:
     """Open a file of a run to append to it, and make it if it is missing.
 
@@ -66,7 +72,7 @@ def _open_regular(path: Path, flags: int, mode: str) -> IO[bytes]:
     descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)  # without O_NONBLOCK, a FIFO waits for its other end
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{path}: must be a regular file")
+            raise OSError(errno.EINVAL, "must be a regular file", str(path))
         return os.fdopen(descriptor, mode)
     except BaseException:
         os.close(descriptor)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_experiments.runs.lock import is_locked
+from cnn_experiments.runs.regular_file import reading_problem
 from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.status import Action, Status
 
@@ -29,7 +30,7 @@ class RunState:
         except (FileNotFoundError, NotADirectoryError):
             return cls(Status.RUNNING if locked else Status.NEW, None)
         except (OSError, ValueError) as error:
-            return cls(Status.DAMAGED, None, str(error))
+            return cls(Status.DAMAGED, None, reading_problem(error))
         if locked:
             return cls(Status.RUNNING, results)
         return cls(Status.INTERRUPTED if results.status == Status.RUNNING else results.status, results)

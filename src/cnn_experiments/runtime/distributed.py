@@ -14,6 +14,13 @@ _INTEGER_VARIABLES = (
 )  # fmt: skip
 """What Lightning reads as an integer when it is imported or chooses its processes."""
 
+RANK_VARIABLES = (
+    *_INTEGER_VARIABLES,
+    *("ROLE_RANK", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+    *("TORCHELASTIC_RUN_ID", "SLURM_NODEID", "SLURM_NTASKS_PER_NODE", "SLURM_STEP_NUM_TASKS"),
+)
+"""What torchrun and Slurm tell a process of its place among others."""
+
 
 @dataclass(frozen=True)
 class Launch:

@@ -1,8 +1,9 @@
 """A search by Optuna, from its overrides to its results."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 from omegaconf import DictConfig
@@ -21,7 +22,7 @@ from cnn_experiments.search.trials import ActiveTrials, TrialObserver, TrialRuns
 from cnn_experiments.sweep.executors.base import Executor
 from cnn_experiments.sweep.plan import RunPaths, find_runs_by_id, sweep_directory
 from cnn_experiments.sweep.report import Report, write_report
-from cnn_experiments.sweep.summary import write_hparams_columns
+from cnn_experiments.sweep.summary import print_continue_hint, write_hparams_columns
 
 
 def search(
@@ -59,7 +60,7 @@ def search(
     settings = definition.check().settings
     directory = sweep_directory(config, settings["sweep"] or default_search_name(config))
     if settings["dry_run"]:
-        _print_dry_run(directory, definition, n_trials)
+        _print_dry_run(directory, definition, n_trials, settings)
         return 0
     with _locked(directory):
         study = load_study(directory / STUDY_FILE, definition)
@@ -78,11 +79,11 @@ def search(
             executor.run(trial_runs, observer)
         except StorageErrors as error:
             print_line(f"{directory / STUDY_FILE} could not be written: {describe_storage_error(error)}", style="red")
-            print_line("to continue, run the same command again")
+            print_continue_hint(settings)
             return 1
         finally:
             write_hparams_columns(directory, [], definition.searched)
-            print_trials(directory, study, definition, n_trials)
+            print_trials(directory, study, definition, n_trials, settings)
     print_best(study)
     num_ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
     is_reported = write_report(report, directory, quiet=True)
@@ -118,7 +119,7 @@ def _plan_trials(
     make_sampler: Callable[[int], BaseSampler],
 ) -> tuple[TrialRuns, TrialObserver]:
     active = ActiveTrials(study, stop_on_error)
-    known, _ = find_runs_by_id(directory)
+    known = find_runs_by_id(directory)
     scheduler = TrialRuns(
         active,
         definition.space,
@@ -133,9 +134,9 @@ def _plan_trials(
     return scheduler, observer
 
 
-def _print_dry_run(directory: Path, definition: Definition, n_trials: int) -> None:
+def _print_dry_run(directory: Path, definition: Definition, n_trials: int, settings: Mapping[str, Any]) -> None:
     study = read_study(directory / STUDY_FILE, definition)
     if study is not None:
-        print_trials(directory, study, definition, n_trials)
+        print_trials(directory, study, definition, n_trials, settings)
     else:
         print_line(f"{relative_path(directory.absolute())}: no trials yet, {n_trials} to do")

@@ -1,8 +1,9 @@
 """What a search prints: its trials, and the best settings as commands."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -16,6 +17,7 @@ from cnn_experiments.runs.status import Status
 from cnn_experiments.search.definition import METRIC, Definition
 from cnn_experiments.search.study import FIXED_ATTR, OVERRIDES_ATTR, REASON_ATTR, best_trial
 from cnn_experiments.sweep.observer import STYLES
+from cnn_experiments.sweep.summary import print_continue_hint
 
 _STATE_LABELS = {
     TrialState.COMPLETE: "completed",
@@ -30,7 +32,9 @@ _STATE_STYLES = {
 }
 
 
-def print_trials(directory: Path, study: Study, definition: Definition, n_trials: int) -> None:
+def print_trials(
+    directory: Path, study: Study, definition: Definition, n_trials: int, settings: Mapping[str, Any]
+) -> None:
     """Print a table of all trials, and what is missing."""
     table = Table(title=str(relative_path(directory.absolute())), title_justify="left")
     names = short_names([parameter.key for parameter in definition.space])
@@ -50,7 +54,7 @@ def print_trials(directory: Path, study: Study, definition: Definition, n_trials
     counts = [f"{labels.count(label)} {label}" for label in dict.fromkeys(_STATE_LABELS.values()) if label in labels]
     print_line(f"{len(trials)} of {max(n_trials, len(trials))} trials: {', '.join(counts) or 'none yet'}")
     if len(trials) < n_trials or _STATE_LABELS[TrialState.RUNNING] in labels:
-        print_line("to continue, run the same command again")
+        print_continue_hint(settings)
 
 
 def _trial_cells(trial: FrozenTrial, keys: Sequence[str], is_best: bool) -> list[str | Text]:

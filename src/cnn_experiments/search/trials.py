@@ -126,7 +126,7 @@ class ActiveTrials:
             self.finish(duplicate, state)
         trial = active.trial
         value = finite_number(state.results.metrics.get(METRIC)) if state.results else None
-        if state.status == Status.FAILED:
+        if state.status in (Status.FAILED, Status.DAMAGED):
             self.fail(trial, reason(state))
         elif active.is_pruned:
             self._prune(active, state)
@@ -249,7 +249,15 @@ class TrialObserver:
         print_line(f"{self._number(run)} {run.directory.name} {state.status} by another process; skipped", "yellow")
         self._active.finish(self._active[run], state)
 
-    def on_end(self, run: PlannedRun, status: Status, *, error: str | None = None, signal: str | None = None) -> bool:
+    def on_end(
+        self,
+        run: PlannedRun,
+        status: Status,
+        *,
+        error: str | None = None,
+        signal: str | None = None,
+        is_rejected: bool = False,
+    ) -> bool:
         """Record the end if the run has not, and finish the trial and those that share its run."""
         active = self._active[run]
         for trial in (active, *active.duplicates):

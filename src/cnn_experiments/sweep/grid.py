@@ -127,6 +127,7 @@ class _GridSweep:
         invalid: InvalidCombinations,
         executor: Executor,
     ) -> None:
+        self._config = config
         self._settings = settings = configs[0].settings  # the settings of the sweep as a whole are equal in all
         self._invalid = invalid
         self._executor = executor
@@ -137,9 +138,7 @@ class _GridSweep:
         typed_directory = any(line.startswith("hydra.sweep.dir=") for line in config.hydra.overrides.hydra)
         self._has_name = bool(settings["sweep"] or typed_directory)
         self.directory = sweep_directory(config, settings["sweep"] or default_name(overrides))
-        known, damaged = find_runs_by_id(self.directory)
-        for path in damaged:
-            print_line(f"{path / 'results.json'} is damaged; that run is not counted", style="yellow")
+        known = find_runs_by_id(self.directory)
         varying = [override.key_or_group for override in overrides if override.is_sweep_override()]
         self.runs = plan_runs(RunPaths(self.directory, varying, known), configs)
         self._states = {
@@ -166,9 +165,9 @@ class _GridSweep:
             while others := self._runs_of_others():
                 self._execute(self._wait_for(others))
         except Interrupted:
-            print_results(self._states, self._invalid, self.directory)
+            print_results(self._states, self._invalid, self.directory, self._settings)
             raise
-        print_results(self._states, self._invalid, self.directory)
+        print_results(self._states, self._invalid, self.directory, self._settings)
         is_reported = write_report(report, self.directory)
         is_completed = all(state.status == Status.COMPLETED for state in self._states.values())
         return 0 if is_reported and is_completed else 1
@@ -223,4 +222,6 @@ class _GridSweep:
             time.sleep(_POLL_SECONDS)
         for run in runs:
             self._states[run.directory] = run.read_state()
-        return [run for run in runs if self._states[run.directory].status in (Status.NEW, Status.INTERRUPTED)]
+        unfinished = [run for run in runs if self._states[run.directory].status in (Status.NEW, Status.INTERRUPTED)]
+        # What another process has trained in the meantime is not what `restart` was typed for.
+        return [run.continued(self._config) if self._settings["restart"] else run for run in unfinished]

@@ -12,7 +12,8 @@ from cnn_experiments.runs import hparams
 from cnn_experiments.runs.directory import LOG_FILE
 from cnn_experiments.runs.fingerprint import effective_settings
 from cnn_experiments.runs.metrics import leaderboard_keys
-from cnn_experiments.runs.results import RunResults
+from cnn_experiments.runs.regular_file import open_to_append
+from cnn_experiments.runs.results import RESULTS_FILE, RunResults
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
 from cnn_experiments.sweep.plan import PlannedRun
@@ -48,11 +49,20 @@ class SweepObserver:
         status = run.read_state().status
         print_line(f"{self._number(run)} {run.directory.name} {status} by another process; skipped", style="yellow")
 
-    def on_end(self, run: PlannedRun, status: Status, *, error: str | None = None, signal: str | None = None) -> bool:
+    def on_end(
+        self,
+        run: PlannedRun,
+        status: Status,
+        *,
+        error: str | None = None,
+        signal: str | None = None,
+        is_rejected: bool = False,
+    ) -> bool:
         """Record the end if the run has not, print a line, and return whether the sweep continues."""
         state = self.states[run.directory] = finalize_run(run, status, error=error, signal=signal)
         words = [self._number(run), run.directory.name, status_label(state), reason(state) or format_metrics(state)]
-        if status == Status.FAILED and state.status == Status.INTERRUPTED:
+        has_own_reason = state.status == Status.INTERRUPTED or (is_rejected and error != reason(state))
+        if status == Status.FAILED and has_own_reason:
             words.append(f"(it was not continued: {error or signal})")
         print_line(" ".join(words).rstrip(), style=STYLES.get(state.status))
         return not (self._stop_on_error and state.status == Status.FAILED)
@@ -76,8 +86,8 @@ def finalize_run(run: PlannedRun, status: Status, *, error: str | None = None, s
     """
     directory, state = run.directory, run.read_state()
     is_recorded = state.results is not None and state.results.status != Status.RUNNING
-    if state.status == Status.RUNNING or is_recorded:
-        return state
+    if state.status in (Status.RUNNING, Status.DAMAGED) or is_recorded:
+        return state  # whatever a damaged results.json holds is not replaced
     if status == Status.INTERRUPTED and state.status == Status.NEW:
         return state  # it had not started
     config = run.config
@@ -97,9 +107,10 @@ def _write_end(directory: Path, results: RunResults, settings: Mapping[str, Any]
     if not hparams.has_session(directory):
         hparams.write_session_start(directory, settings)
     hparams.write_session_end(directory, results.status)
-    with (directory / LOG_FILE).open("a", encoding="utf-8") as log:
+    with open_to_append(directory / LOG_FILE) as log:
         milliseconds = f"{datetime.now():%Y-%m-%d %H:%M:%S,%f}"[:-3]
-        log.write(f"[{milliseconds}][ERROR] {results.status}: {results.error or results.signal}\n")
+        line = f"[{milliseconds}][ERROR] {results.status}: {results.error or results.signal}\n"
+        log.write(line.encode("utf-8", "backslashreplace"))
 
 
 def status_label(state: RunState) -> str:
@@ -117,6 +128,8 @@ def reason(state: RunState) -> str:
     """Return why a run is not completed; empty if it is."""
     if state.status == Status.RUNNING:
         return "by another process"
+    if state.status == Status.DAMAGED:
+        return f"{RESULTS_FILE}: {state.problem}" if state.problem else ""
     results = state.results
     if results is None:
         return ""

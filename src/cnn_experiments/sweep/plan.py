@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.overrides import quote_override, run_argv
+from cnn_experiments.console import print_line
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.directory import is_unused, numbered_paths
 from cnn_experiments.runs.fingerprint import COMMAND_KEYS, SEED_KEYS, flatten
 from cnn_experiments.runs.path_errors import check_directory
 from cnn_experiments.runs.plan_file import write_plan
+from cnn_experiments.runs.results import RESULTS_FILE
 from cnn_experiments.runs.settings import split_override
 from cnn_experiments.runs.state import RunState, next_action
 from cnn_experiments.runs.status import Action, Status
@@ -49,6 +51,11 @@ class PlannedRun:
             retry_failed=settings["retry_failed"],
             restart=settings["restart"],
         )
+
+    def continued(self, sweep_config: DictConfig) -> "PlannedRun":
+        """Return the run as the sweep would have planned it without `restart`."""
+        overrides = [line for line in self.config.overrides if split_override(line)[0] != "restart"]
+        return replace(self, config=ComposedConfig.compose(sweep_config, [*overrides, "restart=false"]))
 
     def write_plan(self) -> None:
         """Write the settings into the run's directory, with which its process compares those that it composes.
@@ -131,21 +138,23 @@ class RunPaths:
         return self._by_run_id[run_id]
 
 
-def find_runs_by_id(directory: Path) -> tuple[dict[str, StoredRun], list[Path]]:
-    """Return the run of every run id in a sweep's directory, a completed one if several are equal, and damaged runs.
+def find_runs_by_id(directory: Path) -> dict[str, StoredRun]:
+    """Return the run of every run id in a sweep's directory, a completed one if several are equal.
+
+    A line is printed for each damaged run.
 
     Raises:
         ConfigError: the directory can't be read.
     """
     runs: dict[str, StoredRun] = {}
-    damaged: list[Path] = []
     for path in with_progress(_subdirectories(directory), "reading runs"):
         state = RunState.read(path)
         if state.status == Status.DAMAGED:
-            damaged.append(path)
+            line = f"{path / RESULTS_FILE} is damaged ({state.problem}); that run is not counted"
+            print_line(line, style="yellow")
         elif state.run_id is not None and (state.run_id not in runs or state.status == Status.COMPLETED):
             runs[state.run_id] = StoredRun(path, state)
-    return runs, damaged
+    return runs
 
 
 def _subdirectories(directory: Path) -> list[Path]:

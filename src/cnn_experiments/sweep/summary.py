@@ -24,8 +24,8 @@ States = Mapping[Path, RunState]
 """The states of a sweep's runs, by directory."""
 
 
-def print_results(states: States, invalid: InvalidCombinations, directory: Path) -> None:
-    """Print a table of all runs, and what to do next."""
+def print_results(states: States, invalid: InvalidCombinations, directory: Path, settings: Mapping[str, Any]) -> None:
+    """Print a table of all runs, and what to do next, which depends on `restart` and `retry_failed` of the settings."""
     metrics = leaderboard_keys()
     table = _new_table(directory, numbers=("epochs", *metrics, "seconds"))
     for path, state in states.items():
@@ -45,8 +45,13 @@ def print_results(states: States, invalid: InvalidCombinations, directory: Path)
     labels = Counter(map(status_label, states.values()))
     print_line(f"{_format_count(len(states))}: {', '.join(f'{number} {label}' for label, number in labels.items())}")
     if any(state.status in (Status.INTERRUPTED, Status.NEW) for state in states.values()):
-        print_line("to continue, run the same command again")
-    _print_retry_hint(states.values())
+        print_continue_hint(settings)
+    _print_retry_hint(states.values(), settings)
+
+
+def print_continue_hint(settings: Mapping[str, Any]) -> None:
+    """Print how to continue what these settings were typed for."""
+    print_line(f"to continue, run the same command again{' without restart=true' if settings['restart'] else ''}")
 
 
 def print_plan(
@@ -71,7 +76,9 @@ def print_plan(
     print_table(table)
     _print_invalid(invalid)
     print_line(f"{_format_count(len(runs))}, {_format_workload(list(seconds.values()), max_parallel)}")
-    _print_retry_hint(state for path, state in states.items() if path not in seconds)
+    untouched = [run for run in runs if run.directory not in seconds]
+    if untouched:
+        _print_retry_hint([states[run.directory] for run in untouched], untouched[0].config.settings)
 
 
 def _new_table(directory: Path, numbers: Iterable[str]) -> Table:
@@ -110,12 +117,22 @@ def _print_invalid(invalid: InvalidCombinations) -> None:
         print_line(f"skipped: {error}{others}", style="yellow")
 
 
-def _print_retry_hint(states: Iterable[RunState]) -> None:
-    if any(state.status == Status.FAILED for state in states):
-        print_line(
-            "to continue the failed runs from their last checkpoints, add retry_failed=true; to start them over, add "
-            "restart=true; tracebacks are in each run's run.log"
+def _print_retry_hint(states: Iterable[RunState], settings: Mapping[str, Any]) -> None:
+    if all(state.status != Status.FAILED for state in states):
+        return
+    same_command = "run the same command again"
+    retry, restart = "add retry_failed=true", "add restart=true"
+    if settings["retry_failed"]:
+        retry = same_command
+    if settings["restart"]:
+        retry, restart = (
+            f"{retry} {'without' if settings['retry_failed'] else 'and leave out'} restart=true",
+            same_command,
         )
+    print_line(
+        f"to continue the failed runs from their last checkpoints, {retry}; to start them over, {restart}; tracebacks "
+        "are in each run's run.log"
+    )
 
 
 def suggest_existing_sweeps(directory: Path, states: States, to_do: Sequence[PlannedRun]) -> None:

@@ -1,6 +1,7 @@
 """Tests of Hydra's launchers as executors, and of properties that all executors have."""
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,7 +42,15 @@ class RecordingObserver:
     def on_skip(self, run: PlannedRun) -> None:
         raise AssertionError("a launcher skips no run")
 
-    def on_end(self, run: PlannedRun, status: Status, *, error: str | None = None, signal: str | None = None) -> bool:
+    def on_end(
+        self,
+        run: PlannedRun,
+        status: Status,
+        *,
+        error: str | None = None,
+        signal: str | None = None,
+        is_rejected: bool = False,
+    ) -> bool:
         self.events.append(f"end {run.directory.name} {status} {error or signal}")
         return True
 
@@ -126,6 +135,24 @@ def test_run_whose_directory_cannot_be_made_fails_and_the_others_run(tmp_path: P
     HydraLauncherExecutor(launcher).run(make_runs(tmp_path, "file", "run"), observer)
     assert observer.events[1:3] == ["start file", f"end file failed File exists: {tmp_path}/file"]
     assert [job[-1] for job in launcher.jobs] == ["hydra.sweep.subdir='run'"]
+
+
+@pytest.mark.parametrize("name", ["console.log", "run.log"])
+@pytest.mark.parametrize("is_fifo", [True, False])
+def test_run_whose_directory_has_foreign_files_is_not_started(tmp_path: Path, name: str, is_fifo: bool) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "linked").mkdir()
+    foreign = tmp_path / "linked" / name
+    if is_fifo:
+        os.mkfifo(foreign)
+    else:
+        foreign.symlink_to(tmp_path / "mine")
+    launcher, observer = StubLauncher(), RecordingObserver()
+    HydraLauncherExecutor(launcher).run(make_runs(tmp_path, "linked", "run"), observer)
+    problem = f"{foreign} must be a regular file{'' if is_fifo else ', not a link'}"
+    assert observer.events[1:4] == ["start linked", f"end linked failed {problem}", "start run"]
+    assert [job[-1] for job in launcher.jobs] == ["hydra.sweep.subdir='run'"]
+    assert [path.name for path in (tmp_path / "linked").iterdir()] == [name]
 
 
 @pytest.mark.parametrize("error", [ConfigError("seed", 1, problem="no"), RunFailedError("no")])

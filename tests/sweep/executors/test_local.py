@@ -1,11 +1,27 @@
 """Tests of resource shares, variables and exit codes; tests/sweep/test_sweep.py tests the processes."""
 
+import errno
+import multiprocessing
 import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.runs.status import Status
-from cnn_experiments.sweep.executors.local import ResourceShare, _without_rank, describe_exit_code, split_resources
+from cnn_experiments.runtime.distributed import RANK_VARIABLES
+from cnn_experiments.sweep.executors.local import (
+    LocalExecutor,
+    ResourceShare,
+    _redirect_output,
+    _RunningProcess,
+    _without_rank,
+    describe_exit_code,
+    split_resources,
+)
+from cnn_experiments.sweep.plan import PlannedRun
 
 
 @pytest.mark.parametrize(
@@ -40,6 +56,41 @@ def test_threads_and_gpus_are_divided(jobs: int, threads: int, gpus: list[str], 
 )
 def test_exit_code_determines_status_and_reason(exit_code: int, description: dict[str, object]) -> None:
     assert describe_exit_code(exit_code) == description
+
+
+@pytest.mark.parametrize("is_fifo", [True, False])
+def test_output_is_not_redirected_into_a_foreign_file(tmp_path: Path, is_fifo: bool) -> None:
+    (tmp_path / "mine").write_text("mine")
+    if is_fifo:
+        os.mkfifo(tmp_path / "console.log")
+    else:
+        (tmp_path / "console.log").symlink_to("mine")
+    with pytest.raises(OSError, match=r"console\.log"):
+        _redirect_output(tmp_path / "console.log")
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_every_variable_that_tells_a_rank_is_kept_from_runs() -> None:
+    assert sorted(RANK_VARIABLES) == [
+        *("GROUP_RANK", "GROUP_WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+        *("NODE_RANK", "RANK", "ROLE_RANK", "ROLE_WORLD_SIZE", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS"),
+        *("SLURM_NTASKS_PER_NODE", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "TORCHELASTIC_RUN_ID", "WORLD_SIZE"),
+    ]
+
+
+def test_group_of_an_ended_process_that_refuses_a_signal_does_not_stop_the_sweep(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(pid: int, signum: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "killpg", refuse)
+    executor = LocalExecutor(1)
+    process = multiprocessing.get_context("fork").Process(target=os._exit, args=(7,))
+    process.start()
+    run = PlannedRun(cast(ComposedConfig, SimpleNamespace()), tmp_path)
+    executor._running[process.sentinel] = _RunningProcess(process, run, 0)
+    assert executor._collect_ended() == [(run, 7)]
 
 
 def test_rank_of_the_sweep_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,15 @@ class RecordingObserver:
     def on_skip(self, run: PlannedRun) -> None:
         raise AssertionError("a job is not skipped")
 
-    def on_end(self, run: PlannedRun, status: Status, *, error: str | None = None, signal: str | None = None) -> bool:
+    def on_end(
+        self,
+        run: PlannedRun,
+        status: Status,
+        *,
+        error: str | None = None,
+        signal: str | None = None,
+        is_rejected: bool = False,
+    ) -> bool:
         assert error is None or signal is None
         self.ends.append((run.directory.name, status, error or signal))
         return error != "Slurm: OUT_OF_MEMORY"

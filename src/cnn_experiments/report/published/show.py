@@ -6,7 +6,7 @@ from cnn_experiments.console import print_line, print_table
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.report.published.comparison import PublishedComparison, compare_with_published
 from cnn_experiments.report.published.render import VERDICT_LEGEND, format_notes, markdown_report, terminal_tables
-from cnn_experiments.runs.atomic import WRITING_SUFFIX, atomic_write
+from cnn_experiments.runs.atomic import atomic_write, atomic_write_bytes
 from cnn_experiments.runs.records import find_runs
 
 
@@ -61,20 +61,9 @@ def _write(comparison: PublishedComparison, file: Path) -> str | None:
     try:
         directory.mkdir(exist_ok=True)
         for name, picture in pictures.items():
-            _write_picture(directory / name, picture)
+            atomic_write_bytes(directory / name, picture)
         with atomic_write(file) as markdown:
             markdown.write(text)
     except OSError as error:
         return error.strerror or str(error)
     return None
-
-
-def _write_picture(path: Path, picture: bytes) -> None:
-    """Replace a file when the new one is complete."""
-    temporary = path.with_name(f"{path.name}{WRITING_SUFFIX}")
-    try:
-        temporary.write_bytes(picture)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

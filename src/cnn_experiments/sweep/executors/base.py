@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from cnn_experiments.errors import describe_error
+from cnn_experiments.runs.directory import foreign_file_problem
 from cnn_experiments.runs.plan_file import remove_plan
 from cnn_experiments.runs.status import Status
 from cnn_experiments.sweep.plan import PlannedRun
@@ -21,7 +22,15 @@ class RunObserver(Protocol):
     def on_skip(self, run: PlannedRun) -> None:
         """Take note that a run is left to another process, or was completed by one."""
 
-    def on_end(self, run: PlannedRun, status: Status, *, error: str | None = None, signal: str | None = None) -> bool:
+    def on_end(
+        self,
+        run: PlannedRun,
+        status: Status,
+        *,
+        error: str | None = None,
+        signal: str | None = None,
+        is_rejected: bool = False,
+    ) -> bool:
         """Take note that the process of a run has ended.
 
         Args:
@@ -29,6 +38,7 @@ class RunObserver(Protocol):
             status: what to record if the run itself has not recorded how it ended.
             error: why it failed, in that case.
             signal: the signal that stopped or killed it, in that case.
+            is_rejected: whether the run was not started, or rejected itself before it trained, because of `error`.
 
         Returns:
             Whether to continue with the other runs.
@@ -62,14 +72,20 @@ class Executor(Protocol):
 
 
 def begin(run: PlannedRun, observer: RunObserver) -> bool:
-    """Report that a run starts and write its plan; return False after its end is reported because that failed."""
+    """Report that a run starts and write its plan; return False after its end is reported because that failed.
+
+    A run is not started in a directory with links to elsewhere, which it would write through.
+    """
     observer.on_start(run)
     try:
-        run.write_plan()
+        problem = foreign_file_problem(run.directory)
+        if problem is None:
+            run.write_plan()
+            return True
     except OSError as error:
-        end(run, observer, Status.FAILED, error=describe_error(error))
-        return False
-    return True
+        problem = describe_error(error)
+    observer.on_end(run, Status.FAILED, error=problem, is_rejected=True)
+    return False
 
 
 def end(
@@ -77,5 +93,5 @@ def end(
 ) -> bool:
     """Remove the plan of a run whose process has ended, and report the end: why it was rejected, if it was."""
     if rejection := remove_plan(run.directory):
-        status, error, signal = Status.FAILED, rejection, None
+        return observer.on_end(run, Status.FAILED, error=rejection, is_rejected=True)
     return observer.on_end(run, status, error=error, signal=signal)

@@ -16,8 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from cnn_experiments.config.rules import check_all, integer
+from cnn_experiments.errors import describe_error
 from cnn_experiments.runs.directory import CONSOLE_FILE
+from cnn_experiments.runs.plan_file import record_rejection
+from cnn_experiments.runs.regular_file import open_to_append
 from cnn_experiments.runs.status import Action, Status
+from cnn_experiments.runtime.distributed import RANK_VARIABLES
 from cnn_experiments.runtime.signals import SIGNALS, Interrupted, disable_watchdog, signals_deferred
 from cnn_experiments.sweep.executors.base import RunObserver, begin, end
 from cnn_experiments.sweep.plan import PlannedRun
@@ -29,12 +33,6 @@ PROGRAM = "cnn_experiments"
 _USES_FORKSERVER = sys.platform == "linux"
 _POLL_SECONDS = 0.2
 _MAX_JOBS = 1024
-_RANK_VARIABLES = (
-    *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"),
-    *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "TORCHELASTIC_RUN_ID"),
-    *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_STEP_NUM_TASKS"),
-)
-"""What torchrun and Slurm tell a process of its place among others: that of the sweep, not of its runs."""
 
 _PRELOAD = ["cnn_experiments.sweep.executors.forkserver_preload"]
 
@@ -141,7 +139,7 @@ class LocalExecutor:
             assert isinstance(sentinel, int)
             running = self._running.pop(sentinel)
             running.process.join()
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):  # macOS: no permission for a group that is ending
                 os.killpg(running.pid, signal.SIGKILL)  # processes that it started and left behind
             ended.append((running.run, running.process.exitcode or 0))
         return ended
@@ -174,7 +172,7 @@ def _next_run(waiting: Iterator[PlannedRun], observer: RunObserver) -> PlannedRu
 @contextmanager
 def _without_rank() -> Iterator[None]:
     """Start processes in this block without the variables that would make them one of several of a run."""
-    variables = {name: os.environ.pop(name) for name in _RANK_VARIABLES if name in os.environ}
+    variables = {name: os.environ.pop(name) for name in RANK_VARIABLES if name in os.environ}
     try:
         yield
     finally:
@@ -208,7 +206,11 @@ def _run(argv: list[str], directory: Path, share: ResourceShare | None) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if share is not None:
         _limit_resources(share)
-        _redirect_output(directory / CONSOLE_FILE)
+        try:
+            _redirect_output(directory / CONSOLE_FILE)
+        except OSError as error:
+            record_rejection(directory, describe_error(error))
+            sys.exit(1)
     sys.argv = argv
     runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)
 
@@ -223,9 +225,13 @@ def _limit_resources(share: ResourceShare) -> None:
 
 
 def _redirect_output(path: Path) -> None:
-    """Append everything that the process prints to a file, also what libraries below Python print."""
+    """Append everything that the process prints to a file, also what libraries below Python print.
+
+    Raises:
+        OSError: the file cannot be written, or is a link, a directory, a FIFO or a device.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
+    with open_to_append(path) as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(file.fileno(), stream.fileno())
