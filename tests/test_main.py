@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands import spawn
+from tests.commands import spawn, wait_while_running
 from tests.conftest import read_epochs, read_results, runs_in
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -240,12 +240,9 @@ def test_two_processes_share_each_epoch_and_one_directory(command: Command, tmp_
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_signal_ends_a_run_after_its_results_are_written(tmp_path: Path, number: signal.Signals, status: int) -> None:
     process = spawn(tmp_path, "data=digits", "trainer.max_epochs=1000", "hydra.run.dir=run")
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_while_running(process.poll, until=(tmp_path / "run" / "checkpoints" / "last.ckpt").exists)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate()
     assert process.returncode == status
     results = read_results(tmp_path / "run")
     assert (results["status"], results["signal"], results["error"]) == ("interrupted", number.name, None)
