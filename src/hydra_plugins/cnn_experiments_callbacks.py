@@ -56,7 +56,7 @@ class RunDirectoryCallback(Callback):
                 needs_directory = task_of(run).needs_run_directory
                 check_launch(trainer, names_directory=_names_directory(config) or not needs_directory)
                 if is_first:
-                    _check(run)
+                    preflight(run)
                 if not needs_directory:
                     _use_no_directory(config)
                 else:
@@ -84,10 +84,6 @@ def _named_directory(config: DictConfig) -> Path | None:
 
 def _names_directory(config: DictConfig) -> bool:
     return any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
-
-
-def _check(run: ComposedConfig) -> None:
-    preflight(run)
 
 
 def _use_no_directory(config: DictConfig) -> None:

@@ -31,7 +31,7 @@ def empty_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def without_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the check of the settings, for tests of directories."""
-    monkeypatch.setattr(cnn_experiments_callbacks, "_check", lambda _: None)
+    monkeypatch.setattr(cnn_experiments_callbacks, "preflight", lambda _: None)
 
 
 def run_rejected(capsys: pytest.CaptureFixture[str], *overrides: str) -> str:
@@ -252,7 +252,7 @@ def test_unexpected_error_ends_the_program_with_a_traceback(
     def fail(_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(cnn_experiments_callbacks, "_check", fail)
+    monkeypatch.setattr(cnn_experiments_callbacks, "preflight", fail)
     with pytest.raises(SystemExit) as system_exit:
         RunDirectoryCallback().on_run_start(compose_command())
     assert system_exit.value.code == 1
@@ -265,7 +265,7 @@ def test_error_of_the_operating_system_ends_the_program_with_one_line(
     def fail(_: object) -> None:
         raise OSError(errno.EIO, "Input/output error", "conf/config.yaml")
 
-    monkeypatch.setattr(cnn_experiments_callbacks, "_check", fail)
+    monkeypatch.setattr(cnn_experiments_callbacks, "preflight", fail)
     with pytest.raises(SystemExit) as system_exit:
         RunDirectoryCallback().on_run_start(compose_command())
     assert system_exit.value.code == 1
