@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import cast
 
 import hydra
-from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, read_write
@@ -46,12 +45,15 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on unchanged; exit_on_config_error() prints one line
     _filter_third_party_warnings()
     with lossy_output():
-        with interruptible(), exit_on_config_error():
-            sys.argv[1:] = check_command_line(sys.argv[1:])
-            try:
-                run()
-            except IncompleteSweepError as error:
-                sys.exit(error.status)
+        try:
+            with interruptible(), exit_on_config_error():
+                sys.argv[1:] = check_command_line(sys.argv[1:])
+                try:
+                    run()
+                except IncompleteSweepError as error:
+                    sys.exit(error.status)
+        except Interrupted as interruption:
+            sys.exit(interruption.status)
         sys.exit(0 if succeeded else 1)
 
 
@@ -77,26 +79,21 @@ def _run_job(config: DictConfig) -> bool:
             check_plan(path, composed.settings)
             task.run([composed], directory)
     except (ConfigError, RunFailedError) as error:
-        record_rejection(path, str(error))
+        if isinstance(error, ConfigError):
+            record_rejection(path, str(error))
         log.info("directory: %s", directory.path)
         log.error("failed: %s", " ".join(str(error).split()))
     except Interrupted as interruption:
-        log.warning("interrupted by %s; %s", interruption.signal, _resume_hint(hydra_config, directory))
+        hint = "nothing was trained yet"
+        if directory.find_resume_checkpoint() is not None:
+            hint = f"to resume, run the same command again{composed.resume_suffix(directory.path)}"
+        log.warning("interrupted by %s; %s", interruption.signal, hint)
         raise
     except (Exception, SystemExit) as error:
         log.exception("failed: %s; the traceback is in %s", describe_error(error), directory.path / LOG_FILE)
     else:
         return True
     return False
-
-
-def _resume_hint(hydra_config: HydraConf, directory: RunDirectory) -> str:
-    if directory.find_resume_checkpoint() is None:
-        return "nothing was trained yet"
-    has_name = any(override.startswith("hydra.run.dir=") for override in hydra_config.overrides.hydra)
-    if has_name or hydra_config.mode == RunMode.MULTIRUN:
-        return "to resume, run the same command again"
-    return f"to resume, run the same command again with hydra.run.dir={directory.path}"
 
 
 def _filter_third_party_warnings() -> None:

@@ -88,17 +88,22 @@ def suggest(word: str, words: Iterable[str], cutoff: float = 0.5) -> str | None:
     return next(iter(get_close_matches(word, list(words), n=1, cutoff=cutoff)), None)
 
 
-def describe_error(error: BaseException) -> str:
-    """Return the class of an error and its message in one line, with the line of the user's own code that raised it.
+def error_message(error: BaseException) -> str:
+    """Return the class of an error and its message in one line.
 
     An error of the operating system is its message and the file: `No space left on device: outputs/run.log`.
     """
+    message = f"{type(error).__name__}: {error}"
+    if isinstance(error, OSError) and error.strerror:
+        message = ": ".join(map(str, filter(None, (error.strerror, error.filename))))
+    return " ".join(message.split())
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the message of an error in one line, with the line of the user's own code that raised it."""
     own = [
         f" ({Path(frame.filename).name}:{frame.lineno})"
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith(_FOREIGN_CODE) and _INSTALLED_CODE.isdisjoint(Path(frame.filename).parts)
     ]
-    message = f"{type(error).__name__}: {error}"
-    if isinstance(error, OSError) and error.strerror:
-        message = ": ".join(map(str, filter(None, (error.strerror, error.filename))))
-    return " ".join(message.split()) + "".join(own[-1:])
+    return error_message(error) + "".join(own[-1:])

@@ -56,7 +56,7 @@ class RunDirectoryCallback(Callback):
                 needs_directory = task_of(run).needs_run_directory
                 check_launch(trainer, names_directory=_names_directory(config) or not needs_directory)
                 if is_first:
-                    preflight(run)
+                    preflight(run, uses_ckpt_path=directory is None or not _continues_by_itself(directory, run))
                 if not needs_directory:
                     _use_no_directory(config)
                 else:
@@ -118,6 +118,14 @@ def _make_unused_directory(wanted: Path) -> Path:
             path.mkdir()
             return path
     raise AssertionError("there is always another number")
+
+
+def _continues_by_itself(directory: Path, run: ComposedConfig) -> bool:
+    """Return whether a directory holds this run, completed or with a checkpoint that it continues from."""
+    action = next_action(RunState.read(directory), run.run_id, retry_failed=True, restart=run.settings["restart"])
+    if action == Action.RESUME:
+        return RunDirectory(directory).find_resume_checkpoint() is not None
+    return action == Action.SKIP
 
 
 def _claim_named_directory(directory: Path, run: ComposedConfig, is_first: bool) -> None:

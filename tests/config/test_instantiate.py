@@ -1,5 +1,6 @@
 """Tests of building objects from settings, and of attributing the errors of constructors to settings."""
 
+import signal
 import sys
 from functools import partial
 from os import _exit as imported_exit
@@ -11,6 +12,7 @@ from hydra.errors import InstantiationException
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.config.instantiate import attribute_errors_to, instantiate, instantiate_partial
 from cnn_experiments.errors import ConfigError
+from cnn_experiments.runtime.signals import Interrupted
 
 SETTINGS = {"_target_": "my.Net", "norm": "layer", "width": 0, "depths": [1], "bias": None, "pool": "max"}
 NOT_OF_PYTHON = "must be a class or function of an installed package or of your own module, not of Python itself"
@@ -161,3 +163,14 @@ def test_partial_part_is_checked_when_it_is_called() -> None:
         instantiate_partial("optimizer", settings, Other)(7)
     with pytest.raises(ConfigError, match=r"^optimizer\._partial_=null: must be true$"):
         instantiate_partial("optimizer", {"_target_": f"{__name__}.make_part"}, Part)
+
+
+class InterruptedPart:
+    def __init__(self) -> None:
+        raise Interrupted(signal.SIGTERM)
+
+
+def test_signal_in_a_constructor_is_no_error_of_a_setting() -> None:
+    settings = {"_target_": f"{__name__}.InterruptedPart"}
+    with pytest.raises(Interrupted), attribute_errors_to("model", settings):
+        instantiate("model", settings, object)

@@ -3,6 +3,7 @@
 import errno
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def empty_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def without_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the check of the settings, for tests of directories."""
-    monkeypatch.setattr(cnn_experiments_callbacks, "preflight", lambda _: None)
+    monkeypatch.setattr(cnn_experiments_callbacks, "preflight", lambda *_, **__: None)
 
 
 def run_rejected(capsys: pytest.CaptureFixture[str], *overrides: str) -> str:
@@ -249,7 +250,7 @@ def test_bad_settings_are_rejected_before_anything_is_written(
 def test_unexpected_error_ends_the_program_with_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(cnn_experiments_callbacks, "preflight", fail)
@@ -262,7 +263,7 @@ def test_unexpected_error_ends_the_program_with_a_traceback(
 def test_error_of_the_operating_system_ends_the_program_with_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "Input/output error", "conf/config.yaml")
 
     monkeypatch.setattr(cnn_experiments_callbacks, "preflight", fail)
@@ -288,3 +289,30 @@ def test_own_checkpoint_is_neither_overwritten_nor_put_aside(capsys: pytest.Capt
     assert run_rejected(capsys, *command, "ckpt_path=mine", "restart=true") == f"ckpt_path=mine: {problem}\n"
     RunDirectoryCallback().on_run_start(compose_command(*command, "ckpt_path=mine"))
     lock.release(Path("mine"))
+
+
+@pytest.mark.parametrize(
+    ("status", "checkpoint", "overrides", "is_used"),
+    [
+        ("interrupted", "last.ckpt", (), False),
+        ("interrupted", "other.ckpt", (), True),
+        ("interrupted", "last.ckpt", ("restart=true",), True),
+        ("completed", "last.ckpt", (), False),
+    ],
+)
+def test_ckpt_path_is_checked_only_if_the_run_needs_it(
+    monkeypatch: pytest.MonkeyPatch, status: str, checkpoint: str, overrides: tuple[str, ...], is_used: bool
+) -> None:
+    write_results(Path("mine"), status, "seed=1")
+    Path("mine/checkpoints").mkdir()
+    Path("mine/checkpoints", checkpoint).touch()
+    checked = []
+    monkeypatch.setattr(
+        cnn_experiments_callbacks, "preflight", lambda _, *, uses_ckpt_path: checked.append(uses_ckpt_path)
+    )
+    with suppress(SystemExit):  # of a completed run
+        RunDirectoryCallback().on_run_start(
+            compose_command("hydra.run.dir=mine", "seed=1", "ckpt_path=gone", *overrides)
+        )
+    lock.release(Path("mine"))
+    assert checked == [is_used]

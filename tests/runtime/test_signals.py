@@ -35,7 +35,7 @@ def test_signal_raises_interrupted_and_handlers_are_restored(number: signal.Sign
 
     with pytest.raises(Interrupted) as interrupted:
         run()
-    assert (interrupted.value.code, interrupted.value.signal) == (status, number.name)
+    assert (interrupted.value.status, interrupted.value.signal) == (status, number.name)
     assert signal.getsignal(number) == handler
 
 
@@ -156,7 +156,7 @@ with interruptible(grace_period=0.3):
         disable_watchdog()
         time.sleep(1)
         print("the process was not ended", flush=True)
-        raise
+        raise SystemExit(143)
 """
     completed = run_program(program)
     assert (completed.returncode, completed.stdout) == (143, "the process was not ended\n")

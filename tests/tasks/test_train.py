@@ -36,8 +36,8 @@ from cnn_experiments.runtime.signals import Interrupted, interruptible
 from cnn_experiments.tasks.train import train as run_train
 from cnn_experiments.training import metrics as training_metrics
 from cnn_experiments.training.build import build_classifier, build_data
-from cnn_experiments.training.callbacks import BestAndLastCheckpoint, History, StopOnSignal, TrainingLimits
-from cnn_experiments.training.limits import Limits
+from cnn_experiments.training.callbacks import BestAndLastCheckpoint, History, StopOnSignal
+from cnn_experiments.training.classifier import Classifier
 from tests.conftest import compose_settings, read_epochs, read_results, train_in
 
 Train = Callable[..., Path]
@@ -182,7 +182,6 @@ def test_keys_in_checkpoints_do_not_depend_on_class_names(quick_run: Path) -> No
     assert {name: sorted(state) for name, state in checkpoint["callbacks"].items()} == {
         "RandomState": ["cuda", "numpy", "python", "torch"],
         "Throughput": ["train"],
-        "TrainingLimits": ["has_ended", "seconds"],
         "Recorder": ["epochs", "fit_seconds", "settings"],
         "BestAndLast": ["best_score"],
     }
@@ -496,20 +495,33 @@ def test_time_ends_training_after_a_step_but_not_before_the_least_number_of_epoc
     train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limited = (*QUICK, "trainer.max_time='00:00:00:07'")
-    steps = count()
-    monkeypatch.setattr(TrainingLimits, "_seconds", property(lambda _: next(steps)))  # a second per step
+    make_every_step_last_a_second(monkeypatch)
     rows = read_epochs(train("at_once", *limited))
-    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "8")]
+    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "7")]
     assert rows[0]["val/acc"]
-    steps = count()
+    make_every_step_last_a_second(monkeypatch)
     rows = read_epochs(train("not_before", *limited, "trainer.min_epochs=2"))
     assert [(row["epoch"], row["step"]) for row in rows] == [("1", "20"), ("2", "40")]
 
 
-def test_time_of_the_earlier_parts_counts() -> None:
-    limits = TrainingLimits(Limits.from_settings(compose_settings("trainer.max_time='00:01:00:00'")))
-    limits.load_state_dict({"has_ended": False, "seconds": 3000.0})
-    assert 3000 <= limits.state_dict()["seconds"] < 3600
+def make_every_step_last_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the clock of a run that starts now count its steps."""
+    training_step, steps = Classifier.training_step, count(1)
+    seconds = [0]
+
+    def step(classifier: Classifier, batch: Any, batch_idx: int) -> Any:
+        seconds[0] = next(steps)
+        return training_step(classifier, batch, batch_idx)
+
+    monkeypatch.setattr(Classifier, "training_step", step)
+    monkeypatch.setattr(History, "fit_seconds", property(lambda _: seconds[0]))
+
+
+def test_run_that_ended_by_its_steps_goes_on_with_more_of_them(train: Train) -> None:
+    short = train("short", *QUICK, "trainer.max_epochs=9", "trainer.max_steps=30")
+    longer = train("longer", *QUICK, "trainer.max_epochs=9", "trainer.max_steps=50", f"ckpt_path={short}")
+    assert [(row["epoch"], row["step"]) for row in read_epochs(short)] == [("1", "20"), ("2", "30")]
+    assert [row["step"] for row in read_epochs(longer)] == ["20", "30", "50"]
 
 
 @pytest.mark.parametrize("step", [7, 20, 27, 39, 40])
@@ -678,7 +690,7 @@ def test_run_does_not_write_into_the_directory_of_another_run(quick_run: Path) -
         ),
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has\na total capacity"),
-            "CUDA out of memory. Tried to allocate 2.00 GiB",
+            "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity",
             r"; the same command with hydra\.run\.dir=\S+ starts the run",
         ),
         (ValueError("a\nbug"), "ValueError: a bug", r" \(test_train\.py:\d+\); the traceback is in \S+run\.log"),
@@ -771,17 +783,47 @@ def test_damaged_last_checkpoint_is_put_aside_and_the_run_continues_from_the_bes
     assert reproducible_rows(tmp_path / "run") == reproducible_rows(uninterrupted_run)
 
 
-@pytest.mark.parametrize("names", [("best.ckpt",), ("best.ckpt", "last.ckpt")])
-def test_damaged_best_checkpoint_is_found_before_the_run_continues(
-    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+def damage(checkpoint: Path) -> bytes:
+    """Change a bit in the middle of a checkpoint, and return its bytes."""
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    checkpoint.write_bytes(content)
+    return bytes(content)
+
+
+@pytest.mark.parametrize(("step", "tested_epoch"), [(6, 2), (12, 3)])
+def test_damaged_best_checkpoint_is_put_aside_before_the_run_continues(
+    train: Train,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    step: int,
+    tested_epoch: int,
 ) -> None:
+    overrides = (*QUICK, "trainer.limit_train_batches=4")
+    interrupt_at_step(monkeypatch, step, train, *overrides)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    best = checkpoints / "best.ckpt"
+    content = best.read_bytes()
+    best.unlink()  # it may be the same file as last.ckpt
+    best.write_bytes(content)
+    damaged = damage(best)
+    train("run", *overrides)
+    assert (checkpoints / "attempt-1" / "best.ckpt").read_bytes() == damaged
+    assert f"{best}: damaged: wrong checksum of" in caplog.text
+    results = read_results(tmp_path / "run")
+    assert (results["status"], results["epochs"], results["tested_epoch"]) == ("completed", 3, tested_epoch)
+
+
+def test_run_with_two_damaged_checkpoints_is_started_over_only_if_it_is_asked_for(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("best.ckpt", "last.ckpt")
     overrides = (*QUICK, "trainer.limit_train_batches=4")
     interrupt_at_step(monkeypatch, 6, train, *overrides)
     checkpoints = tmp_path / "run" / "checkpoints"
     for name in names:
-        content = bytearray((checkpoints / name).read_bytes())
-        content[len(content) // 2] ^= 1
-        (checkpoints / name).write_bytes(content)
+        damage(checkpoints / name)
     before = {path.name: path.read_bytes() for path in checkpoints.iterdir()}
     with pytest.raises(RunFailedError) as failure:
         train("run", *overrides)

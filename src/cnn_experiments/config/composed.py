@@ -1,8 +1,11 @@
 """One configuration: composed by Hydra, in plain values, and checked."""
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -24,7 +27,7 @@ from cnn_experiments.config.composition import (
 from cnn_experiments.config.hydra_errors import translate
 from cnn_experiments.config.hydra_internals import config_directories, config_loader
 from cnn_experiments.config.interpolation import resolve
-from cnn_experiments.config.overrides import parse_override, values_by_key, without_sweep_keys
+from cnn_experiments.config.overrides import parse_override, quote_override, values_by_key, without_sweep_keys
 from cnn_experiments.config.schema import validate
 from cnn_experiments.config.sources import begins_with_byte_order_mark
 from cnn_experiments.errors import ConfigError, format_value
@@ -155,6 +158,21 @@ class ComposedConfig:
     def overrides_by_key(self) -> dict[str, str]:
         """Return the values of all overrides but those of Hydra's own settings, by key."""
         return values_by_key(self._typed)
+
+    @property
+    def names_directory(self) -> bool:
+        """Return whether the command, or the sweep that the run belongs to, names the run's directory."""
+        hydra_overrides = values_by_key(map(parse_override, self.hydra_overrides))
+        return self._is_of_sweep or "hydra.run.dir" in hydra_overrides
+
+    def resume_suffix(self, directory: Path) -> str:
+        """Return what has to be changed in the command of a run so that it continues in its directory."""
+        suffix = " without restart=true" if self.settings["restart"] else ""
+        if self.names_directory:
+            return suffix
+        is_plain = re.fullmatch(r"[\w./-]+", str(directory))
+        override = f"hydra.run.dir={directory}" if is_plain else shlex.quote(quote_override("hydra.run.dir", directory))
+        return f"{suffix} with {override}"
 
     def to_yaml(self) -> str:
         """Return all settings, resolved, as YAML."""

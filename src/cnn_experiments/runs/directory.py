@@ -205,7 +205,7 @@ class RunDirectory:
         for name in _TEMPORARY_FILES:
             (self.path / name).unlink(missing_ok=True)
         if action == Action.RESTART:
-            # last.ckpt first: without it, nothing continues from what is left of the attempt.
+            # If this process is killed here, nothing is lost: the same command starts the run over again.
             event_files = sorted(self.path.glob("events.out.tfevents.[1-9]*"))
             self.put_aside(self.last, self.best, self.path / METRICS_FILE, *event_files)
 

@@ -15,12 +15,14 @@ GRACE_PERIOD = 120.0
 """Seconds between a signal and the forced end of the process."""
 
 
-class Interrupted(SystemExit):
-    """A signal asked the program to end; the exit status is 128 plus the signal's number, as in a shell."""
+class Interrupted(BaseException):
+    """A signal asked the program to end. No handler of errors or of `sys.exit` catches it by mistake."""
 
     def __init__(self, signum: int) -> None:
-        super().__init__(128 + signum)
+        super().__init__(signum)
         self.signal = signal.Signals(signum).name
+        self.status = 128 + signum
+        """The exit status of the program, as in a shell."""
 
 
 class _SignalState:

@@ -57,12 +57,16 @@ def task_of(config: "ComposedConfig") -> TaskSpec:
     return TASKS[name]
 
 
-def preflight(config: "ComposedConfig") -> None:
+def preflight(config: "ComposedConfig", *, uses_ckpt_path: bool = True) -> None:
     """Build the parts of a configuration without memory for its tensors, to find out whether they work together.
+
+    Args:
+        config: of one run.
+        uses_ckpt_path: False for a run that continues from a checkpoint of its own; `ckpt_path` may be gone by then.
 
     Raises:
         ConfigError: they do not.
     """
     check: Callable[[Mapping[str, Any]], None] = resolve_name(task_of(config).preflight)
     with config.error_context():
-        check(config.settings)
+        check(config.settings if uses_ckpt_path else config.settings | {"ckpt_path": None})

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from cnn_experiments.analysis.probe import probe_image
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.console import relative_path
 from cnn_experiments.data.datamodule import ImageDataModule
-from cnn_experiments.errors import RunFailedError, describe_error
+from cnn_experiments.errors import RunFailedError, describe_error, error_message
 from cnn_experiments.runs.directory import LOG_FILE, RunDirectory, resolve_checkpoint
 from cnn_experiments.runs.fingerprint import effective_settings
 from cnn_experiments.runs.metrics import metric_keys
+from cnn_experiments.runs.plan_file import PLAN_FILE
+from cnn_experiments.runs.regular_file import is_regular_file
 from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime import environment, memory
@@ -83,9 +85,9 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
         directory.begin(RunResults.initial(config.choices, config.overrides, config.settings, previous))
         logger = RunLogger(directory.path, is_writer=directory.is_writer)
         with _record_end(directory, logger, previous) as attempt:
-            attempt.run = _TrainingRun(config, directory, logger)
-            attempt.run.run()
-        attempt.run.print_result()  # after the status is recorded, so that a closed stdout can't fail the run
+            attempt.run = run = _TrainingRun(config, directory, logger)
+            run.run()
+        run.print_result()  # after the status is recorded, so that a closed stdout can't fail the run
 
 
 def _starts_over(config: ComposedConfig) -> bool:
@@ -118,7 +120,7 @@ class _TrainingRun:
         checkpoint = BestAndLastCheckpoint(self.directory.checkpoints, monitor)
         return [
             RNGState(),
-            TrainingLimits(self.limits),  # before those that ask whether training ends
+            TrainingLimits(self.limits, self.history),  # before those that ask whether training ends
             TerminateOnNaN(),
             self.throughput,
             self.history,  # before the checkpoint, which contains it
@@ -207,29 +209,39 @@ class _TrainingRun:
         for checkpoint in checkpoints:
             try:
                 stored = _read_usable(checkpoint, self.settings)
-                if self.directory.best in checkpoints and checkpoint != self.directory.best:
-                    check_weights(read_checkpoint(self.directory.best), self.settings)
             except RunFailedError as error:
                 problems.append(str(error))
                 continue
-            except CheckpointError as error:  # of best.ckpt, without which the run can't end
-                problems.append(f"{self.directory.best}: {error}")
-                break
+            damaged = checkpoints[: len(problems)]
+            if checkpoint != self.directory.best and (problem := self._best_checkpoint_problem()):
+                damaged = [*damaged, self.directory.best]
+                problems.append(problem)
             if problems and self.directory.is_writer:
-                aside = self.directory.put_aside(*checkpoints[: len(problems)])
-                log.warning("%s; put aside in %s", "; ".join(problems), aside)
+                log.warning("%s; put aside in %s", "; ".join(problems), self.directory.put_aside(*damaged))
             return checkpoint, stored
         raise RunFailedError(f"{'; '.join(problems)}; restart=true puts the checkpoints aside and starts over")
+
+    def _best_checkpoint_problem(self) -> str | None:
+        """Return what is wrong with best.ckpt if it is there; without it, the best of the epochs that follow counts."""
+        if not is_regular_file(self.directory.best):
+            return None
+        try:
+            check_weights(read_checkpoint(self.directory.best), self.settings)
+        except CheckpointError as error:
+            return f"{self.directory.best}: {error}"
+        return None
 
     def _test(self) -> tuple[int, dict[str, float]]:
         """Test the weights of the best checkpoint, and return its epoch and all its metrics.
 
         They are loaded here because `trainer.test(ckpt_path=...)` would also restore the callbacks.
         """
+        # A run may have lost its best.ckpt, and no epoch may have followed.
+        checkpoint = self.directory.best if is_regular_file(self.directory.best) else self.directory.last
         try:
-            stored = read_checkpoint(self.directory.best)
+            stored = read_checkpoint(checkpoint)
         except CheckpointError as error:
-            raise RunFailedError(f"{self.directory.best}: {error}") from error
+            raise RunFailedError(f"{checkpoint}: {error}") from error
         self.classifier.load_state_dict(stored.content["state_dict"])
         (metrics,) = self.trainer.test(self.classifier, datamodule=self.data, verbose=False)
         row = stored.epochs[-1]
@@ -307,12 +319,12 @@ def _earlier_fit_seconds(stored: StoredCheckpoint, results: RunResults | None) -
 class _Attempt:
     """One call of `train` that works on a run."""
 
-    run: _TrainingRun = field(init=False)
+    run: _TrainingRun | None = None
 
     @property
     def has_trained(self) -> bool:
         """Return whether a training step was made."""
-        return "run" in vars(self) and self.run.has_trained
+        return self.run is not None and self.run.has_trained
 
 
 @contextmanager
@@ -353,8 +365,6 @@ def _described_errors(config: ComposedConfig, directory: RunDirectory) -> Iterat
             directory.log_traceback(error)
         raise
     except (Exception, SystemExit) as error:
-        if isinstance(error, Interrupted):
-            raise
         directory.log_traceback(error)
         if _is_from_outside(error):
             raise RunFailedError(f"{_describe(error)}; {_resume_hint(config, directory)}") from error
@@ -377,24 +387,19 @@ def _describe(error: BaseException) -> str:
     """Return the cause of an error in one line."""
     if isinstance(error, RunFailedError | MisconfigurationException):
         message = str(error)
-    elif isinstance(error, torch.OutOfMemoryError):
-        message = str(error).partition(". GPU")[0]
     elif isinstance(error, MemoryError):
         message = "out of memory"
-    elif isinstance(error, OSError) and _is_from_outside(error):
-        message = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
     else:
-        message = f"{type(error).__name__}: {error}"
+        message = error_message(error)
     return " ".join(message.split())
 
 
 def _resume_hint(config: ComposedConfig, directory: RunDirectory) -> str:
     """Return how the run continues when its cause is gone."""
-    if any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra):
-        command = "the same command"
-    else:
-        command = f"the same command with hydra.run.dir={directory.path}"
-    return f"{command} {'resumes' if directory.find_resume_checkpoint() else 'starts'} the run"
+    suffix = config.resume_suffix(directory.path)
+    if (directory.path / PLAN_FILE).exists():  # of a sweep, which leaves failed runs as they are
+        suffix += " with retry_failed=true"
+    return f"the same command{suffix} {'resumes' if directory.find_resume_checkpoint() else 'starts'} the run"
 
 
 def _tensorboard() -> str:

@@ -277,13 +277,19 @@ def _check_resumable(settings: Settings) -> None:
             max_epochs,
             problem=f"must be > {stored.num_epochs}, the epochs already trained in {ckpt_path}",
         )
-    max_steps, num_steps = Limits.from_settings(settings).max_steps, stored.num_steps
+    limits = Limits.from_settings(settings)
+    max_steps, num_steps = limits.max_steps, stored.num_steps
     if max_steps is not None and max_steps <= num_steps:
         raise ConfigError(
             "trainer.max_steps",
             max_steps,
             problem=f"must be > {num_steps}, the steps already trained in {ckpt_path}",
         )
+    is_time_used_up = limits.max_seconds is not None and (stored.fit_seconds or 0.0) >= limits.max_seconds
+    if is_time_used_up and stored.num_epochs >= limits.min_epochs:
+        max_time = settings["trainer"]["max_time"]
+        problem = f"must be more than {stored.fit_seconds:.0f} s, the time already trained in {ckpt_path}"
+        raise ConfigError("trainer.max_time", max_time, problem=problem)
     best = checkpoint.with_name("best.ckpt")
     try:
         check_restorable(stored, settings)
@@ -314,7 +320,7 @@ def _read_checkpoint(ckpt_path: str, checkpoint: Path) -> StoredCheckpoint:
 def _check_same_settings(stored: Settings, current: Settings) -> None:
     may_change = set(PERFORMANCE_KEYS)
     if is_open_ended(str(stored.get("scheduler._target_"))):  # a schedule spans the epochs that were planned
-        may_change |= {"trainer.max_epochs", "trainer.max_steps"}
+        may_change |= {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
     keys = (stored.keys() | current.keys()) - may_change
     for key in sorted(keys, key=lambda key: (key.count("."), key)):  # top-level keys first: others refer to them
         if normalize_value(key, stored.get(key)) != normalize_value(key, current.get(key)):

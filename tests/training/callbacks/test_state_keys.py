@@ -14,5 +14,4 @@ def test_state_keys_do_not_depend_on_class_names() -> None:
         "History": "Recorder",
         "RNGState": "RandomState",
         "Throughput": "Throughput",
-        "TrainingLimits": "TrainingLimits",
     }

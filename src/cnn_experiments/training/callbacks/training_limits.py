@@ -1,10 +1,10 @@
 """The end of training after a number of steps or some time, and the epochs that are evaluated."""
 
-import time
 from typing import Any
 
 import lightning.pytorch as pl
 
+from cnn_experiments.training.callbacks.history import History
 from cnn_experiments.training.limits import Limits
 
 
@@ -16,47 +16,34 @@ class TrainingLimits(pl.Callback):
 
     Args:
         limits: of the run. `max_epochs` is left to Lightning.
+        history: of the run; it knows the time of all its parts.
     """
 
-    state_key = "TrainingLimits"
-
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, history: History) -> None:
         self._limits = limits
-        self._has_ended = False
-        self._earlier_seconds = 0.0
-        self._start_time = time.monotonic()
-
-    @property
-    def _seconds(self) -> float:
-        return self._earlier_seconds + time.monotonic() - self._start_time
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"has_ended": self._has_ended, "seconds": self._seconds}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._has_ended = state_dict["has_ended"]
-        self._earlier_seconds = state_dict["seconds"]
+        self._history = history
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._start_time = time.monotonic()
-        trainer.should_stop = self._has_ended  # true if the run was interrupted after its last epoch
+        epochs = self._history.epochs
+        is_between_epochs = bool(epochs) and epochs[-1]["step"] == trainer.global_step
+        # True if the run was interrupted after its last epoch.
+        trainer.should_stop = is_between_epochs and self._is_used_up(trainer, len(epochs))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0:  # after an optimizer step
-            self._has_ended = self._are_steps_used_up(trainer) or self._is_time_used_up(trainer)
-        trainer.should_stop = self._has_ended
-        is_last_epoch = self._has_ended or trainer.current_epoch + 1 == trainer.max_epochs
+            num_epochs = trainer.current_epoch + trainer.is_last_batch  # that are complete
+            trainer.should_stop = self._is_used_up(trainer, num_epochs)
+        is_last_epoch = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         trainer.check_val_every_n_epoch = 1 if is_last_epoch else self._limits.eval_every_n_epochs
 
-    def _are_steps_used_up(self, trainer: pl.Trainer) -> bool:
-        return self._limits.max_steps is not None and trainer.global_step >= self._limits.max_steps
-
-    def _is_time_used_up(self, trainer: pl.Trainer) -> bool:
-        max_seconds = self._limits.max_seconds
+    def _is_used_up(self, trainer: pl.Trainer, num_epochs: int) -> bool:
+        """Return whether the steps or the time of the run are used up."""
+        max_steps, max_seconds = self._limits.max_steps, self._limits.max_seconds
+        if max_steps is not None and trainer.global_step >= max_steps:
+            return True
         if max_seconds is None:
             return False
-        num_epochs = trainer.current_epoch + trainer.is_last_batch  # that are complete
-        is_used_up = self._seconds >= max_seconds and num_epochs >= self._limits.min_epochs
+        is_used_up = self._history.fit_seconds >= max_seconds and num_epochs >= self._limits.min_epochs
         return bool(trainer.strategy.broadcast(is_used_up)) if trainer.world_size > 1 else is_used_up
