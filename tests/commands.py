@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,14 @@ def spawn(cwd: Path, *arguments: str, module: str = "cnn_experiments", **environ
         [sys.executable, "-m", module, *arguments],
         cwd=cwd, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+def wait_while_running(poll: Callable[[], int | None], *, until: Callable[[], bool]) -> None:
+    """Wait until something is true of a running command; `poll` returns None, or its exit status if it has ended."""
+    while not until():
+        status = poll()
+        assert status is None, f"the command has ended with status {status}"
+        time.sleep(0.01)
 
 
 def run(

@@ -32,10 +32,10 @@ def test_line_of_a_config_error(error: ConfigError, line: str) -> None:
 
 def test_parts_of_a_config_error_are_data() -> None:
     error = ConfigError("a", 1, problem="no", suggestion="b", context=["in x"], remedy="do this")
-    parts = (error.key, error.value, error.has_value, error.problem, error.suggestion, error.context, error.remedy)
-    assert parts == ("a", 1, True, "no", "b", ("in x",), "do this")
-    assert not ConfigError("a", problem="no").has_value
-    assert ConfigError("a", None, problem="no").has_value
+    parts = (error.key, error.value, error.problem, error.suggestion, error.context, error.remedy)
+    assert parts == ("a", 1, "no", "b", ("in x",), "do this")
+    assert str(ConfigError("a", problem="no")) == "a: no"
+    assert str(ConfigError("a", None, problem="no")) == "a=null: no"
 
 
 def test_context_is_added_to_the_existing_context() -> None:

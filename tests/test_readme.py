@@ -120,19 +120,16 @@ def test_network_of_the_user_in_the_readme_trains_in_a_run_and_in_a_sweep(instal
     commands = re.findall(r"^ +python -m cnn_experiments (.*)$", section, re.MULTILINE)
     assert len(commands) == 3
 
-    def run_briefly(arguments: str, status: int = 0) -> "subprocess.CompletedProcess[str]":
-        return run_shortened(installed, tmp_path, f"{arguments} hydra.run.dir=run hydra.sweep.dir=sweep", status)
-
     one, sweep, inspect = commands
-    run_briefly(one)
+    run_shortened(installed, tmp_path, f"{one} hydra.run.dir=run")
     assert read_results(tmp_path / "run")["parameters"] == 64 * 9 + 64 + 64 * 10 + 10
-    run_briefly(sweep)
+    run_shortened(installed, tmp_path, f"{sweep} hydra.sweep.dir=sweep")
     runs = [read_results(directory) for directory in sorted((tmp_path / "sweep").glob("*-*"))]
     assert {(run["model"], run["options"]["optimizer"], run["status"]) for run in runs} == {
         (model, optimizer, "completed") for model in ("mynet", "lenet") for optimizer in ("adam", "sgd")
     }
-    assert "features.0" in run_briefly(inspect).stdout
-    assert run_briefly(one.replace("width", "widht"), status=2).stderr == (
+    assert "features.0" in run_shortened(installed, tmp_path, inspect).stdout
+    assert run_shortened(installed, tmp_path, one.replace("width", "widht"), status=2).stderr == (
         "model.widht=64: unknown key; keys of model: in_channels, num_classes, width; did you mean model.width?\n"
     )
     origin = subprocess.run(

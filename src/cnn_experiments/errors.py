@@ -41,13 +41,8 @@ class ConfigError(ValueError):
         self.remedy = remedy
         super().__init__(str(self))
 
-    @property
-    def has_value(self) -> bool:
-        """Return whether the error is about a value."""
-        return self.value is not _NO_VALUE
-
     def __str__(self) -> str:
-        setting = f"{self.key}={format_value(self.value)}" if self.has_value else self.key
+        setting = self.key if self.value is _NO_VALUE else f"{self.key}={format_value(self.value)}"
         suggestion = f"; did you mean {self.suggestion}?" if self.suggestion else ""
         context = "".join(f" ({remark})" for remark in self.context)
         remedy = f"; {self.remedy}" if self.remedy else ""

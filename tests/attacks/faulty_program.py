@@ -26,7 +26,8 @@ class Fault:
 
     Args:
         operation: the number of the operation; 0 lets all of them pass.
-        kill_after_bytes: None kills the process before the operation; a number kills it as soon as a file grows beyond.
+        signal: what the process sends itself before the operation, unless one of the next four is given.
+        kill_after_bytes: kills the process as soon as a file grows beyond.
         filler: a file that is written until its file system is full; the process goes on.
         bytes_left: what the filler leaves free.
         largest_file: from then on, no file can have more bytes.
@@ -36,6 +37,7 @@ class Fault:
     """
 
     operation: int = 0
+    signal: int = signal.SIGKILL
     kill_after_bytes: int | None = None
     filler: str | None = None
     bytes_left: int = 0
@@ -86,7 +88,7 @@ def _strike(fault: Fault) -> None:
     if fault.filler is not None:
         fill_disk(Path(fault.filler), fault.bytes_left)
     elif largest_file is None:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), fault.signal)
     else:
         _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, most))

@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -28,10 +29,18 @@ _SIZES = (1, 100, 2_000, 30_000, 200_000)
 
 @dataclass(frozen=True)
 class Trial:
-    """What happened in a trial."""
+    """What happened in a trial.
+
+    Args:
+        number: of the trial.
+        kills: what was done to the run, in words; the last one counts for nothing if the run completed before it.
+        num_kills: how many of them killed the run.
+        problem: what is wrong with the run that was completed, or None.
+    """
 
     number: int
     kills: tuple[str, ...]
+    num_kills: int
     problem: str | None
 
 
@@ -43,15 +52,17 @@ def try_kills(number: int, *, seed: int, directory: Path) -> Trial:
     expected, operations, seconds = _reference(variant, directory)
     cwd = directory / f"trial-{number:03}"
     cwd.mkdir()
-    kills = []
+    kills: list[str] = []
+    num_kills = 0
     for _ in range(generator.randint(1, MAX_KILLS)):
         kind = ("moment", "before", "half-way")[number % 3]
         if kind == "moment":
-            process = start(cwd, words)
             moment = generator.uniform(0, seconds)
-            time.sleep(moment)
-            process.kill()
-            status = finish(process).returncode
+            status = _kill_after(moment, cwd, words)
+            while status == 0 and num_kills == 0:  # a run that was never killed shows nothing
+                shutil.rmtree(cwd / "run")
+                moment /= 2
+                status = _kill_after(moment, cwd, words)
             kills.append(f"after {moment:.2f} s")
         else:
             operation = generator.randint(1, len(operations))
@@ -61,22 +72,32 @@ def try_kills(number: int, *, seed: int, directory: Path) -> Trial:
         if status == 0:
             kills[-1] += ", completed before"
             break
+        num_kills += 1
         if status not in (-signal.SIGKILL, -signal.SIGXFSZ):
-            return Trial(number, tuple(kills), f"exit status {status} when it was killed")
+            return Trial(number, tuple(kills), num_kills, f"exit status {status} when it was killed")
     if status != 0:
         completed = run(cwd, words)
         if completed.returncode != 0:
             output = (completed.stdout + completed.stderr).strip().splitlines()
-            return Trial(number, tuple(kills), f"exit status {completed.returncode} after the kills: {output[-1:]}")
+            return Trial(
+                number, tuple(kills), num_kills, f"exit status {completed.returncode} after the kills: {output[-1:]}"
+            )
     try:
         differences = Outcome.read(cwd / "run").differences(expected)
     except Exception as error:  # whatever cannot be read is a problem of the trial
-        return Trial(number, tuple(kills), f"{type(error).__name__}: {error}")
-    leftovers = [path.name for path in (cwd / "run").rglob("*") if path.name.endswith((".writing", ".tmp"))]
+        return Trial(number, tuple(kills), num_kills, f"{type(error).__name__}: {error}")
+    leftovers = [path.name for path in (cwd / "run").rglob("*") if path.name.endswith((".writing", ".best"))]
     if differences or leftovers:
-        return Trial(number, tuple(kills), f"differs in {differences}, leftovers {leftovers}")
+        return Trial(number, tuple(kills), num_kills, f"differs in {differences}, leftovers {leftovers}")
     shutil.rmtree(cwd)
-    return Trial(number, tuple(kills), None)
+    return Trial(number, tuple(kills), num_kills, None)
+
+
+def _kill_after(seconds: float, cwd: Path, words: Iterable[str]) -> int:
+    process = start(cwd, words)
+    time.sleep(seconds)
+    process.kill()
+    return finish(process).returncode
 
 
 @cache
@@ -97,7 +118,7 @@ def main() -> None:
     num_identical = num_kills = 0
     with ProcessPoolExecutor(arguments.jobs) as pool:
         for trial in pool.map(partial(try_kills, seed=arguments.seed, directory=directory), numbers):
-            num_kills += len(trial.kills)
+            num_kills += trial.num_kills
             if trial.problem is None:
                 num_identical += 1
             else:

@@ -16,4 +16,5 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("number", range(3))
 def test_killed_run_ends_like_an_undisturbed_one(directory: Path, number: int) -> None:
     trial = try_kills(number, seed=43, directory=directory)
-    assert trial == Trial(number, trial.kills, problem=None)
+    assert trial == Trial(number, trial.kills, trial.num_kills, problem=None)
+    assert trial.num_kills >= 1

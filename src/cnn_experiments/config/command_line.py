@@ -23,7 +23,7 @@ from cnn_experiments.config.composition import (
 )
 from cnn_experiments.config.hydra_internals import flag_names, flag_words, parse_command_line
 from cnn_experiments.config.instantiate import find_target
-from cnn_experiments.config.overrides import apply_later, parse_override, value_text
+from cnn_experiments.config.overrides import apply_later, is_of_sweep, parse_override, value_text
 from cnn_experiments.config.rules import BOOL, STRING
 from cnn_experiments.config.sources import CONF, find_groups
 from cnn_experiments.errors import ConfigError, suggest
@@ -233,10 +233,10 @@ def _check_logging(group: str, option: str | None, settings: Any) -> None:
         target = handler.get("class") if isinstance(handler, Mapping) else None
         if target is not None:
             try:
-                found = find_target(str(target))
+                handler_class = find_target(str(target))
             except (ImportError, AttributeError):
-                found = None
-            if not (isinstance(found, type) and issubclass(found, logging.Handler)):
+                handler_class = None
+            if not (isinstance(handler_class, type) and issubclass(handler_class, logging.Handler)):
                 raise ConfigError(group, option, problem=f"must have handlers of logging only, not {target}")
     if _has_factory(settings):
         raise ConfigError(group, option, problem="must not have () in it, which calls a function")
@@ -255,15 +255,12 @@ def _check_run(typed: Sequence[Override], options: Composition, arguments: Names
         if override.is_sweep_override():
             raise ConfigError(line, problem="several values make a sweep, which needs -m")
         is_shown = arguments.cfg or arguments.info or arguments.help or arguments.hydra_help
-        is_launched = override.key_or_group in SWEEP_KEYS or override.key_or_group.startswith(_LAUNCH_KEYS)
+        is_of_a_sweep = override.key_or_group in SWEEP_KEYS or is_of_sweep(override)
         check_key(override, options)
-        if is_launched and not is_shown:
+        if is_of_a_sweep and not is_shown:
             raise ConfigError(line, problem="only valid in a sweep, which needs -m")
     added = typed_over_recipe(options, typed)
     return [str(override.input_line) for override in (*typed, *added)]
-
-
-_LAUNCH_KEYS = ("hydra.launcher.", "hydra/launcher", "hydra.sweeper.", "hydra/sweeper", "hydra.sweep.")
 
 
 def _check_sweep(typed: Sequence[Override], options: Composition) -> list[str]:

@@ -251,7 +251,7 @@ def _plain_settings(config: DictConfig) -> dict[str, Any]:
 def typed_over_recipe(options: Composition, typed: Sequence[Override]) -> list[Override]:
     """Return what typed options set although a recipe sets it too, unless it was typed itself."""
     keys = {override.key_or_group for override in typed}
-    overrides = [parse_override(line) for line in options.typed_over_recipe]
+    overrides = [parse_override(line) for line in options.lines_over_recipe]
     return [override for override in overrides if override.key_or_group not in keys]
 
 

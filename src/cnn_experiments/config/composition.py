@@ -16,7 +16,7 @@ from yaml import YAMLError
 from cnn_experiments.config.hydra_internals import config_directories, config_loader
 from cnn_experiments.config.interpolation import resolve
 from cnn_experiments.config.overrides import option_names, parse_override, quote_override, value_text
-from cnn_experiments.config.schema import unknown_key_error
+from cnn_experiments.config.schema import deleted_group_error, deleted_key_error, unknown_key_error
 from cnn_experiments.config.sources import CONF, find_groups
 from cnn_experiments.errors import ConfigError, describe_error, format_value, suggest
 from cnn_experiments.runs.fingerprint import flatten
@@ -84,26 +84,25 @@ class Composition:
         }
 
     @cached_property
-    def typed_over_recipe(self) -> tuple[str, ...]:
+    def lines_over_recipe(self) -> tuple[str, ...]:
         """Return overrides with which a typed option counts more than the recipe.
 
         The values in which the option differs from the one that is chosen by default are what it was typed for:
         `trainer=smoke` is one epoch, whatever the recipe says. Another data set is trained as the recipe says.
         """
-        lines = []
-        own: Mapping[str, Any] = {}
-        for override in map(parse_override, self.overrides if RECIPE in self.choices else ()):
-            group = override.key_or_group
-            if group in (*PART_GROUPS, "data", RECIPE) or override.is_hydra_override():
-                continue
-            own = own or flatten(self.without_recipe.unresolved)
-            default = flatten(compose_options(self.config_name, _search_paths(self.overrides)).unresolved)
-            lines += [
-                _format_override(key, own[key])
-                for key in self.set_by_recipe
-                if key.startswith(f"{group}.") and key in own and not _are_equal(own[key], default.get(key))
-            ]
-        return tuple(lines)
+        typed = [override for override in map(parse_override, self.overrides) if not override.is_hydra_override()]
+        groups = [override.key_or_group for override in typed]
+        groups = [group for group in groups if group not in (*PART_GROUPS, "data", RECIPE)]
+        if RECIPE not in self.choices or not groups:
+            return ()
+        own = flatten(self.without_recipe.unresolved)
+        default = flatten(compose_options(self.config_name, _search_paths(self.overrides)).unresolved)
+        return tuple(
+            _format_override(key, own[key])
+            for group in groups
+            for key in self.set_by_recipe
+            if key.startswith(f"{group}.") and key in own and not _are_equal(own[key], default.get(key))
+        )
 
 
 def _are_equal(value: Any, other: Any) -> bool:
@@ -190,7 +189,7 @@ def _check_choice(override: Override, config_name: str, overrides: Sequence[str]
     group, value = override.key_or_group, value_text(override)
     parent, _, folder = group.rpartition("/")
     if override.is_delete():
-        raise ConfigError(f"~{group}", problem="groups can't be deleted")
+        raise deleted_group_error(group)
     if override.package is not None:
         problem = "an option can't be put elsewhere"
         raise ConfigError(f"{group}@{override.package}", value, problem=problem, suggestion=f"{group}={value}")
@@ -221,8 +220,8 @@ def _check_choice(override: Override, config_name: str, overrides: Sequence[str]
 def _option_names(group: str, config_name: str, search_paths: Sequence[str]) -> list[str]:
     if not search_paths:
         return option_names(group)
-    found = config_loader().get_group_options(group, config_name=config_name, overrides=list(search_paths))
-    return sorted({*option_names(group), *found})
+    options = config_loader().get_group_options(group, config_name=config_name, overrides=list(search_paths))
+    return sorted({*option_names(group), *options})
 
 
 def _all_known(composition: "Composition") -> list[str]:
@@ -263,11 +262,7 @@ def check_key(override: Override, composition: Composition) -> None:
     parent = _nearest_parent(composition, key)
     is_known = parent is _KNOWN
     if override.is_delete():
-        default = composition.flat_settings.get(key)
-        problem = "keys can't be deleted"
-        if key in composition.flat_settings:
-            problem += f"; the default is {key}={format_value(default)}"
-        raise ConfigError(str(override.input_line), problem=problem)
+        raise deleted_key_error(str(override.input_line), key, composition.flat_settings)
     if is_known and override.is_add():
         raise ConfigError(f"+{key}", value, problem="key already exists; remove the +")
     is_open = parent is None or (parent == {} and key.startswith("hydra."))

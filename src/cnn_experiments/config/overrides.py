@@ -17,8 +17,8 @@ from cnn_experiments.config.sources import find_options
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.fingerprint import COMMAND_KEYS, SWEEP_KEYS
 
-_SWEEP_GROUPS = ("mode", "run", "sweep", "sweeper", "launcher")
-"""Settings of Hydra that a run of a sweep does not get from the sweep."""
+_GROUPS_OF_SWEEPS = ("launcher", "sweep", "sweeper")
+"""Hydra's settings that only a sweep uses."""
 
 _LATER = "only_in_combinations"
 """The tag of an override that Hydra does not apply to the configuration of a sweep as a whole."""
@@ -57,7 +57,7 @@ def _matching_options(override: Override, pattern: Glob) -> list[str]:
     """Return the options that a pattern means; as in a shell, `*` stays within a folder: `book/*/lenet`."""
 
     def matches(option: str, patterns: Iterable[str]) -> bool:
-        return any(fnmatchcase(option, each) and option.count("/") == each.count("/") for each in patterns)
+        return any(fnmatchcase(option, name) and option.count("/") == name.count("/") for name in patterns)
 
     options = option_names(override.key_or_group)
     matching = [name for name in options if matches(name, pattern.include) and not matches(name, pattern.exclude)]
@@ -137,16 +137,26 @@ def run_argv(overrides: Iterable[str], hydra_overrides: Sequence[str], directory
         sys.argv[0],
         *config_flags(),
         *overrides,
-        *(line for line in hydra_overrides if not is_of_sweep(parse_override(line))),
+        *(line for line in hydra_overrides if not is_kept_from_runs(parse_override(line))),
         quote_override("hydra.run.dir", directory),
         "hydra.mode=RUN",
     ]
 
 
 def is_of_sweep(override: Override) -> bool:
-    """Return whether an override sets what a sweep alone has: its launcher, its sweeper, directories and the mode."""
-    parts = re.split("[./]", override.key_or_group)
-    return parts[0] == "hydra" and parts[1:2] != [] and parts[1] in _SWEEP_GROUPS
+    """Return whether an override sets what only a sweep uses: its launcher, its sweeper, or its directory."""
+    return _hydra_group(override) in _GROUPS_OF_SWEEPS
+
+
+def is_kept_from_runs(override: Override) -> bool:
+    """Return whether a run of a sweep does not get an override from the sweep."""
+    return is_of_sweep(override) or _hydra_group(override) in ("mode", "run")
+
+
+def _hydra_group(override: Override) -> str | None:
+    """Return the group of one of Hydra's own settings, such as `sweep` of `hydra.sweep.dir`."""
+    name, *groups = re.split("[./]", override.key_or_group)
+    return groups[0] if name == "hydra" and groups else None
 
 
 def quote_override(key: str, value: object) -> str:

@@ -108,12 +108,10 @@ def validate(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
             raise ConfigError(key, value, problem=f"must be {len(known[key])} numbers, such as {known[key]}")
     for group, options in defaults.items():
         if isinstance(options, Mapping) and group not in settings:
-            raise ConfigError(f"~{group}", problem="groups can't be deleted")
+            raise deleted_group_error(group)
     for key in known:
         if key not in values and not any(name.startswith(f"{key}.") for name in values):
-            raise ConfigError(
-                f"~{key}", problem=f"keys can't be deleted; the default is {key}={format_value(known[key])}"
-            )
+            raise deleted_key_error(f"~{key}", key, known)
 
 
 def _check_groups(settings: Mapping[str, Any]) -> None:
@@ -149,6 +147,17 @@ def _rule_for_default(default: Any) -> Rule | None:
         LIST,
     )
     return next((rule for rule in rules if rule.accepts(default)), None)
+
+
+def deleted_group_error(group: str) -> ConfigError:
+    """Return the error for a group that is deleted."""
+    return ConfigError(f"~{group}", problem="groups can't be deleted")
+
+
+def deleted_key_error(line: str, key: str, defaults: Mapping[str, Any]) -> ConfigError:
+    """Return the error for an override, as typed, that deletes a key, with the key's default if it has one."""
+    default = f"; the default is {key}={format_value(defaults[key])}" if key in defaults else ""
+    return ConfigError(line, problem=f"keys can't be deleted{default}")
 
 
 def unknown_key_error(key: str, value: Any, known_keys: Iterable[str]) -> ConfigError:
