@@ -253,6 +253,15 @@ def test_signal_ends_a_run_after_its_results_are_written(tmp_path: Path, number:
     assert output.splitlines()[-1] == f"interrupted by {number.name}; to resume, run the same command again"
 
 
+@pytest.mark.parametrize("module", ["cnn_experiments", "cnn_experiments.report"])
+def test_ctrl_c_during_the_imports_prints_nothing(tmp_path: Path, module: str) -> None:
+    (tmp_path / "rich.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    ended = subprocess.run(
+        [sys.executable, "-m", module], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
 def test_run_resumes_from_the_checkpoint_of_another_run(command: Command, tmp_path: Path) -> None:
     assert command(*SMOKE, "hydra.run.dir=first").returncode == 0
     completed = command(*SMOKE, "hydra.run.dir=second", "ckpt_path=first", "trainer.max_epochs=3")

@@ -1,5 +1,11 @@
 """The command line: `python -m cnn_experiments [OVERRIDES]`."""
 
+import signal
+
+_on_ctrl_c = signal.getsignal(signal.SIGINT)
+if _on_ctrl_c is signal.default_int_handler:  # Ctrl-C during the imports ends the program without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import logging
 import os
 import sys
@@ -25,6 +31,9 @@ from cnn_experiments.runtime.distributed import is_rank_zero, isolated_ddp_envir
 from cnn_experiments.runtime.output import lossy_output
 from cnn_experiments.runtime.signals import Interrupted, interruptible
 from cnn_experiments.tasks import task_of
+
+if _on_ctrl_c is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _on_ctrl_c)
 
 log = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,26 @@ with interruptible(grace_period=0.5):
         time.sleep(60)
 """
     assert run_program(program).returncode == 143
+
+
+@pytest.mark.parametrize(("seconds", "is_imported"), [(0, True), (60, False)])
+def test_signal_waits_for_the_end_of_an_import_but_not_forever(tmp_path: Path, seconds: int, is_imported: bool) -> None:
+    (tmp_path / "imported.py").write_text(
+        f"import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep({seconds})\n"
+    )
+    program = f"""
+import sys, time
+from cnn_experiments.runtime import signals
+sys.path.insert(0, {str(tmp_path)!r})
+signals._IMPORT_PATIENCE = 0.5
+with signals.interruptible():
+    try:
+        import imported
+        time.sleep(60)
+    except signals.Interrupted:
+        print("imported" in sys.modules)
+"""
+    assert run_program(program).stdout == f"{is_imported}\n"
 
 
 def test_deferred_signal_is_pending_and_a_later_ctrl_c_raises() -> None:

@@ -1,5 +1,11 @@
 """`python -m cnn_experiments.report DIRECTORY...`: a leaderboard of runs, or a comparison with published results."""
 
+import signal
+
+_on_ctrl_c = signal.getsignal(signal.SIGINT)
+if _on_ctrl_c is signal.default_int_handler:  # Ctrl-C during the imports ends the program without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import sys
 from pathlib import Path
@@ -8,6 +14,10 @@ from typing import NoReturn
 from cnn_experiments.console import print_error, print_line
 from cnn_experiments.errors import ConfigError, describe_error
 from cnn_experiments.runtime.output import lossy_output
+from cnn_experiments.runtime.signals import Interrupted, interruptible
+
+if _on_ctrl_c is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _on_ctrl_c)
 
 _LEADERBOARD_FLAGS = ("sort", "to")
 _PUBLISHED_FLAGS = ("markdown",)
@@ -16,15 +26,19 @@ _PUBLISHED_FLAGS = ("markdown",)
 def main() -> None:
     """Print and write a leaderboard, or with `--published` a comparison with published results.
 
-    The exit status is 2 for bad input, and 1 if the leaderboard could not be written to the directory in `--to`.
+    The exit status is 2 for bad input, 1 if the leaderboard could not be written to the directory
+    in `--to`, and 128 plus the number of a signal that ended it.
     """
     with lossy_output():
         arguments = _parse_arguments()
         try:
-            is_successful = _report_published(arguments) if arguments.published else _report_leaderboard(arguments)
+            with interruptible():
+                is_successful = _report_published(arguments) if arguments.published else _report_leaderboard(arguments)
         except ConfigError as error:
             print_error(error)
             sys.exit(2)
+        except Interrupted as interruption:
+            sys.exit(interruption.status)
         except OSError as error:  # such as a path that is too long, or a directory that may not be read
             print_error(describe_error(error))
             sys.exit(2)

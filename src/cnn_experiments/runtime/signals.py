@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,6 +14,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 
 GRACE_PERIOD = 120.0
 """Seconds between a signal and the forced end of the process."""
+
+
+_IMPORT_PATIENCE = 10.0
+"""Seconds that a signal waits for the end of an import."""
+
+_IMPORT_FILES = {"<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>"}
 
 
 class Interrupted(BaseException):
@@ -36,8 +43,15 @@ class _SignalState:
         self.pending: int | None = None
         self.watchdog: threading.Timer | None = None
         self.handled: tuple[signal.Signals, ...] = ()
+        self.first_in_import: float | None = None
 
-    def handle(self, signum: int, _frame: FrameType | None) -> None:
+    def handle(self, signum: int, frame: FrameType | None) -> None:
+        if _is_importing(frame) and self.waits_for_import():
+            # Half-way through, the import of a compiled module turns Interrupted into an error of its own.
+            again = threading.Timer(0.05, os.kill, (os.getpid(), signum))
+            again.daemon = True
+            again.start()
+            return
         is_second_ctrl_c = self.pending is not None and signum == signal.SIGINT
         if not self.deferred or is_second_ctrl_c:
             self.interrupt(signum)
@@ -45,6 +59,12 @@ class _SignalState:
             self.pending = signum
             if self.start_grace_period_on_signal:
                 self.start_watchdog(signum)
+
+    def waits_for_import(self) -> bool:
+        now = time.monotonic()
+        if self.first_in_import is None:
+            self.first_in_import = now
+        return now - self.first_in_import < _IMPORT_PATIENCE
 
     def interrupt(self, signum: int) -> NoReturn:
         self.start_watchdog(signum)
@@ -60,6 +80,14 @@ class _SignalState:
         if self.watchdog is not None:
             self.watchdog.cancel()
         self.watchdog = None
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename in _IMPORT_FILES:
+            return True
+        frame = frame.f_back
+    return False
 
 
 _state = _SignalState()
