@@ -135,12 +135,13 @@ def _claim_named_directory(directory: Path, run: ComposedConfig, is_first: bool)
     """
     key, restart = "hydra.run.dir", run.settings["restart"]
 
-    def read_action() -> Action:
-        return next_action(RunState.read(directory), run.run_id, retry_failed=True, restart=restart)
+    def read_action(state: RunState) -> Action:
+        return next_action(state, run.run_id, retry_failed=True, restart=restart)
 
     if is_first:
         directory.mkdir(parents=True, exist_ok=True)
-    action = read_action()
+    state = RunState.read(directory)
+    action = read_action(state)
     if action == Action.SKIP:
         _end_as_completed(directory, is_first)
     if problem := foreign_file_problem(directory):
@@ -148,13 +149,15 @@ def _claim_named_directory(directory: Path, run: ComposedConfig, is_first: bool)
     if not is_first:
         return
     if action == Action.REJECT or (action == Action.START and not is_unused(directory)):
-        raise ConfigError(key, directory, problem="must be a new directory, or one in which this same run stopped")
+        reason = state.rejection if action == Action.REJECT else "it holds other files"
+        problem = f"must be a new directory, or one in which this same run stopped; {reason}"
+        raise ConfigError(key, directory, problem=problem)
     ckpt_path = run.settings["ckpt_path"]
     if problem := RunDirectory(directory).ckpt_path_problem(action, ckpt_path):
         raise ConfigError("ckpt_path", ckpt_path, problem=problem)
     if not acquire(directory):
         raise ConfigError(key, directory, problem="locked by another process")
-    if read_action() == Action.SKIP:
+    if read_action(RunState.read(directory)) == Action.SKIP:
         _end_as_completed(directory, is_first)
 
 

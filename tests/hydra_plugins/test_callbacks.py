@@ -77,7 +77,19 @@ def test_named_directory_must_be_new(capsys: pytest.CaptureFixture[str]) -> None
     Path("mine").mkdir()
     Path("mine/thesis.tex").touch()
     line = run_rejected(capsys, "hydra.run.dir=mine")
-    assert line == "hydra.run.dir=mine: must be a new directory, or one in which this same run stopped\n"
+    assert line == (
+        "hydra.run.dir=mine: must be a new directory, or one in which this same run stopped; it holds other files\n"
+    )
+
+
+@pytest.mark.usefixtures("without_check")
+def test_directory_of_a_damaged_run_is_rejected_with_what_is_damaged(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine").mkdir()
+    Path("mine/results.json").write_text("[]")
+    assert run_rejected(capsys, "hydra.run.dir=mine") == (
+        "hydra.run.dir=mine: must be a new directory, or one in which this same run stopped; "
+        "its results.json is damaged (must hold an object, not a list)\n"
+    )
 
 
 @pytest.mark.usefixtures("without_check")
@@ -179,22 +191,12 @@ def test_only_the_first_process_says_why_a_run_is_rejected(
 
 
 @pytest.mark.usefixtures("without_check")
-@pytest.mark.parametrize(
-    ("status", "overrides", "problem"),
-    [
-        ("completed", ["seed=2"], "must be a new directory, or one in which this same run stopped"),
-        ("interrupted", ["seed=2"], "must be a new directory, or one in which this same run stopped"),
-    ],
-)
-def test_named_directory_with_a_run_is_rejected(
-    capsys: pytest.CaptureFixture[str], status: str, overrides: list[str], problem: str
-) -> None:
+@pytest.mark.parametrize("status", ["completed", "interrupted"])
+def test_named_directory_with_another_run_is_rejected(capsys: pytest.CaptureFixture[str], status: str) -> None:
     write_results(Path("mine"), status, "seed=1")
-    try:
-        line = run_rejected(capsys, "hydra.run.dir=mine", *overrides)
-    finally:
-        lock.release(Path("mine"))
-    assert line == f"hydra.run.dir=mine: {problem}\n"
+    assert run_rejected(capsys, "hydra.run.dir=mine", "seed=2") == (
+        "hydra.run.dir=mine: must be a new directory, or one in which this same run stopped; it holds another run\n"
+    )
 
 
 @pytest.mark.usefixtures("without_check")

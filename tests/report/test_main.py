@@ -34,7 +34,7 @@ def test_comparison_with_published_results_is_printed_and_written(make_run: Make
         r"│ best/lenet_bn +│ .894, the best of its network +│ .760 \[.750, .770\] of 3, sd .0100 │ not above +│", output
     )
     assert "book/adam/lenet_bn_scratch: .751 (N1) is not compared, its network has an error: no batch norm" in output
-    assert re.search(r"damaged: runs/damaged/results.json: Expecting property name", output)
+    assert re.search(r"damaged: runs/damaged/results.json: not valid JSON: Expecting property name", output)
     assert output.splitlines()[-2:] == ["recipes with reported results but without runs: 37", "written: ledger.md"]
 
     page = (tmp_path / "ledger.md").read_text()

@@ -32,9 +32,10 @@ def test_damaged_runs_are_named_and_skipped(make_run: MakeRun, tmp_path: Path) -
     for name, content in contents.items():
         (tmp_path / "runs" / name).mkdir()
         (tmp_path / "runs" / name / "results.json").write_text(content)
+    (tmp_path / "runs" / "directory" / "results.json").mkdir(parents=True)
     runs, damaged = find_runs([tmp_path / "runs"])
     assert [run.directory for run in runs] == [intact]
-    assert [Path(line.partition(": ")[0]).parent.name for line in damaged] == sorted(contents)
+    assert [Path(line.partition(": ")[0]).parent.name for line in damaged] == sorted([*contents, "directory"])
     assert damaged[-1] == f"{tmp_path}/runs/other/results.json: missing or of the wrong type: metrics, options"
 
 

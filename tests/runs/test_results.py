@@ -178,7 +178,7 @@ def test_value_of_another_type_is_rejected_for_every_key(tmp_path: Path, key: st
         ("-" + "9" * 5000, "a number has 5001 digits"),
         ('"\\ud800"', "has characters that are not valid Unicode"),
         ("[" * 5000 + "]" * 5000, "nested too deep"),
-        ("{" * 10, "Expecting property name"),
+        ("{" * 10, "not valid JSON: Expecting property name"),
     ],
 )
 def test_content_that_nobody_wrote_is_damaged(tmp_path: Path, text: str, problem: str) -> None:

@@ -108,7 +108,8 @@ def test_runs_are_found_by_id_and_a_completed_one_is_preferred(
         second.run_id: (tmp_path / "d", "failed"),
     }
     problem = "must hold an object, not a list"
-    line = f"{tmp_path}/damaged/results.json is damaged ({problem}); that run is not counted\n"
+    consequence = "its run is not counted; a run that repeats it trains in a new directory"
+    line = f"{tmp_path}/damaged/results.json is damaged ({problem}); {consequence}\n"
     assert capsys.readouterr().out == line
     assert find_runs_by_id(tmp_path / "missing") == {}
 

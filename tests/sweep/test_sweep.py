@@ -123,7 +123,7 @@ def test_sweep_continues_after_a_run_failed_in_any_way(command: Command, tmp_pat
         "os_exit": "process exited with status 7",
         "kill": "killed by SIGKILL (out of memory?)",
         "memory": "out of memory",
-        "missing_file": "FileNotFoundError: [Errno 2] No such file or directory: 'file'",
+        "missing_file": "No such file or directory: file",
     }
     for fault, reason in reasons.items():
         row = re.search(rf"│ faulty-fault{fault}-\w+ +│ failed +│ .* │ (.*?) +│$", first.stdout, re.MULTILINE)
@@ -388,7 +388,7 @@ def test_damaged_run_is_reported_and_repeated_in_another_directory(command: Comm
     (run / "results.json").write_text('{"status": "comp')
     result = command(*sweep)
     assert result.returncode == 0
-    assert f"outputs/mine/{run.name}/results.json is damaged (Unterminated string" in result.stdout
+    assert f"outputs/mine/{run.name}/results.json is damaged (not valid JSON: Unterminated string" in result.stdout
     assert read_results(run.with_name(f"{run.name}-2"))["status"] == "completed"
     assert (run / "results.json").read_text() == '{"status": "comp'
 

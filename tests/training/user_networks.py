@@ -1,5 +1,7 @@
 """Networks as users write them, some of them with errors."""
 
+import sys
+
 import torch
 from torch import nn
 
@@ -107,6 +109,34 @@ class FailsInTraining(FixedSize):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.missing(x) if self.training else super().forward(x)
+
+
+class EndsTheProgram(FixedSize):
+    """A network whose forward pass ends the program."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        sys.exit(3)
+
+
+class NeedsDarkImages(FixedSize):
+    """A network that rejects bright images."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not x.is_meta and x.max() > 0.5:
+            raise ValueError("too bright")
+        return super().forward(x)
+
+
+class FailsInTheTenthPass(FixedSize):
+    """A network that a few forward passes exhaust, more than the checks of its logits need."""
+
+    passes = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
+        if self.passes == 10:
+            raise ValueError("exhausted")
+        return super().forward(x)
 
 
 class NeedsValuesInTraining(FixedSize):

@@ -77,7 +77,7 @@ def forward_error(model: nn.Module, image: ImageSpec, num_classes: int | None = 
     """
     try:
         logits = run_forward(model, image)
-    except Exception as error:  # a model may raise anything
+    except (Exception, SystemExit) as error:  # a model may raise anything
         return describe_error(error)
     return None if num_classes is None else _logits_problem(logits, 1, num_classes)
 
@@ -86,7 +86,7 @@ def evaluation_error(model: nn.Module, image: ImageSpec, batch_size: int, num_cl
     """Return the error of a forward pass of a batch in evaluation mode, or what is wrong with its logits, or None."""
     try:
         return _logits_problem(run_forward(model, image, batch_size), batch_size, num_classes)
-    except Exception as error:  # a model may raise anything
+    except (Exception, SystemExit) as error:  # a model may raise anything
         return describe_error(error)
 
 
@@ -94,7 +94,7 @@ def training_error(model: nn.Module, image: ImageSpec, batch_size: int) -> str |
     """Return the error of a forward pass of a batch in training mode, or None."""
     try:
         run_forward(model, image, batch_size, training=True)
-    except Exception as error:  # a model may raise anything
+    except (Exception, SystemExit) as error:  # a model may raise anything
         return describe_error(error)
     return None
 
@@ -118,16 +118,22 @@ def training_step_error(model: nn.Module, image: ImageSpec, batch_size: int, num
             if not loss.requires_grad:
                 return "its logits do not depend on a parameter that requires a gradient"
             torch.autograd.grad(loss, parameters, allow_unused=True)
-    except Exception as error:  # a model may raise anything
+    except (Exception, SystemExit) as error:  # a model may raise anything
         return describe_error(error)
     return None
 
 
 def values_problem(model: nn.Module, image: ImageSpec) -> str | None:
-    """Return what is wrong with the logits of a random image, or None. The model is on the CPU."""
+    """Return the error of a forward pass of a random image, or what is wrong with its logits, or None.
+
+    The model is on the CPU.
+    """
     images = torch.rand(1, image.channels, image.size, image.size, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad(), training_mode(model, training=False):
-        logits = functional_call(model, copy_state(model, "cpu"), images)
+    try:
+        with torch.no_grad(), training_mode(model, training=False):
+            logits = functional_call(model, copy_state(model, "cpu"), images)
+    except (Exception, SystemExit) as error:  # a model may raise anything
+        return describe_error(error)
     return None if torch.isfinite(logits).all() else "the logits of a random image are NaN or infinite"
 
 

@@ -187,10 +187,7 @@ class RunDirectory:
             state = RunState.read(self.path)
             action = next_action(state, run_id, retry_failed=True, restart=restart)
             if action == Action.REJECT:
-                problem = (
-                    f"its {RESULTS_FILE} is damaged ({state.problem})" if state.problem else "it holds another run"
-                )
-                raise RunFailedError(f"{self.path}: {problem}")
+                raise RunFailedError(f"{self.path}: {state.rejection}")
             if problem := self.ckpt_path_problem(action, ckpt_path):
                 raise RunFailedError(f"ckpt_path={ckpt_path}: {problem}")
             if action != Action.SKIP:

@@ -120,6 +120,6 @@ def _find_results(path: Path, unreadable: list[str]) -> Iterator[Path]:
     def add_line(error: OSError) -> None:
         unreadable.append(f"{error.filename}: {error.strerror}")
 
-    for directory, _, files in os.walk(path, onerror=add_line):
-        if RESULTS_FILE in files:
+    for directory, subdirectories, files in os.walk(path, onerror=add_line):
+        if RESULTS_FILE in (*files, *subdirectories):
             yield Path(directory, RESULTS_FILE)

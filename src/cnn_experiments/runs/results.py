@@ -153,6 +153,8 @@ class RunResults:
             if not isinstance(content, dict):
                 raise ValueError(f"must hold an object, not a {type(content).__name__}")
             return cls.from_json(content)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not valid JSON: {error}") from None
         except RecursionError:
             raise ValueError("nested too deep") from None
         except UnicodeEncodeError:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cnn_experiments.runs.lock import is_locked
 from cnn_experiments.runs.regular_file import reading_problem
-from cnn_experiments.runs.results import RunResults
+from cnn_experiments.runs.results import RESULTS_FILE, RunResults
 from cnn_experiments.runs.status import Action, Status
 
 
@@ -34,6 +34,11 @@ class RunState:
         if locked:
             return cls(Status.RUNNING, results)
         return cls(Status.INTERRUPTED if results.status == Status.RUNNING else results.status, results)
+
+    @property
+    def rejection(self) -> str:
+        """Return why a run is rejected that is not the one in the directory."""
+        return f"its {RESULTS_FILE} is damaged ({self.problem})" if self.problem else "it holds another run"
 
     @property
     def run_id(self) -> str | None:

@@ -150,8 +150,8 @@ def find_runs_by_id(directory: Path) -> dict[str, StoredRun]:
     for path in with_progress(_subdirectories(directory), "reading runs"):
         state = RunState.read(path)
         if state.status == Status.DAMAGED:
-            line = f"{path / RESULTS_FILE} is damaged ({state.problem}); that run is not counted"
-            print_line(line, style="yellow")
+            consequence = "its run is not counted; a run that repeats it trains in a new directory"
+            print_line(f"{path / RESULTS_FILE} is damaged ({state.problem}); {consequence}", style="yellow")
         elif state.run_id is not None and (state.run_id not in runs or state.status == Status.COMPLETED):
             runs[state.run_id] = StoredRun(path, state)
     return runs

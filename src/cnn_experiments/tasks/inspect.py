@@ -7,6 +7,7 @@ from rich.table import Table
 
 from cnn_experiments.analysis import cost, probe
 from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.config.instantiate import attribute_errors_to
 from cnn_experiments.console import print_table
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.runs.directory import RunDirectory
@@ -60,16 +61,17 @@ def _inspect(name: str, config: ComposedConfig) -> _NetworkCost:
     model = build_and_probe(config.settings, data)
     image = probe.probe_image(model, data.channels, data.size)
     training_image = probe.probe_image(model, data.channels, data.size, training=True)
-    return _NetworkCost(
-        name,
-        data,
-        cost.stage_costs(model, image),
-        cost.count_parameters(model),
-        cost.count_multiply_adds(model, image),
-        cost.parameter_bytes(model),
-        cost.activation_bytes(model, training_image, data.batch_size),
-        probe.smallest_size(model, data.channels, data.size, image.device),
-    )
+    with attribute_errors_to("model", config.settings["model"]):
+        return _NetworkCost(
+            name,
+            data,
+            cost.stage_costs(model, image),
+            cost.count_parameters(model),
+            cost.count_multiply_adds(model, image),
+            cost.parameter_bytes(model),
+            cost.activation_bytes(model, training_image, data.batch_size),
+            probe.smallest_size(model, data.channels, data.size, image.device),
+        )
 
 
 def _new_table(text_columns: Sequence[str], number_columns: Sequence[str], title: str | None = None) -> Table:

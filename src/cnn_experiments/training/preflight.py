@@ -144,7 +144,8 @@ def _check_memory(settings: Settings, data: ImageDataModule, model: nn.Module) -
         num_copies = 2 + probe_optimizer(settings)
         if all(parameter.is_meta for parameter in model.parameters()):
             image = ImageSpec(data.channels, data.size, "meta")
-            activations = saved_bytes(model, image, _largest_batch(data))
+            with attribute_errors_to("model", settings["model"]):
+                activations = saved_bytes(model, image, _largest_batch(data))
     if "16" in str(settings["trainer"].get("precision")):
         activations //= 2
     processes = num_processes(settings["trainer"]) // int(settings["trainer"].get("num_nodes", 1)) if on_cpu else 1
@@ -252,9 +253,7 @@ def _check_values(settings: Settings, image: ImageSpec) -> None:
         model = build_model(settings)
     if parameter_bytes(model) > _MAX_PROBED_BYTES or image.size**2 * image.channels > _MAX_PROBED_BYTES:
         return
-    with attribute_errors_to("model", settings["model"]):
-        problem = values_problem(model, image)
-    if problem:
+    if problem := values_problem(model, image):
         raise ConfigError("model", problem=f"does not train: {problem}")
 
 

@@ -20,7 +20,7 @@ def test_leaderboard_is_printed_and_written_without_temporary_files(
     output = capsys.readouterr().out
     assert "fashion_mnist at 28 pixels, holdout, by test/acc" in output
     assert output.index("│ a ") < output.index("│ b ")
-    assert "damaged, skipped: runs/c0/results.json: Unterminated string" in output
+    assert "damaged, skipped: runs/c0/results.json: not valid JSON: Unterminated string" in output
     assert output.splitlines()[-1] == ("written: runs/leaderboard.csv, runs/leaderboard.md, runs/leaderboard.html")
     files = sorted(path.name for path in Path("runs").iterdir() if path.is_file())
     assert files == ["leaderboard.csv", "leaderboard.html", "leaderboard.md"]
@@ -69,7 +69,9 @@ def test_column_of_a_setting_is_found_by_its_full_key(
 
 def test_report_of_damaged_runs_alone_is_an_error(make_holdout_run: MakeRun, tmp_path: Path) -> None:
     (make_holdout_run("a0", "a", 0, 0.8, 0.8) / "results.json").write_text("")
-    with pytest.raises(ConfigError, match=r"runs: no run can be read; .*a0/results.json: JSONDecodeError"):
+    with pytest.raises(
+        ConfigError, match=r"runs: no run can be read; .*a0/results.json: not valid JSON: Expecting value"
+    ):
         report_leaderboard([tmp_path / "runs"], output_dir=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 

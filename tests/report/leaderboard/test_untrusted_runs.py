@@ -218,7 +218,13 @@ def test_damaged_results_are_named_and_skipped(
     output = capsys.readouterr().out
     damaged = [line for line in output.splitlines() if line.startswith("damaged, skipped: ")]
     names = {line.partition("/runs/")[2].partition("/")[0] for line in damaged}
-    assert names == {f"damaged{i}" for i in range(len(DAMAGED_RESULTS))} | {"large", "loop", "dangling", "pipe"}
+    assert names == {f"damaged{i}" for i in range(len(DAMAGED_RESULTS))} | {
+        "large",
+        "loop",
+        "dangling",
+        "pipe",
+        "directory",
+    }
     assert max(map(len, damaged)) < 400
     assert "1 completed" in (tmp_path / "leaderboard.html").read_text()
 
