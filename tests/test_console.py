@@ -17,6 +17,7 @@ from cnn_experiments.console import (
     print_line,
     print_table,
     relative_path,
+    table_title,
 )
 
 
@@ -39,6 +40,15 @@ def test_column_that_must_not_wrap_stays_whole_on_any_terminal(
     assert "MaxPool2d" in output
     assert "…" not in output
     assert len([line for line in output.splitlines() if line.startswith("│")]) == num_lines
+
+
+def test_names_are_no_markup_of_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("[b]network", title=table_title("out[/x]\x1b"))
+    table.add_row("[i]lenet")
+    table.add_row(cell("[/i]nin"))
+    print_table(table)
+    output = capsys.readouterr().out
+    assert all(text in output for text in ("[b]network", "out[/x]\\x1b", "[i]lenet", "[/i]nin"))
 
 
 def test_nothing_wraps_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

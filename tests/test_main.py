@@ -257,7 +257,7 @@ def test_signal_ends_a_run_after_its_results_are_written(tmp_path: Path, number:
 def test_ctrl_c_during_the_imports_prints_nothing(tmp_path: Path, module: str) -> None:
     (tmp_path / "rich.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
     ended = subprocess.run(
-        [sys.executable, "-m", module], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", module], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
@@ -270,6 +270,14 @@ def test_run_resumes_from_the_checkpoint_of_another_run(command: Command, tmp_pa
     rejected = command(*SMOKE, "ckpt_path=first", "trainer.max_epochs=3", "seed=1")
     assert rejected.returncode == 2
     assert rejected.stderr == "seed=1: must be 0, as in the run that ckpt_path continues\n"
+
+
+def test_paths_stay_relative_to_the_directory_of_the_command(command: Command, tmp_path: Path) -> None:
+    assert command(*SMOKE, "hydra.run.dir=first").returncode == 0
+    overrides = ("ckpt_path=first", "trainer.max_epochs=2", "hydra.run.dir=second", "hydra.job.chdir=true")
+    completed = command(*SMOKE, *overrides)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert [row["epoch"] for row in read_epochs(tmp_path / "second")] == ["1", "2"]
 
 
 class RefusingProxy:

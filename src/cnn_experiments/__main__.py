@@ -16,7 +16,7 @@ from typing import cast
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from cnn_experiments.config.command_line import check_command_line
 from cnn_experiments.config.composed import ComposedConfig
@@ -26,6 +26,7 @@ from cnn_experiments.config.sources import CONF
 from cnn_experiments.console import relative_path
 from cnn_experiments.errors import ConfigError, IncompleteSweepError, RunFailedError, describe_error
 from cnn_experiments.runs.directory import LOG_FILE, RunDirectory
+from cnn_experiments.runs.fingerprint import PATH_KEYS
 from cnn_experiments.runs.plan_file import check_plan, record_rejection
 from cnn_experiments.runtime.distributed import is_rank_zero, isolated_ddp_environment
 from cnn_experiments.runtime.output import lossy_output
@@ -68,6 +69,8 @@ def main() -> None:
 
 def _run_job(config: DictConfig) -> bool:
     """Run one job and return whether it succeeded; a failure is logged, and a sweep continues."""
+    if HydraConfig.get().job.chdir:
+        _make_paths_absolute(config, Path(HydraConfig.get().runtime.cwd))
     composed = ComposedConfig(config, cast(DictConfig, HydraConfig.get()))
     task = task_of(composed)
     if not task.needs_run_directory:
@@ -103,6 +106,13 @@ def _run_job(config: DictConfig) -> bool:
     else:
         return True
     return False
+
+
+def _make_paths_absolute(config: DictConfig, directory: Path) -> None:
+    """Let relative paths stay relative to the directory of the command when Hydra has changed to that of the run."""
+    for key in PATH_KEYS:
+        if (path := OmegaConf.select(config, key)) is not None:
+            OmegaConf.update(config, key, str(directory / path))
 
 
 def _filter_third_party_warnings() -> None:

@@ -48,6 +48,11 @@ def cell(content: object, style: str = "") -> Text:
     return Text(printable(str(content)), style=style)
 
 
+def table_title(title: object) -> Text:
+    """Return the title of a table."""
+    return cell(title, style="table.title")
+
+
 def fits_terminal(table: Table) -> bool:
     """Return whether the terminal is wide enough for a table; a pipe or a file always is."""
     terminal = rich.get_console()
@@ -59,11 +64,11 @@ def print_table(table: Table) -> None:
     terminal = rich.get_console()
     widest = _measure(table)
     width = max(widest.minimum, terminal.width) if terminal.is_terminal else widest.maximum
-    Console(width=width, highlight=False).print(table)
+    Console(width=width, highlight=False, markup=False).print(table)
 
 
 def _measure(table: Table) -> Measurement:
-    terminal = rich.get_console()
+    terminal = Console(markup=False)
     return terminal.measure(table, options=terminal.options.update(max_width=10_000))
 
 

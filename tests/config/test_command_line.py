@@ -89,6 +89,7 @@ def line_of(set_argv: SetArgv, *words: str) -> str:
         (["hydra/launcer=basic"], f"hydra/launcer=basic: {HYDRA_KEYS}; did you mean hydra/launcher?"),
         (["-m", "hydra.launcher._target_=os.abort"], f"hydra.launcher._target_=os.abort: {HYDRA_KEYS}"),
         (["-m", "hydra.sweeper.n_trials=3"], "hydra.sweeper.n_trials=3: unknown key; hydra.sweeper has no keys"),
+        (["-m", "model=lenet,nin", "hydra.sweeper.n_trials=3"], "hydra.sweeper.n_trials=3: unknown key; hydra.sweeper has no keys"),
         (["-m", "hydra/launcher=local,slurm"], "hydra/launcher=local,slurm: must be one value"),
         (["-m", "hydra/sweeper=basic"], "hydra/sweeper=basic: must be one of grid, optuna"),
         (["-m", "hydra.sweeper=optuna"], "hydra.sweeper=optuna: options are chosen with a slash; did you mean hydra/sweeper=optuna?"),

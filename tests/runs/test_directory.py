@@ -153,7 +153,7 @@ def test_temporary_files_of_a_killed_process_are_removed_by_the_next_one(tmp_pat
     with directory.locked_for(RUN_ID):
         begin(directory, status=Status.INTERRUPTED)
     names = ("results.json.writing", "metrics.csv.writing", "config.yaml.writing")
-    names = (*names, ".plan.json.writing", "checkpoints/last.writing", "checkpoints/best.best")
+    names = (*names, ".plan.json.writing", "checkpoints/last.writing", "checkpoints/best.writing")
     for name in names:
         (tmp_path / name).write_text("half")
     with directory.locked_for(RUN_ID):

@@ -60,8 +60,11 @@ def test_saved_results_are_loaded_again(tmp_path: Path) -> None:
 
 
 def test_numbers_have_seven_digits_and_infinity_is_null(tmp_path: Path) -> None:
-    replace(initial(), metrics={"test/loss": float("inf"), "test/acc": 0.7669000029563904}).save(tmp_path)
-    assert json.loads((tmp_path / "results.json").read_text())["metrics"] == {"test/loss": None, "test/acc": 0.7669}
+    metrics = {"test/loss": float("inf"), "test/acc": 0.7669000029563904}
+    replace(initial(), metrics=metrics, settings={"model.limits": [0.5, float("inf")]}).save(tmp_path)
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert content["metrics"] == {"test/loss": None, "test/acc": 0.7669}
+    assert content["settings"] == {"model.limits": [0.5, None]}
 
 
 def test_file_stays_complete_if_saving_fails(tmp_path: Path) -> None:

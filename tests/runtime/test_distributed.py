@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from lightning.fabric.utilities.rank_zero import _get_rank
 
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runtime.distributed import (
@@ -117,6 +118,16 @@ def test_sweep_cannot_be_started_by_torchrun(monkeypatch: pytest.MonkeyPatch) ->
     set_variables(monkeypatch, TORCHRUN)
     with pytest.raises(ConfigError, match=r"^-m: can't be combined with torchrun"):
         check_sweep_launch()
+
+
+def test_every_variable_is_checked_that_lightning_reads_as_a_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    (names,) = (constant for constant in _get_rank.__code__.co_consts if isinstance(constant, tuple))
+    assert names[0] == "RANK"
+    for name in names:
+        with monkeypatch.context() as environment:
+            environment.setenv(name, "x")
+            with pytest.raises(ConfigError, match=rf"^{name}=x: must be an integer"):
+                check_rank_variables()
 
 
 @pytest.mark.parametrize("value", ["x", "-1", "1.5", ""])

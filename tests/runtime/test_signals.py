@@ -22,7 +22,7 @@ from tests.signal_sender import SignalBeforeLine, lines_that_raise
 
 
 def run_program(program: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", program], check=False, timeout=30, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", program], check=False, timeout=600, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -66,8 +66,10 @@ with interruptible(grace_period=0.5):
     assert run_program(program).returncode == 143
 
 
-@pytest.mark.parametrize(("seconds", "is_imported"), [(0, True), (60, False)])
-def test_signal_waits_for_the_end_of_an_import_but_not_forever(tmp_path: Path, seconds: int, is_imported: bool) -> None:
+@pytest.mark.parametrize(("seconds", "patience", "is_imported"), [(0, 600, True), (600, 0.1, False)])
+def test_signal_waits_for_the_end_of_an_import_but_not_forever(
+    tmp_path: Path, seconds: int, patience: float, is_imported: bool
+) -> None:
     (tmp_path / "imported.py").write_text(
         f"import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep({seconds})\n"
     )
@@ -75,11 +77,11 @@ def test_signal_waits_for_the_end_of_an_import_but_not_forever(tmp_path: Path, s
 import sys, time
 from cnn_experiments.runtime import signals
 sys.path.insert(0, {str(tmp_path)!r})
-signals._IMPORT_PATIENCE = 0.5
+signals._IMPORT_PATIENCE = {patience}
 with signals.interruptible():
     try:
         import imported
-        time.sleep(60)
+        time.sleep(600)
     except signals.Interrupted:
         print("imported" in sys.modules)
 """
@@ -134,53 +136,71 @@ def test_exception_takes_precedence_over_a_deferred_signal() -> None:
         assert pending_signal() is None
 
 
+WATCHDOG = """
+import os, signal, threading
+from cnn_experiments.runtime.signals import (
+    Interrupted, defer_signals, disable_watchdog, interruptible, raise_interrupted, stop_deferring
+)
+class Watchdog:
+    running = None
+    def __init__(self, seconds, end, arguments):
+        self.end, self.arguments = end, arguments
+    def start(self):
+        print("the grace period starts", flush=True)
+        Watchdog.running = self
+    def cancel(self):
+        Watchdog.running = None
+    @staticmethod
+    def let_grace_period_pass():
+        if Watchdog.running is not None:
+            Watchdog.running.end(*Watchdog.running.arguments)
+threading.Timer = Watchdog
+"""
+
+
 def test_grace_period_starts_when_a_deferred_signal_is_raised() -> None:
     program = """
-import os, signal, time
-from cnn_experiments.runtime.signals import defer_signals, interruptible, raise_interrupted, stop_deferring
-with interruptible(grace_period=0.3):
+with interruptible():
     defer_signals()
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(1)
+    Watchdog.let_grace_period_pass()
     print("the step is completed", flush=True)
     try:
         raise_interrupted(stop_deferring())
     finally:
-        time.sleep(60)
+        Watchdog.let_grace_period_pass()
+        print("the process was not ended", flush=True)
 """
-    completed = run_program(program)
-    assert (completed.returncode, completed.stdout) == (143, "the step is completed\n")
+    completed = run_program(WATCHDOG + program)
+    assert (completed.returncode, completed.stdout) == (143, "the step is completed\nthe grace period starts\n")
 
 
 def test_grace_period_can_start_when_a_signal_arrives() -> None:
     program = """
-import os, signal, time
-from cnn_experiments.runtime.signals import defer_signals, interruptible
-with interruptible(grace_period=1):
+with interruptible():
     defer_signals(start_grace_period_on_signal=True)
     os.kill(os.getpid(), signal.SIGTERM)
     print("deferred", flush=True)
-    time.sleep(60)
+    Watchdog.let_grace_period_pass()
+    print("the process was not ended", flush=True)
 """
-    completed = run_program(program)
-    assert (completed.returncode, completed.stdout) == (143, "deferred\n")
+    completed = run_program(WATCHDOG + program)
+    assert (completed.returncode, completed.stdout) == (143, "the grace period starts\ndeferred\n")
 
 
 def test_disabled_watchdog_ends_no_process() -> None:
     program = """
-import os, signal, time
-from cnn_experiments.runtime.signals import Interrupted, disable_watchdog, interruptible
-with interruptible(grace_period=0.3):
+with interruptible():
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     except Interrupted:
         disable_watchdog()
-        time.sleep(1)
+        Watchdog.let_grace_period_pass()
         print("the process was not ended", flush=True)
-        raise SystemExit(143)
+        raise SystemExit(3)
 """
-    completed = run_program(program)
-    assert (completed.returncode, completed.stdout) == (143, "the process was not ended\n")
+    completed = run_program(WATCHDOG + program)
+    assert (completed.returncode, completed.stdout) == (3, "the grace period starts\nthe process was not ended\n")
 
 
 def test_handlers_are_not_replaced_outside_interruptible() -> None:

@@ -291,4 +291,6 @@ def _varying_groups(typed: Iterable[Override], options: Composition) -> set[str]
 
 
 def _is_of_group(override: Override) -> bool:
-    return not is_choice(override) and override.key_or_group.partition(".")[0] in known_groups()
+    """Return whether an override sets something within a group of this program."""
+    is_setting = not is_choice(override) and not override.is_hydra_override()
+    return is_setting and override.key_or_group.partition(".")[0] in known_groups()

@@ -65,8 +65,8 @@ def _check_targets(group: str, settings: Mapping[str, Any], kind: type) -> None:
     if _TARGET not in settings:
         raise ConfigError(f"{group}.{_TARGET}", problem="must be given: the class or function that makes this part")
     key, target = f"{group}.{_TARGET}", settings[_TARGET]
-    made_by = _check_target(key, target)
-    if isinstance(made_by, type) and not issubclass(made_by, kind):
+    factory = _check_target(key, target)
+    if isinstance(factory, type) and not issubclass(factory, kind):
         name = f"{kind.__module__}.{kind.__qualname__}"
         raise ConfigError(key, target, problem=f"must be a subclass of {name}, or a function that makes one")
 
@@ -89,14 +89,14 @@ def _check_target(key: str, target: Any) -> Any:
     if not isinstance(target, str) or _is_of_python(target.partition(".")[0]):
         raise ConfigError(key, target, problem=problem)
     try:
-        found = find_target(target)
+        factory = find_target(target)
     except (ImportError, AttributeError) as error:
         raise ConfigError(key, target, problem=f"could not be found: {' '.join(str(error).split())}") from error
     except SystemExit as error:
         raise ConfigError(key, target, problem="ends the program when its module is imported") from error
-    if not callable(found) or _is_of_python(str(getattr(found, "__module__", None)).partition(".")[0]):
+    if not callable(factory) or _is_of_python(str(getattr(factory, "__module__", None)).partition(".")[0]):
         raise ConfigError(key, target, problem=problem)
-    return found
+    return factory
 
 
 def _is_of_python(package: str) -> bool:
@@ -114,21 +114,21 @@ def find_target(path: str) -> Any:
     names = path.split(".")
     if not all(map(str.isidentifier, names)):
         raise ImportError(f"{path!r} is not a dotted path")
-    found: Any = importlib.import_module(names[0])
+    target: Any = importlib.import_module(names[0])
     for place, name in enumerate(names[1:], start=1):
         try:
-            found = getattr(found, name)
+            target = getattr(target, name)
         except AttributeError:
-            if not inspect.ismodule(found):
+            if not inspect.ismodule(target):
                 raise
             module = ".".join(names[: place + 1])
             try:
-                found = importlib.import_module(module)
+                target = importlib.import_module(module)
             except ModuleNotFoundError as error:
                 if error.name != module:
                     raise
                 raise AttributeError(f"{'.'.join(names[:place])} has no {name}") from None
-    return found
+    return target
 
 
 @contextmanager

@@ -27,6 +27,9 @@ CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.csv"
 LOG_FILE = "run.log"
 CONSOLE_FILE = "console.log"
+CHECKPOINTS = "checkpoints"
+BEST_CHECKPOINT = "best.ckpt"
+LAST_CHECKPOINT = "last.ckpt"
 
 FILES = {
     RESULTS_FILE: "the status and the results of the run, see below; complete at every moment",
@@ -34,9 +37,9 @@ FILES = {
     CONFIG_FILE: "all settings, resolved",
     LOG_FILE: "what the run printed, with times, and tracebacks",
     CONSOLE_FILE: "everything that the process printed, if several runs of a sweep ran at once",
-    "checkpoints/best.ckpt": "the epoch that is tested: that with the highest validation accuracy, or the last",
-    "checkpoints/last.ckpt": "the checkpoint to resume from",
-    "checkpoints/attempt-1/": "what an attempt had trained before `restart=true` started the run over",
+    f"{CHECKPOINTS}/{BEST_CHECKPOINT}": "the tested epoch: that with the highest validation accuracy, or the last",
+    f"{CHECKPOINTS}/{LAST_CHECKPOINT}": "the checkpoint to resume from",
+    f"{CHECKPOINTS}/attempt-1/": "what was put aside: checkpoints before `restart=true`, damaged checkpoints",
     "events.out.tfevents.*": "TensorBoard's curves and the run's row in its HParams tab",
     ".hydra/": "what Hydra composed: configuration and overrides",
     "train_ddp_process_*.log": "what the other processes of a run on several devices printed",
@@ -51,18 +54,18 @@ _FILES_BEFORE_RESULTS = {
 }
 """What is there before the run has results."""
 
-TEMPORARY_CHECKPOINT = "last.writing"
+TEMPORARY_CHECKPOINT = f"last{WRITING_SUFFIX}"
 """The file in checkpoints/ in which a checkpoint is written before it replaces another one."""
-TEMPORARY_BEST_CHECKPOINT = "best.best"
+TEMPORARY_BEST_CHECKPOINT = f"best{WRITING_SUFFIX}"
 
 _TEMPORARY_FILES = (
     *(f"{name}{WRITING_SUFFIX}" for name in (RESULTS_FILE, METRICS_FILE, CONFIG_FILE, PLAN_FILE)),
-    f"checkpoints/{TEMPORARY_CHECKPOINT}",
-    f"checkpoints/{TEMPORARY_BEST_CHECKPOINT}",
+    f"{CHECKPOINTS}/{TEMPORARY_CHECKPOINT}",
+    f"{CHECKPOINTS}/{TEMPORARY_BEST_CHECKPOINT}",
 )
 """What a process that was killed while it wrote has left behind."""
 
-_OWN_DIRECTORIES = ("checkpoints", ".hydra")
+_OWN_DIRECTORIES = (CHECKPOINTS, ".hydra")
 _APPENDED_FILES = (
     LOCK_FILE,
     LOG_FILE,
@@ -70,7 +73,12 @@ _APPENDED_FILES = (
     *(f".hydra/{name}.yaml" for name in ("config", "hydra", "overrides")),
 )
 """Files that are written where they are. All others are replaced as a whole, links too."""
-_REPLACED_FILES = (RESULTS_FILE, METRICS_FILE, CONFIG_FILE, "checkpoints/best.ckpt", "checkpoints/last.ckpt")
+_REPLACED_FILES = (
+    RESULTS_FILE,
+    METRICS_FILE,
+    CONFIG_FILE,
+    *(f"{CHECKPOINTS}/{name}" for name in (BEST_CHECKPOINT, LAST_CHECKPOINT)),
+)
 
 
 def is_unused(path: Path) -> bool:
@@ -121,9 +129,9 @@ def resolve_checkpoint(path: Path) -> Path:
     """Return the checkpoint to continue from: `path` itself, or the last one of a run's directory."""
     try:
         is_directory = path.is_dir()
-    except OSError:  # it cannot be looked at; who opens it gets to know why
+    except OSError:  # opening it raises the reason
         is_directory = False
-    return path / "checkpoints" / "last.ckpt" if is_directory else path
+    return path / CHECKPOINTS / LAST_CHECKPOINT if is_directory else path
 
 
 class RunDirectory:
@@ -137,9 +145,9 @@ class RunDirectory:
     def __init__(self, path: Path, *, is_writer: bool = True) -> None:
         self.path = path
         self.is_writer = is_writer
-        self.checkpoints = path / "checkpoints"
-        self.best = self.checkpoints / "best.ckpt"
-        self.last = self.checkpoints / "last.ckpt"
+        self.checkpoints = path / CHECKPOINTS
+        self.best = self.checkpoints / BEST_CHECKPOINT
+        self.last = self.checkpoints / LAST_CHECKPOINT
         self.results: RunResults | None = None
         """The results so far; None in a directory without a run."""
 

@@ -15,7 +15,10 @@ COMMAND_KEYS = (*SWEEP_KEYS, "restart")
 READ_ONLY_KEYS = ("data.channels", "data.classes")
 """Facts of the chosen option, in its file so that other settings can refer to them."""
 
-NO_EFFECT_KEYS = ("task", "ckpt_path", "data.root", "trainer.accelerator", *COMMAND_KEYS, *READ_ONLY_KEYS)
+PATH_KEYS = ("ckpt_path", "data.root")
+"""Settings that are paths; a relative one starts where the command was typed."""
+
+NO_EFFECT_KEYS = ("task", *PATH_KEYS, "trainer.accelerator", *COMMAND_KEYS, *READ_ONLY_KEYS)
 """Settings that do not change the result, or that follow from others."""
 
 PERFORMANCE_KEYS = ("compile", "memory_format")

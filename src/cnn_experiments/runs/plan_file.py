@@ -22,7 +22,7 @@ _MAX_BYTES = 1_000_000
 
 _SETTINGS, _ERROR, _WRITER = "settings", "error", "writer"
 _ZOMBIE = "Z"
-"""The state of a process that has ended, and whose end nobody has asked for."""
+"""The state of a process that has ended and that its parent has not waited for yet."""
 
 
 def write_plan(directory: Path, settings: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ def is_regular_file(path: Path) -> bool:
     """Return whether there is a regular file at a path, which a link may lead to.
 
     Raises:
-        OSError: the disk or its permissions do not let us know; only a missing file is a file that is not there.
+        OSError: it cannot be determined, because of the disk or of permissions.
     """
     try:
         return stat.S_ISREG(path.stat().st_mode)

@@ -252,6 +252,8 @@ def _has_type(value: Any, hint: Any) -> bool:
 def _to_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _to_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_to_json(item) for item in value]
     if isinstance(value, float):
         return round_to_float32(value) if math.isfinite(value) else None
     return value

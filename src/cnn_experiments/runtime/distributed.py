@@ -11,6 +11,7 @@ from cnn_experiments.errors import ConfigError
 
 _INTEGER_VARIABLES = (
     "RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID",
+    "JSM_NAMESPACE_RANK",
 )  # fmt: skip
 """What Lightning reads as an integer when it is imported or chooses its processes."""
 

@@ -52,6 +52,7 @@ class _SignalState:
             again.daemon = True
             again.start()
             return
+        self.first_in_import = None
         is_second_ctrl_c = self.pending is not None and signum == signal.SIGINT
         if not self.deferred or is_second_ctrl_c:
             self.interrupt(signum)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cnn_experiments.config.overrides import config_flags
-from cnn_experiments.console import cell, print_line, print_table, relative_path
+from cnn_experiments.console import cell, print_line, print_table, relative_path, table_title
 from cnn_experiments.runs.settings import short_names, split_override
 from cnn_experiments.runs.status import Status
 from cnn_experiments.search.definition import METRIC, Definition
@@ -36,7 +36,7 @@ def print_trials(
     directory: Path, study: Study, definition: Definition, n_trials: int, settings: Mapping[str, Any]
 ) -> None:
     """Print a table of all trials, and what is missing."""
-    table = Table(title=str(relative_path(directory.absolute())), title_justify="left")
+    table = Table(title=table_title(relative_path(directory.absolute())), title_justify="left")
     names = short_names([parameter.key for parameter in definition.space])
     for name in ("trial", METRIC, "epochs"):
         table.add_column(name, justify="right", no_wrap=True)

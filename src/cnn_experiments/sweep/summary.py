@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from cnn_experiments.console import cell, print_line, print_table, relative_path
+from cnn_experiments.console import cell, print_line, print_table, relative_path, table_title
 from cnn_experiments.errors import describe_error
 from cnn_experiments.runs.fingerprint import SEED_KEYS, effective_settings
 from cnn_experiments.runs.metrics import leaderboard_keys
@@ -82,7 +82,7 @@ def print_plan(
 
 
 def _new_table(directory: Path, numbers: Iterable[str]) -> Table:
-    table = Table(title=str(relative_path(directory.absolute())), title_justify="left")
+    table = Table(title=table_title(relative_path(directory.absolute())), title_justify="left")
     for name in ("run", "status"):
         table.add_column(name, no_wrap=True)
     for name in numbers:

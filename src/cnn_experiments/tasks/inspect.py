@@ -8,7 +8,7 @@ from rich.table import Table
 from cnn_experiments.analysis import cost, probe
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.instantiate import attribute_errors_to
-from cnn_experiments.console import print_table
+from cnn_experiments.console import cell, print_table, table_title
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.runs.directory import RunDirectory
 from cnn_experiments.training.build import build_data
@@ -75,7 +75,7 @@ def _inspect(name: str, config: ComposedConfig) -> _NetworkCost:
 
 
 def _new_table(text_columns: Sequence[str], number_columns: Sequence[str], title: str | None = None) -> Table:
-    table = Table(title=title)
+    table = Table(title=table_title(title) if title else None)
     for name in text_columns:
         table.add_column(name, no_wrap=name != "layers")
     for name in number_columns:
@@ -92,8 +92,8 @@ def _stages_table(network: _NetworkCost) -> Table:
 
     def add_row(name: str, layers: str, output: str, parameters: int, multiply_adds: int) -> None:
         table.add_row(
-            name,
-            layers,
+            cell(name),
+            cell(layers),
             output,
             f"{parameters:,}",
             _format_share(parameters, network.parameters),
@@ -117,7 +117,7 @@ def _comparison_table(networks: Sequence[_NetworkCost]) -> Table:
     table = _new_table(["network", "image"], numbers)
     for network in networks:
         table.add_row(
-            network.name,
+            cell(network.name),
             network.image_shape,
             f"{network.parameters:,}",
             f"{network.multiply_adds:,}",

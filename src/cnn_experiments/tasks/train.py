@@ -212,6 +212,9 @@ class _TrainingRun:
             except RunFailedError as error:
                 problems.append(str(error))
                 continue
+            except FileNotFoundError as error:  # the process that writes has just put it aside
+                problems.append(error_message(error))
+                continue
             damaged = checkpoints[: len(problems)]
             if checkpoint != self.directory.best and (problem := self._best_checkpoint_problem()):
                 damaged = [*damaged, self.directory.best]

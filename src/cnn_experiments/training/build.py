@@ -230,9 +230,9 @@ def build_trainer(settings: Settings, **arguments: Any) -> pl.Trainer:
 
 def _rejected_setting(trainer_settings: Settings, build: Callable[[Settings], pl.Trainer]) -> str | None:
     """Return the setting without which Lightning accepts the others, or None if there is not exactly one."""
-    found = []
+    rejected = []
     for key in trainer_settings.keys() - {"_target_"}:
         with suppress(Exception):  # it is another setting, or more than one
             build({name: value for name, value in trainer_settings.items() if name != key})
-            found.append(key)
-    return found[0] if len(found) == 1 else None
+            rejected.append(key)
+    return rejected[0] if len(rejected) == 1 else None

@@ -28,7 +28,7 @@ from cnn_experiments.config.instantiate import attribute_errors_to
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.data.loader import count_batches
 from cnn_experiments.errors import ConfigError, format_value
-from cnn_experiments.runs.directory import resolve_checkpoint
+from cnn_experiments.runs.directory import BEST_CHECKPOINT, resolve_checkpoint
 from cnn_experiments.runs.fingerprint import (
     LIMIT_DEFAULTS,
     PERFORMANCE_KEYS,
@@ -289,11 +289,11 @@ def _check_resumable(settings: Settings) -> None:
         max_time = settings["trainer"]["max_time"]
         problem = f"must be more than {stored.fit_seconds:.0f} s, the time already trained in {ckpt_path}"
         raise ConfigError("trainer.max_time", max_time, problem=problem)
-    best = checkpoint.with_name("best.ckpt")
+    best = checkpoint.with_name(BEST_CHECKPOINT)
     try:
         check_restorable(stored, settings)
         if stored.num_epochs and not is_regular_file(best):
-            raise ConfigError("ckpt_path", ckpt_path, problem="best.ckpt not found next to the checkpoint")
+            raise ConfigError("ckpt_path", ckpt_path, problem=f"{BEST_CHECKPOINT} not found next to the checkpoint")
     except (CheckpointError, OSError) as error:
         raise ConfigError("ckpt_path", ckpt_path, problem=f"{checkpoint}: {error}") from error
     if stored.num_epochs:

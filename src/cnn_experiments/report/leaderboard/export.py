@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cnn_experiments.console import cell as table_cell
-from cnn_experiments.console import printable
+from cnn_experiments.console import printable, table_title
 from cnn_experiments.report.leaderboard.columns import (
     LEGEND,
     Cell,
@@ -39,8 +39,7 @@ PAIRWISE_CAPTION = (
 def terminal_table(board: Board, columns: Sequence[Column], sort_by: Column) -> Table:
     """Return one board as a table, in the order of a column."""
     order = board.metric if sort_by.name == "rank" else sort_by.name
-    title = table_cell(f"{board.title}, by {order}", style="table.title")
-    table = Table(title=title, title_justify="left")
+    table = Table(title=table_title(f"{board.title}, by {order}"), title_justify="left")
     for column in columns:
         header = table_cell(column.name)
         table.add_column(header, justify="left" if column.is_text else "right", no_wrap=not column.is_text)

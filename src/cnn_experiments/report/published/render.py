@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from rich.table import Table
 
-from cnn_experiments.console import cell
+from cnn_experiments.console import cell, table_title
 from cnn_experiments.report.markdown import escape_markdown, markdown_list, markdown_table
 from cnn_experiments.report.published.comparison import PublishedComparison, RecipeResult
 from cnn_experiments.report.published.reference import Recipe, best_reported, load_recipes, load_sources
@@ -107,7 +107,7 @@ def terminal_tables(comparison: PublishedComparison) -> list[Table]:
     tables = []
     for device, results in comparison.group_by(lambda result: result.device).items():
         rows = [format_row(result) for result in results]
-        table = Table(title=cell(f"on {device}", style="table.title"), title_justify="left")
+        table = Table(title=table_title(f"on {device}"), title_justify="left")
         for column in rows[0]:
             is_number = column in _NUMBER_COLUMNS
             table.add_column(column, justify="right" if is_number else "left", no_wrap=column == "recipe")

@@ -15,7 +15,12 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
 
 from cnn_experiments.runs.atomic import remove_on_error
-from cnn_experiments.runs.directory import TEMPORARY_BEST_CHECKPOINT, TEMPORARY_CHECKPOINT
+from cnn_experiments.runs.directory import (
+    BEST_CHECKPOINT,
+    LAST_CHECKPOINT,
+    TEMPORARY_BEST_CHECKPOINT,
+    TEMPORARY_CHECKPOINT,
+)
 from cnn_experiments.runs.regular_file import is_regular_file, open_new
 
 log = logging.getLogger(__name__)
@@ -57,8 +62,8 @@ class BestAndLastCheckpoint(Checkpoint):
     state_key = "BestAndLast"
 
     def __init__(self, directory: Path, monitor: str | None) -> None:
-        self.best = directory / "best.ckpt"
-        self.last = directory / "last.ckpt"
+        self.best = directory / BEST_CHECKPOINT
+        self.last = directory / LAST_CHECKPOINT
         self.monitor = monitor
         self.best_score = -math.inf
         self._score: float | None = None
