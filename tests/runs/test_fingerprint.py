@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from cnn_experiments.runs.fingerprint import LIMIT_DEFAULTS, config_hash, flatten, run_id, upgrade_settings
+from cnn_experiments.runs.fingerprint import (
+    LIMIT_DEFAULTS,
+    config_hash,
+    differing_keys,
+    flatten,
+    run_id,
+    upgrade_settings,
+)
 from tests.conftest import ROOT, compose_settings
 
 SETTINGS: dict[str, Any] = {
@@ -30,6 +37,13 @@ def test_run_id_depends_on_settings_that_change_the_result() -> None:
         {"trainer": SETTINGS["trainer"] | {"precision": "bf16-mixed"}},
     ]
     assert len({run_id(SETTINGS | other) for other in others} | {run_id(SETTINGS)}) == 4
+
+
+def test_keys_that_differ_are_those_with_another_meaning_the_top_level_first() -> None:
+    settings = {"a.b": 1, "seed": 0, "trainer.limit_train_batches": 1.0, "only": 3}
+    others = {"a.b": 2, "seed": 1, "trainer.limit_train_batches": 1, "x.y": 0}
+    assert differing_keys(settings, others) == ["only", "seed", "a.b", "trainer.limit_train_batches", "x.y"]
+    assert differing_keys(settings, settings | {"a.b": 1.0, "seed": 7}) == ["seed"]
 
 
 def test_config_hash_is_equal_for_runs_that_may_be_averaged() -> None:

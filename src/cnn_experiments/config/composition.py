@@ -19,7 +19,7 @@ from cnn_experiments.config.overrides import option_names, parse_override, quote
 from cnn_experiments.config.schema import deleted_group_error, deleted_key_error, unknown_key_error
 from cnn_experiments.config.sources import CONF, find_groups
 from cnn_experiments.errors import ConfigError, describe_error, format_value, suggest
-from cnn_experiments.runs.fingerprint import flatten
+from cnn_experiments.runs.fingerprint import flatten, is_same
 
 RECIPE = "experiment"
 """The group of recipes, which set all other groups."""
@@ -80,7 +80,7 @@ class Composition:
         return {
             key: value
             for key, value in flatten(self.unresolved).items()
-            if key not in own or not _are_equal(value, own[key])
+            if key not in own or not is_same(value, own[key])
         }
 
     @cached_property
@@ -101,12 +101,8 @@ class Composition:
             _format_override(key, own[key])
             for group in groups
             for key in self.set_by_recipe
-            if key.startswith(f"{group}.") and key in own and not _are_equal(own[key], default.get(key))
+            if key.startswith(f"{group}.") and key in own and not is_same(own[key], default.get(key))
         )
-
-
-def _are_equal(value: Any, other: Any) -> bool:
-    return type(value) is type(other) and value == other
 
 
 def _format_override(key: str, value: Any) -> str:

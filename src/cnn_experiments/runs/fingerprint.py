@@ -82,6 +82,21 @@ def normalize_value(key: str, value: Any) -> Any:
     return _as_float(value)
 
 
+def differing_keys(settings: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
+    """Return the dotted keys whose values differ, top-level keys first, because other settings refer to them."""
+    keys = [
+        key
+        for key in settings.keys() | others.keys()
+        if normalize_value(key, settings.get(key)) != normalize_value(key, others.get(key))
+    ]
+    return sorted(keys, key=lambda key: (key.count("."), key))
+
+
+def is_same(value: Any, other: Any) -> bool:
+    """Return whether two values are equal and of the same type: 1, 1.0 and True are three values."""
+    return type(value) is type(other) and value == other
+
+
 def _as_float(value: Any) -> Any:
     """Return a float for an integer, as 1 and 1.0 are the same setting, and the digits that results.json stores."""
     if isinstance(value, list):

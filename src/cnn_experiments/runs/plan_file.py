@@ -14,7 +14,7 @@ from typing import Any
 
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.atomic import atomic_write
-from cnn_experiments.runs.fingerprint import effective_settings, normalize_value, run_id
+from cnn_experiments.runs.fingerprint import differing_keys, effective_settings, run_id
 from cnn_experiments.runs.regular_file import read_text
 
 PLAN_FILE = ".plan.json"
@@ -47,14 +47,12 @@ def check_plan(directory: Path, settings: Mapping[str, Any]) -> None:
     planned, current = plan.get(_SETTINGS), effective_settings(settings)
     if not isinstance(planned, dict) or run_id(planned) == run_id(current):
         return
-    keys = planned.keys() | current.keys()
-    for key in sorted(keys, key=lambda key: (key.count("."), key)):  # top-level keys first: others refer to them
+    for key in differing_keys(planned, current):
+        before = f"it was {format_value(planned[key])}" if key in planned else "it did not exist"
+        problem = f"configuration changed since the sweep started; {before}"
         if key not in current:
-            problem = f"configuration changed since the sweep started; it was {format_value(planned[key])}"
             raise ConfigError(f"~{key}", problem=problem)
-        if normalize_value(key, planned.get(key)) != normalize_value(key, current[key]):
-            before = f"it was {format_value(planned[key])}" if key in planned else "it did not exist"
-            raise ConfigError(key, current[key], problem=f"configuration changed since the sweep started; {before}")
+        raise ConfigError(key, current[key], problem=problem)
 
 
 def record_rejection(directory: Path, message: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnn_experiments.runs.fingerprint import LIMIT_DEFAULTS, SEED_KEYS, normalize_value
+from cnn_experiments.runs.fingerprint import LIMIT_DEFAULTS, SEED_KEYS, is_same, normalize_value
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def varying_keys(runs: Sequence[RunSettings]) -> list[str]:
         if key in SEED_KEYS:
             continue
         raw_values = [run.value(key) for run in runs]
-        if all(value is raw_values[0] or _is_same(value, raw_values[0]) for value in raw_values):
+        if all(value is raw_values[0] or is_same(value, raw_values[0]) for value in raw_values):
             continue  # most settings; to normalize the values of a thousand runs takes a second
         values = [json.dumps(normalize_value(key, value), sort_keys=True) for value in raw_values]
         if len(set(values)) > 1 and (key in typed or not _is_determined_by(values, varying.values())):
@@ -55,10 +55,6 @@ def short_names(keys: Iterable[str]) -> dict[str, str]:
     keys = list(keys)
     last_parts = [key.rpartition(".")[2] for key in keys]
     return {key: last if last_parts.count(last) == 1 else key for key, last in zip(keys, last_parts, strict=True)}
-
-
-def _is_same(value: Any, other: Any) -> bool:
-    return type(value) is type(other) and value == other
 
 
 def _is_determined_by(values: Sequence[str], others: Iterable[Sequence[str]]) -> bool:

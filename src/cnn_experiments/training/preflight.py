@@ -32,8 +32,8 @@ from cnn_experiments.runs.directory import BEST_CHECKPOINT, resolve_checkpoint
 from cnn_experiments.runs.fingerprint import (
     LIMIT_DEFAULTS,
     PERFORMANCE_KEYS,
+    differing_keys,
     effective_settings,
-    normalize_value,
     upgrade_settings,
 )
 from cnn_experiments.runs.regular_file import is_regular_file
@@ -320,13 +320,11 @@ def _check_same_settings(stored: Settings, current: Settings) -> None:
     may_change = set(PERFORMANCE_KEYS)
     if is_open_ended(str(stored.get("scheduler._target_"))):  # a schedule spans the epochs that were planned
         may_change |= {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
-    keys = (stored.keys() | current.keys()) - may_change
-    for key in sorted(keys, key=lambda key: (key.count("."), key)):  # top-level keys first: others refer to them
-        if normalize_value(key, stored.get(key)) != normalize_value(key, current.get(key)):
+    for key in differing_keys(stored, current):
+        if key not in may_change:
             allowed = format_value(stored.get(key, LIMIT_DEFAULTS.get(key)))
-            raise ConfigError(
-                key, current.get(key), problem=f"must be {allowed}, as in the run that ckpt_path continues"
-            )
+            problem = f"must be {allowed}, as in the run that ckpt_path continues"
+            raise ConfigError(key, current.get(key), problem=problem)
 
 
 @contextmanager
