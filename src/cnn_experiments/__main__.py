@@ -23,7 +23,7 @@ from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_errors import exit_on_config_error
 from cnn_experiments.config.overrides import run_argv
 from cnn_experiments.config.sources import CONF
-from cnn_experiments.console import relative_path
+from cnn_experiments.console import print_error, relative_path
 from cnn_experiments.errors import ConfigError, IncompleteSweepError, RunFailedError, describe_error
 from cnn_experiments.runs.directory import LOG_FILE, RunDirectory
 from cnn_experiments.runs.fingerprint import PATH_KEYS
@@ -64,13 +64,19 @@ def main() -> None:
                     sys.exit(error.status)
         except Interrupted as interruption:
             sys.exit(interruption.status)
+        except SystemExit:
+            raise
+        except (
+            BaseException
+        ) as error:  # no Exception, which ends above; signals raise Interrupted: it is the user's own
+            print_error(describe_error(error))
+            sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
         sys.exit(0 if succeeded else 1)
 
 
 def _run_job(config: DictConfig) -> bool:
     """Run one job and return whether it succeeded; a failure is logged, and a sweep continues."""
-    if HydraConfig.get().job.chdir:
-        _make_paths_absolute(config, Path(HydraConfig.get().runtime.cwd))
+    _make_paths_absolute(config, Path(HydraConfig.get().runtime.cwd))
     composed = ComposedConfig(config, cast(DictConfig, HydraConfig.get()))
     task = task_of(composed)
     if not task.needs_run_directory:
@@ -80,7 +86,7 @@ def _run_job(config: DictConfig) -> bool:
     _log_warnings()
     hydra_config = HydraConfig.get()
     path = Path(hydra_config.runtime.output_dir)
-    directory = RunDirectory(relative_path(path), is_writer=is_rank_zero(composed.settings["trainer"]))
+    directory = RunDirectory(path, is_writer=is_rank_zero(composed.settings["trainer"]))
     with read_write(cast(DictConfig, hydra_config)):
         hydra_config.run.dir = str(path)  # the other ranks that Lightning starts write here too, also in a multirun job
     argv = sys.argv
@@ -93,23 +99,23 @@ def _run_job(config: DictConfig) -> bool:
     except (ConfigError, RunFailedError) as error:
         if isinstance(error, ConfigError):
             record_rejection(path, str(error))
-        log.info("directory: %s", directory.path)
+        log.info("directory: %s", relative_path(path))
         log.error("failed: %s", " ".join(str(error).split()))
     except Interrupted as interruption:
         hint = "nothing was trained yet"
         if directory.find_resume_checkpoint() is not None:
-            hint = f"to resume, run the same command again{composed.resume_suffix(directory.path)}"
+            hint = f"to resume, run the same command again{composed.resume_suffix(relative_path(path))}"
         log.warning("interrupted by %s; %s", interruption.signal, hint)
         raise
     except (Exception, SystemExit) as error:
-        log.exception("failed: %s; the traceback is in %s", describe_error(error), directory.path / LOG_FILE)
+        log.exception("failed: %s; the traceback is in %s", describe_error(error), relative_path(path / LOG_FILE))
     else:
         return True
     return False
 
 
 def _make_paths_absolute(config: DictConfig, directory: Path) -> None:
-    """Let relative paths stay relative to the directory of the command when Hydra has changed to that of the run."""
+    """Let relative paths start where the command was typed, whatever becomes the working directory later."""
     for key in PATH_KEYS:
         if (path := OmegaConf.select(config, key)) is not None:
             OmegaConf.update(config, key, str(directory / path))

@@ -74,4 +74,5 @@ def _measure(table: Table) -> Measurement:
 
 def relative_path(path: Path) -> Path:
     """Return a path relative to the working directory if it is below it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    directory = Path.cwd()
+    return path.relative_to(directory) if directory in path.parents else path

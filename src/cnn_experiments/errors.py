@@ -9,6 +9,8 @@ from pathlib import Path
 _FOREIGN_CODE = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), "<")
 _INSTALLED_CODE = {"site-packages", "dist-packages"}  # also those of another environment that this one includes
 _NO_VALUE = object()
+_MAX_MESSAGE = 2000
+"""Characters of an error's message; a path may have many."""
 
 
 class ConfigError(ValueError):
@@ -93,17 +95,27 @@ def error_message(error: BaseException) -> str:
 
     An error of the operating system is its message and the file: `No space left on device: outputs/run.log`.
     """
-    message = f"{type(error).__name__}: {error}"
+    try:
+        message = f"{type(error).__name__}: {error}"
+    except Exception:  # the class is the user's own
+        message = f"{type(error).__name__} (its message can't be shown)"
     if isinstance(error, OSError) and error.strerror:
         message = ": ".join(map(str, filter(None, (error.strerror, error.filename))))
-    return " ".join(message.split())
+    message = " ".join(message.split()).encode(errors="backslashreplace").decode()
+    return message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}..."
 
 
 def describe_error(error: BaseException) -> str:
     """Return the message of an error in one line, with the line of the user's own code that raised it."""
+    line = line_of_user_code(error)
+    return f"{error_message(error)} ({line})" if line else error_message(error)
+
+
+def line_of_user_code(error: BaseException) -> str | None:
+    """Return the file and the line of the user's own code that raised an error, or None if other code did."""
     own = [
-        f" ({Path(frame.filename).name}:{frame.lineno})"
+        f"{Path(frame.filename).name}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith(_FOREIGN_CODE) and _INSTALLED_CODE.isdisjoint(Path(frame.filename).parts)
     ]
-    return error_message(error) + "".join(own[-1:])
+    return own[-1] if own else None

@@ -149,7 +149,7 @@ def _claim_named_directory(directory: Path, run: ComposedConfig, is_first: bool)
     if not is_first:
         return
     if action == Action.REJECT or (action == Action.START and not is_unused(directory)):
-        reason = state.rejection if action == Action.REJECT else "it holds other files"
+        reason = state.rejection(run.settings) if action == Action.REJECT else "it holds other files"
         problem = f"must be a new directory, or one in which this same run stopped; {reason}"
         raise ConfigError(key, directory, problem=problem)
     ckpt_path = run.settings["ckpt_path"]

@@ -11,7 +11,7 @@ import hydra.utils
 from hydra.errors import InstantiationException
 
 from cnn_experiments.arguments import ArgumentError
-from cnn_experiments.errors import ConfigError, describe_error
+from cnn_experiments.errors import ConfigError, describe_error, line_of_user_code
 
 _TARGET = "_target_"
 
@@ -153,5 +153,5 @@ def attribute_errors_to(group: str, settings: Mapping[str, Any]) -> Iterator[Non
         if isinstance(cause, ArgumentError) and cause.name in settings:
             key, value = f"{group}.{cause.name}", settings[cause.name]
             raise ConfigError(key, value, problem=cause.problem, suggestion=cause.suggestion) from error
-        message = " ".join(str(cause).split())
-        raise ConfigError(group, problem=message if isinstance(cause, ValueError) else describe_error(cause)) from error
+        is_check = isinstance(cause, ValueError) and line_of_user_code(cause) is None
+        raise ConfigError(group, problem=" ".join(str(cause).split()) if is_check else describe_error(cause)) from error

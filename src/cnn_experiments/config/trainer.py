@@ -71,7 +71,7 @@ def check_trainer_keys(trainer: Mapping[str, Any]) -> None:
     The parameters of a user's own Trainer are left to its constructor.
 
     Raises:
-        ConfigError: a key is not supported or unknown, or the number of epochs is missing.
+        ConfigError: a key is not supported or unknown, or a setting is missing.
     """
     for key in trainer:
         if key in UNSUPPORTED_TRAINER_PARAMETERS:
@@ -81,6 +81,6 @@ def check_trainer_keys(trainer: Mapping[str, Any]) -> None:
             problem = f"unknown key; keys of trainer: {', '.join(sorted(TRAINER_SETTINGS))}"
             suggestion = suggest(key, TRAINER_SETTINGS, cutoff=0.6)
             raise ConfigError(f"trainer.{key}", problem=problem, suggestion=suggestion)
-    if "max_epochs" not in trainer:
-        problem = "must be given; a trainer's file that begins with the line `defaults: [default]` has all settings"
-        raise ConfigError("trainer.max_epochs", problem=problem)
+    if missing := [key for key in TRAINER_SETTINGS if key not in trainer and key != "gradient_clip_algorithm"]:
+        problem = f"must have all settings of trainer=default; missing: {', '.join(missing)}"
+        raise ConfigError("trainer", problem=problem, remedy="begin the trainer's file with `defaults: [default]`")

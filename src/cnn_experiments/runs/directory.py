@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from cnn_experiments.console import relative_path
 from cnn_experiments.errors import RunFailedError
 from cnn_experiments.runs.atomic import WRITING_SUFFIX, atomic_write, remove_on_error
 from cnn_experiments.runs.lock import LOCK_FILE, acquire, release
@@ -84,9 +85,14 @@ _REPLACED_FILES = (
 def is_unused(path: Path) -> bool:
     """Return whether a directory holds nothing but what is written there before a run has results.
 
+    The lock or the plan of a run is there first: without them, other files belong to somebody else.
+
     Raises:
         OSError: a directory cannot be read.
     """
+    names = {entry.name for entry in path.iterdir()}
+    if names and names.isdisjoint((LOCK_FILE, PLAN_FILE, f"{PLAN_FILE}{WRITING_SUFFIX}")):
+        return False
 
     def fail(error: OSError) -> None:
         raise error
@@ -138,7 +144,7 @@ class RunDirectory:
     """Writes the files of one run.
 
     Args:
-        path: the directory.
+        path: the directory, absolute for a run: the user's code may change the working directory.
         is_writer: whether this process writes; of several that train together, only rank 0 does.
     """
 
@@ -188,14 +194,14 @@ class RunDirectory:
             yield Action.SKIP if action == Action.SKIP else Action.START
             return
         if not acquire(self.path):
-            raise RunFailedError(f"{self.path}: locked by another process")
+            raise RunFailedError(f"{relative_path(self.path)}: locked by another process")
         try:
             if problem := foreign_file_problem(self.path):
                 raise RunFailedError(problem)
             state = RunState.read(self.path)
             action = next_action(state, run_id, retry_failed=True, restart=restart)
             if action == Action.REJECT:
-                raise RunFailedError(f"{self.path}: {state.rejection}")
+                raise RunFailedError(f"{relative_path(self.path)}: {state.rejection({})}")
             if problem := self.ckpt_path_problem(action, ckpt_path):
                 raise RunFailedError(f"ckpt_path={ckpt_path}: {problem}")
             if action != Action.SKIP:
@@ -257,7 +263,7 @@ class RunDirectory:
         try:
             self.update(**values)
         except OSError as error:
-            log.warning("could not write %s: %s", self.path / RESULTS_FILE, error.strerror or error)
+            log.warning("could not write %s: %s", relative_path(self.path / RESULTS_FILE), error.strerror or error)
 
     def write_config(self, text: str) -> None:
         """Write the resolved configuration, as YAML."""

@@ -185,7 +185,10 @@ class RunResults:
         return None if fit is None or test is None else fit + test
 
     def save(self, directory: Path) -> None:
-        """Write results.json, which is complete at every moment. A float that JSON cannot hold becomes null."""
+        """Write results.json, which is complete at every moment. A float that JSON cannot hold becomes null.
+
+        Characters that are not valid Unicode become escapes, such as those of a file's name in an error's message.
+        """
         with atomic_write(directory / RESULTS_FILE) as file:
             json.dump(_to_json(asdict(self)), file, indent=1, allow_nan=False)
 
@@ -254,6 +257,8 @@ def _to_json(value: Any) -> Any:
         return {key: _to_json(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_to_json(item) for item in value]
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
     if isinstance(value, float):
         return round_to_float32(value) if math.isfinite(value) else None
     return value

@@ -1,8 +1,12 @@
 """The state of a run as its directory shows it, and what to do next."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cnn_experiments.errors import format_value
+from cnn_experiments.runs.fingerprint import differing_keys, effective_settings
 from cnn_experiments.runs.lock import is_locked
 from cnn_experiments.runs.regular_file import reading_problem
 from cnn_experiments.runs.results import RESULTS_FILE, RunResults
@@ -35,10 +39,21 @@ class RunState:
             return cls(Status.RUNNING, results)
         return cls(Status.INTERRUPTED if results.status == Status.RUNNING else results.status, results)
 
-    @property
-    def rejection(self) -> str:
-        """Return why a run is rejected that is not the one in the directory."""
-        return f"its {RESULTS_FILE} is damaged ({self.problem})" if self.problem else "it holds another run"
+    def rejection(self, settings: Mapping[str, Any]) -> str:
+        """Return why a run with these settings is rejected, which is not the one in the directory.
+
+        Args:
+            settings: of the rejected run; none if they are not known.
+        """
+        if self.problem:
+            return f"its {RESULTS_FILE} is damaged ({self.problem})"
+        stored = self.results.settings if self.results else {}
+        current = effective_settings(settings)
+        differences = [f"{key}={format_value(stored.get(key))}" for key in differing_keys(stored, current)]
+        if not stored or not settings or not differences:
+            return "it holds another run"
+        more = f" and {len(differences) - 1} more" if len(differences) > 1 else ""
+        return f"it holds another run, with {differences[0]}{more}"
 
     @property
     def run_id(self) -> str | None:

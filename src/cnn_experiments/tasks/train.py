@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -78,7 +79,7 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
         ) as action,
     ):
         if action == Action.SKIP:
-            log.info("already completed: %s", directory.path)
+            log.info("already completed: %s", relative_path(directory.path))
             return
         memory.disable_malloc_trim()
         previous = directory.results
@@ -220,7 +221,8 @@ class _TrainingRun:
                 damaged = [*damaged, self.directory.best]
                 problems.append(problem)
             if problems and self.directory.is_writer:
-                log.warning("%s; put aside in %s", "; ".join(problems), self.directory.put_aside(*damaged))
+                place = self.directory.put_aside(*damaged)
+                log.warning("%s; put aside in %s", "; ".join(problems), relative_path(place))
             return checkpoint, stored
         raise RunFailedError(f"{'; '.join(problems)}; restart=true puts the checkpoints aside and starts over")
 
@@ -231,7 +233,7 @@ class _TrainingRun:
         try:
             check_weights(read_checkpoint(self.directory.best), self.settings)
         except CheckpointError as error:
-            return f"{self.directory.best}: {error}"
+            return f"{relative_path(self.directory.best)}: {error}"
         return None
 
     def _test(self) -> tuple[int, dict[str, float]]:
@@ -244,7 +246,7 @@ class _TrainingRun:
         try:
             stored = read_checkpoint(checkpoint)
         except CheckpointError as error:
-            raise RunFailedError(f"{checkpoint}: {error}") from error
+            raise RunFailedError(f"{relative_path(checkpoint)}: {error}") from error
         self.classifier.load_state_dict(stored.content["state_dict"])
         (metrics,) = self.trainer.test(self.classifier, datamodule=self.data, verbose=False)
         row = stored.epochs[-1]
@@ -254,7 +256,7 @@ class _TrainingRun:
 
     def print_result(self) -> None:
         """Print the metrics, the directory and how to see the curves."""
-        results, path = self.directory.results, self.directory.path
+        results, path = self.directory.results, relative_path(self.directory.path)
         assert results is not None
         keys = metric_keys()  # all but the accuracies of single classes
         formatted_metrics = "  ".join(
@@ -262,8 +264,8 @@ class _TrainingRun:
         )
         self._print("tested epoch %d of %d: %s", results.tested_epoch, results.epochs, formatted_metrics)
         self._print("directory: %s", path)
-        logdir = path if path.is_absolute() or not path.parts else path.parts[0]
-        self._print("curves: %s --logdir %s", _tensorboard(), logdir)
+        logdir = path if path.is_absolute() else path.parts[0]
+        self._print("curves: %s --logdir %s", shlex.quote(_tensorboard()), shlex.quote(str(logdir)))
 
     def _print(self, message: str, *arguments: object) -> None:
         """Print and log a line, in the first of several processes."""
@@ -299,7 +301,7 @@ def _read_usable(checkpoint: Path, settings: Mapping[str, Any]) -> StoredCheckpo
         stored = read_checkpoint(checkpoint)
         check_restorable(stored, settings)
     except CheckpointError as error:
-        raise RunFailedError(f"{checkpoint}: {error}") from error
+        raise RunFailedError(f"{relative_path(checkpoint)}: {error}") from error
     return stored
 
 
@@ -372,7 +374,7 @@ def _described_errors(config: ComposedConfig, directory: RunDirectory) -> Iterat
         if _is_from_outside(error):
             raise RunFailedError(f"{_describe(error)}; {_resume_hint(config, directory)}") from error
         line = _describe(error) if isinstance(error, MisconfigurationException) else describe_error(error)
-        raise RunFailedError(f"{line}; the traceback is in {directory.path / LOG_FILE}") from error
+        raise RunFailedError(f"{line}; the traceback is in {relative_path(directory.path / LOG_FILE)}") from error
 
 
 _MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO}
@@ -399,7 +401,7 @@ def _describe(error: BaseException) -> str:
 
 def _resume_hint(config: ComposedConfig, directory: RunDirectory) -> str:
     """Return how the run continues when its cause is gone."""
-    suffix = config.resume_suffix(directory.path)
+    suffix = config.resume_suffix(relative_path(directory.path))
     if (directory.path / PLAN_FILE).exists():  # of a sweep, which leaves failed runs as they are
         suffix += " with retry_failed=true"
     return f"the same command{suffix} {'resumes' if directory.find_resume_checkpoint() else 'starts'} the run"

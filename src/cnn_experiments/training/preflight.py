@@ -175,7 +175,7 @@ def build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
     image_bytes = 4 * data.channels * data.size**2
     if image_bytes > total_memory():
         problem = f"one image needs {format_bytes(image_bytes)}; this machine has {format_bytes(total_memory())}"
-        raise ConfigError("data.resize", settings["data"]["resize"], problem=problem)
+        raise ConfigError("data.resize", settings["data"].get("resize"), problem=problem)
     is_own_code = str(settings["model"].get("_target_")).startswith(_PACKAGE)
     problem_found: str | None = None
     for device in ("meta", "cpu"):
@@ -202,7 +202,7 @@ def build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
         if smallest is not None and smallest > data.size:
             raise ConfigError(
                 "data.resize",
-                settings["data"]["resize"],
+                settings["data"].get("resize"),
                 problem=f"this network needs images of at least {smallest} pixels, these have {data.size}",
                 suggestion=f"data.resize={smallest}",
             )
