@@ -61,7 +61,7 @@ def test_recorded_end_is_kept(run: PlannedRun, status: Status) -> None:
 def test_damaged_results_are_kept_and_named(run: PlannedRun, capsys: pytest.CaptureFixture[str]) -> None:
     run.directory.mkdir()
     (run.directory / "results.json").write_text("[]")
-    observer = SweepObserver(1, stop_on_error=False, on_launch=lambda: None)
+    observer = SweepObserver([run], stop_on_error=False, on_launch=lambda: None)
     observer.on_start(run)
     observer.on_end(run, Status.FAILED, error="process exited with status 7")
     assert observer.states[run.directory].status == "damaged"
@@ -95,7 +95,7 @@ def test_monitor_numbers_runs_and_stops_at_a_failure_only_with_stop_on_error(
     write_results(completed, status=Status.COMPLETED, metrics={"val/acc": 0.98765, "test/acc": 0.5, "test/loss": 1.0})
     skipped = replace(run, directory=run.directory.with_name("skipped"))
     write_results(skipped, status=Status.COMPLETED)
-    monitor = SweepObserver(3, stop_on_error, on_launch=lambda: None)
+    monitor = SweepObserver([run, completed, skipped], stop_on_error, on_launch=lambda: None)
     monitor.on_start(run)
     monitor.on_start(completed)
     assert monitor.on_end(completed, Status.FAILED, error="not recorded")
@@ -159,7 +159,7 @@ def test_end_that_cannot_be_recorded_is_known_to_the_sweep(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(RunResults, "save", save)
-    observer = SweepObserver(1, stop_on_error=False, on_launch=lambda: None)
+    observer = SweepObserver([run], stop_on_error=False, on_launch=lambda: None)
     observer.on_start(run)
     assert observer.on_end(run, Status.FAILED, error="process exited with status 1")
     state = observer.states[run.directory]
@@ -169,9 +169,17 @@ def test_end_that_cannot_be_recorded_is_known_to_the_sweep(
     assert lines[2] == "[1/1] run failed process exited with status 1"
 
 
+def test_run_that_ends_before_its_start_is_reported_has_its_number(
+    run: PlannedRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    observer = SweepObserver([run], stop_on_error=False, on_launch=lambda: None)
+    assert observer.on_end(run, Status.INTERRUPTED, error="Slurm: CANCELLED")
+    assert capsys.readouterr().out == "[1/1] run not run\n"
+
+
 def test_run_that_was_not_continued_says_why(run: PlannedRun, capsys: pytest.CaptureFixture[str]) -> None:
     write_results(run, status=Status.INTERRUPTED, signal="SIGTERM")
-    observer = SweepObserver(1, stop_on_error=False, on_launch=lambda: None)
+    observer = SweepObserver([run], stop_on_error=False, on_launch=lambda: None)
     observer.on_start(run)
     observer.on_end(run, Status.FAILED, error="seed=2: configuration changed")
     assert capsys.readouterr().out.endswith(
@@ -181,7 +189,7 @@ def test_run_that_was_not_continued_says_why(run: PlannedRun, capsys: pytest.Cap
 
 def test_failed_run_that_was_rejected_says_why(run: PlannedRun, capsys: pytest.CaptureFixture[str]) -> None:
     write_results(run, status=Status.FAILED, error="ValueError: no")
-    observer = SweepObserver(1, stop_on_error=False, on_launch=lambda: None)
+    observer = SweepObserver([run], stop_on_error=False, on_launch=lambda: None)
     observer.on_start(run)
     observer.on_end(run, Status.FAILED, error="seed=2: configuration changed", is_rejected=True)
     observer.on_end(run, Status.FAILED, error="process exited with status 1")

@@ -195,7 +195,7 @@ class _GridSweep:
         if not pending:
             return
         observer = SweepObserver(
-            len(pending),
+            pending,
             self._settings["on_error"] == "stop",
             on_launch=lambda: write_hparams_columns(self.directory, self.runs),
         )

@@ -1,6 +1,6 @@
 """Prints how the runs of a sweep start and end, and records the end of those that could not do so themselves."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -25,22 +25,20 @@ class SweepObserver:
     """Observes the runs of a sweep.
 
     Args:
-        num_runs: how many runs there will be.
+        runs: the runs, in the order in which they are numbered.
         stop_on_error: whether the sweep ends at the first run that fails.
         on_launch: called once when the executor starts runs and can't reject its settings any more.
     """
 
-    def __init__(self, num_runs: int, stop_on_error: bool, on_launch: Callable[[], None]) -> None:
+    def __init__(self, runs: Sequence[PlannedRun], stop_on_error: bool, on_launch: Callable[[], None]) -> None:
         self.on_launch = on_launch
-        self._num_runs = num_runs
         self._stop_on_error = stop_on_error
-        self._numbers: dict[Path, int] = {}
+        self._numbers = {run.directory: number for number, run in enumerate(runs, start=1)}
         self.states: dict[Path, RunState] = {}
         """How the runs ended, by directory: also what could not be written there."""
 
     def on_start(self, run: PlannedRun) -> None:
         """Print a line."""
-        self._numbers[run.directory] = len(self._numbers) + 1
         print_line(f"{self._number(run)} {run.directory.name}", style="bold")
 
     def on_skip(self, run: PlannedRun) -> None:
@@ -72,7 +70,7 @@ class SweepObserver:
         return ()
 
     def _number(self, run: PlannedRun) -> str:
-        return f"[{self._numbers[run.directory]}/{self._num_runs}]"
+        return f"[{self._numbers[run.directory]}/{len(self._numbers)}]"
 
 
 def finalize_run(run: PlannedRun, status: Status, *, error: str | None = None, signal: str | None = None) -> RunState:
