@@ -259,11 +259,11 @@ class TrialObserver:
         is_rejected: bool = False,
     ) -> bool:
         """Record the end if the run has not, and finish the trial and those that share its run."""
+        state = finalize_run(run, status, error=error, signal=signal)  # first: it does not need the study
         active = self._active[run]
         for trial in (active, *active.duplicates):
             if not trial.is_pruned:
                 self._active.report_epochs(trial)
-        state = finalize_run(run, status, error=error, signal=signal)
         self._active.finish(active, state)
         return not (self._stop_on_error and state.status == Status.FAILED)
 
