@@ -39,10 +39,10 @@ class StubConfig:
         self.settings = {
             "seed": 0,
             "retry_failed": False,
-            "restart": False,
             "optimizer": {"lr": learning_rate},
             "trainer": {"max_epochs": NUM_EPOCHS},
         }
+        self.starts_over = False
         self.run_id = run_id(self.settings)
 
 
@@ -56,7 +56,7 @@ class StubSearch:
 
 @pytest.fixture(autouse=True)
 def reject_high_learning_rates(monkeypatch: pytest.MonkeyPatch) -> None:
-    def preflight(config: ComposedConfig) -> None:
+    def preflight(config: ComposedConfig, _: Path) -> None:
         if float(config.overrides_by_key["optimizer.lr"]) > 0.9:
             raise ConfigError("optimizer.lr", problem="can't work")
 

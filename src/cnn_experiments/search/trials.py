@@ -215,11 +215,11 @@ class TrialRuns:
         """Yield the run of a trial, if there is something to do."""
         try:
             config = self._compose(overrides)
-            preflight(config)
+            run = PlannedRun(config, self._directories.path_for(config))
+            preflight(config, run.directory)
         except ConfigError as error:
             self._active.fail(trial, str(error))
             return
-        run = PlannedRun(config, self._directories.path_for(config))
         if self._active.add_or_finish(_ActiveTrial(trial, run, reported, pending_prune_check=bool(reported))):
             yield run
 

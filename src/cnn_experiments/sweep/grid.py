@@ -32,12 +32,13 @@ from cnn_experiments.sweep.plan import (
 from cnn_experiments.sweep.progress import with_progress
 from cnn_experiments.sweep.report import Report, write_report
 from cnn_experiments.sweep.summary import (
+    print_invalid,
     print_plan,
     print_results,
     suggest_existing_sweeps,
     write_hparams_columns,
 )
-from cnn_experiments.tasks import TaskSpec, preflight, task_of
+from cnn_experiments.tasks import TaskSpec, task_of
 
 _MAX_COMBINATIONS = 100_000
 _POLL_SECONDS = 1.0
@@ -67,9 +68,10 @@ def sweep(config: DictConfig, arguments: Sequence[str], executor: Executor, repo
     invalid.raise_unless_skipped(any_valid=bool(configs))
     task = _common_task(configs)
     if not task.needs_run_directory:
-        for combination in configs:
-            preflight(combination)
-        task.run(configs, None)
+        valid = drop_invalid(configs, invalid, directories={})
+        invalid.raise_unless_skipped(any_valid=bool(valid))
+        task.run(valid, None)
+        print_invalid(invalid)
         return 0
     return _GridSweep(config, overrides, configs, invalid, executor).run(report)
 
@@ -178,12 +180,13 @@ class _GridSweep:
         pending = [run for run in self.runs if run.next_action(self._states[run.directory]) in wanted]
         if pending and not self._settings["dry_run"]:
             self._executor.warm_up()
-        valid = list(drop_invalid(pending, self._invalid))
+        directories = {run.config.run_id: run.directory for run in pending}
+        drop_invalid([run.config for run in pending], self._invalid, directories)
         self._invalid.raise_unless_skipped(any_valid=len(self.runs) > len(self._invalid.configs))
         invalid_ids = {config.run_id for config in self._invalid.configs}
         self.runs = [run for run in self.runs if run.config.run_id not in invalid_ids]
         self._states = {run.directory: self._states[run.directory] for run in self.runs}
-        return valid
+        return [run for run in pending if run.config.run_id not in invalid_ids]
 
     def _execute(self, pending: Sequence[PlannedRun]) -> None:
         """Run the runs, and wait for all of them.

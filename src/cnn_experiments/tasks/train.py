@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import os
 import shutil
 import sys
 import time
@@ -74,7 +73,7 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
     with (
         _described_errors(config, directory),
         directory.locked_for(
-            config.run_id, restart=_starts_over(config), ckpt_path=config.settings["ckpt_path"]
+            config.run_id, restart=config.starts_over, ckpt_path=config.settings["ckpt_path"]
         ) as action,
     ):
         if action == Action.SKIP:
@@ -90,11 +89,6 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
         run.print_result()  # after the status is recorded, so that a closed stdout can't fail the run
 
 
-def _starts_over(config: ComposedConfig) -> bool:
-    """Return whether `restart` is set, and this is not what Slurm starts again after it has stopped the job."""
-    return bool(config.settings["restart"]) and os.environ.get("SLURM_RESTART_COUNT", "0") == "0"
-
-
 class _TrainingRun:
     """A run: training, then the test."""
 
@@ -103,7 +97,7 @@ class _TrainingRun:
         pl.seed_everything(settings["seed"], verbose=False)
         self.settings = settings
         self.choices = config.choices
-        self.starts_over = _starts_over(config)
+        self.starts_over = config.starts_over
         self.directory = directory
         self.data = build_data(settings)
         protocol = self.data.protocol

@@ -89,8 +89,8 @@ def make_executor(monkeypatch: pytest.MonkeyPatch, work: Callable[..., None]) ->
 
 
 def make_runs(sweep: Path, count: int) -> list[PlannedRun]:
-    settings = {"seed": 1, "retry_failed": False, "restart": False}
-    config = SimpleNamespace(run_id="0", settings=settings, overrides=[], hydra_overrides=[])
+    settings = {"seed": 1, "retry_failed": False}
+    config = SimpleNamespace(run_id="0", settings=settings, starts_over=False, overrides=[], hydra_overrides=[])
     return [PlannedRun(cast(ComposedConfig, config), sweep / f"run{number}") for number in range(count)]
 
 
