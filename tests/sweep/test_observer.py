@@ -1,6 +1,7 @@
 """Tests of recording the end of killed runs, and of the lines that a sweep prints about its runs."""
 
 import errno
+import fcntl
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from cnn_experiments.config.composed import ComposedConfig
-from cnn_experiments.runs import hparams
+from cnn_experiments.runs import hparams, state
 from cnn_experiments.runs.lock import acquire, release
+from cnn_experiments.runs.regular_file import open_to_append
 from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
@@ -67,6 +69,39 @@ def test_damaged_results_are_kept_and_named(run: PlannedRun, capsys: pytest.Capt
     assert observer.states[run.directory].status == "damaged"
     assert capsys.readouterr().out.endswith("[1/1] run damaged results.json: must hold an object, not a list\n")
     assert {path.name: path.read_text() for path in run.directory.iterdir()} == {"results.json": "[]"}
+
+
+def test_run_that_another_process_continues_meanwhile_is_kept(run: PlannedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_results(run, status=Status.RUNNING)
+    content = (run.directory / "results.json").read_bytes()
+    monkeypatch.setattr("cnn_experiments.runs.lock._ACQUIRE_SECONDS", 0.0)
+    with open_to_append(run.directory / ".lock") as file:
+        is_locked = state.is_locked
+        monkeypatch.setattr(state, "is_locked", lambda _: False)  # the other process starts after the first look
+
+        def lock(directory: Path) -> bool:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            monkeypatch.setattr(state, "is_locked", is_locked)
+            return acquire(directory)
+
+        monkeypatch.setattr("cnn_experiments.runs.lock.acquire", lock)
+        assert finalize_run(run, Status.FAILED, signal="SIGKILL").status == "running"
+    assert (run.directory / "results.json").read_bytes() == content
+
+
+def test_nothing_is_recorded_where_there_are_no_locks(
+    run: PlannedRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    write_results(run, status=Status.RUNNING)
+    content = (run.directory / "results.json").read_bytes()
+    monkeypatch.setattr(fcntl, "flock", fail)
+    assert finalize_run(run, Status.FAILED, signal="SIGKILL").status == "failed"
+    start = f"could not record the end of {run.directory}: its file system has no locks (flock), "
+    assert capsys.readouterr().out.startswith(start)
+    assert (run.directory / "results.json").read_bytes() == content
 
 
 def test_log_that_is_a_link_is_not_written_through(run: PlannedRun, capsys: pytest.CaptureFixture[str]) -> None:

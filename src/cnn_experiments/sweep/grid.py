@@ -13,8 +13,8 @@ from cnn_experiments.config.overrides import parse_overrides
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import ConfigError, RunFailedError
 from cnn_experiments.runs.fingerprint import SWEEP_KEYS
-from cnn_experiments.runs.lock import is_locked
-from cnn_experiments.runs.path_errors import check_directory
+from cnn_experiments.runs.lock import check_locks, is_locked
+from cnn_experiments.runs.path_errors import check_directory, path_errors
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.sweep.executors.base import Executor
@@ -160,6 +160,8 @@ class _GridSweep:
             return 0
         if pending:
             check_directory("hydra.sweep.dir", self.directory, must_be_writable=True)
+            with path_errors("hydra.sweep.dir", self.directory):
+                check_locks(self.directory)
         elif not any(self.directory.glob("events.out.tfevents.*")):
             write_hparams_columns(self.directory, self.runs)
         try:

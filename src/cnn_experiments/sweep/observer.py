@@ -11,6 +11,7 @@ from cnn_experiments.errors import describe_error
 from cnn_experiments.runs import hparams
 from cnn_experiments.runs.directory import LOG_FILE
 from cnn_experiments.runs.fingerprint import effective_settings
+from cnn_experiments.runs.lock import locked
 from cnn_experiments.runs.metrics import leaderboard_keys
 from cnn_experiments.runs.regular_file import open_to_append
 from cnn_experiments.runs.results import RESULTS_FILE, RunResults
@@ -82,25 +83,31 @@ def finalize_run(run: PlannedRun, status: Status, *, error: str | None = None, s
         error: why it failed.
         signal: the signal that stopped or killed it.
     """
-    directory, state = run.directory, run.read_state()
-    is_recorded = state.results is not None and state.results.status != Status.RUNNING
-    if state.status in (Status.RUNNING, Status.DAMAGED) or is_recorded:
-        return state  # whatever a damaged results.json holds is not replaced
-    if status == Status.INTERRUPTED and state.status == Status.NEW:
-        return state  # it had not started
-    config = run.config
+    directory, config, state = run.directory, run.config, run.read_state()
+    if not _lacks_end(state, status):
+        return state
     results = RunResults.initial(config.choices, config.overrides, config.settings, previous=state.results)
     results = replace(results, status=status, error=error, signal=signal)
     try:
-        _write_end(directory, results, config.choices | effective_settings(config.settings))
+        with locked(directory) as is_locked:
+            if is_locked and _lacks_end(run.read_state(), status):  # another process may have continued it
+                _write_end(directory, results, config.choices | effective_settings(config.settings))
     except OSError as os_error:
         print_line(f"could not record the end of {directory}: {describe_error(os_error)}", style="red")
         return RunState(status, results)
     return run.read_state()
 
 
+def _lacks_end(state: RunState, status: Status) -> bool:
+    """Return whether it is to be recorded that a run ended with this status; no process works on it."""
+    if state.status in (Status.RUNNING, Status.DAMAGED):
+        return False  # whatever a damaged results.json holds is not replaced
+    if state.status == Status.NEW:
+        return status != Status.INTERRUPTED  # else it had not started
+    return state.results is not None and state.results.status == Status.RUNNING
+
+
 def _write_end(directory: Path, results: RunResults, settings: Mapping[str, Any]) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
     results.save(directory)
     if not hparams.has_session(directory):
         hparams.write_session_start(directory, settings)
