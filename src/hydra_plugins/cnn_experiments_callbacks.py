@@ -56,7 +56,7 @@ class RunDirectoryCallback(Callback):
                 needs_directory = task_of(run).needs_run_directory
                 check_launch(trainer, names_directory=_names_directory(config) or not needs_directory)
                 if is_first:
-                    preflight(run, uses_ckpt_path=directory is None or not _continues_by_itself(directory, run))
+                    preflight(run, directory)
                 if not needs_directory:
                     _use_no_directory(config)
                 else:
@@ -120,23 +120,15 @@ def _make_unused_directory(wanted: Path) -> Path:
     raise AssertionError("there is always another number")
 
 
-def _continues_by_itself(directory: Path, run: ComposedConfig) -> bool:
-    """Return whether a directory holds this run, completed or with a checkpoint that it continues from."""
-    action = next_action(RunState.read(directory), run.run_id, retry_failed=True, restart=run.settings["restart"])
-    if action == Action.RESUME:
-        return RunDirectory(directory).find_resume_checkpoint() is not None
-    return action == Action.SKIP
-
-
 def _claim_named_directory(directory: Path, run: ComposedConfig, is_first: bool) -> None:
     """Lock a new directory, or one in which this same run stopped; end the program if it is completed there.
 
     A process that is not the first makes and locks nothing.
     """
-    key, restart = "hydra.run.dir", run.settings["restart"]
+    key = "hydra.run.dir"
 
     def read_action(state: RunState) -> Action:
-        return next_action(state, run.run_id, retry_failed=True, restart=restart)
+        return next_action(state, run.run_id, retry_failed=True, restart=run.starts_over)
 
     if is_first:
         directory.mkdir(parents=True, exist_ok=True)

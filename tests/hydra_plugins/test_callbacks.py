@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, read_write
 
+from cnn_experiments import tasks
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_internals import config_loader
 from cnn_experiments.runs import lock
@@ -294,27 +295,46 @@ def test_own_checkpoint_is_neither_overwritten_nor_put_aside(capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    ("status", "checkpoint", "overrides", "is_used"),
+    ("status", "checkpoint", "overrides", "num_requeues", "is_used"),
     [
-        ("interrupted", "last.ckpt", (), False),
-        ("interrupted", "other.ckpt", (), True),
-        ("interrupted", "last.ckpt", ("restart=true",), True),
-        ("completed", "last.ckpt", (), False),
+        ("interrupted", "last.ckpt", (), 0, False),
+        ("interrupted", "other.ckpt", (), 0, True),
+        ("interrupted", "last.ckpt", ("restart=true",), 0, True),
+        ("interrupted", "last.ckpt", ("restart=true",), 1, False),
+        ("completed", "last.ckpt", (), 0, False),
     ],
 )
 def test_ckpt_path_is_checked_only_if_the_run_needs_it(
-    monkeypatch: pytest.MonkeyPatch, status: str, checkpoint: str, overrides: tuple[str, ...], is_used: bool
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+    checkpoint: str,
+    overrides: tuple[str, ...],
+    num_requeues: int,
+    is_used: bool,
 ) -> None:
+    monkeypatch.setenv("SLURM_RESTART_COUNT", str(num_requeues))
     write_results(Path("mine"), status, "seed=1")
     Path("mine/checkpoints").mkdir()
     Path("mine/checkpoints", checkpoint).touch()
-    checked = []
-    monkeypatch.setattr(
-        cnn_experiments_callbacks, "preflight", lambda _, *, uses_ckpt_path: checked.append(uses_ckpt_path)
-    )
+    checked: list[str | None] = []
+    monkeypatch.setattr(tasks, "resolve_name", lambda _: lambda settings: checked.append(settings["ckpt_path"]))
     with suppress(SystemExit):  # of a completed run
         RunDirectoryCallback().on_run_start(
             compose_command("hydra.run.dir=mine", "seed=1", "ckpt_path=gone", *overrides)
         )
     lock.release(Path("mine"))
-    assert checked == [is_used]
+    assert checked == ["gone" if is_used else None]
+
+
+@pytest.mark.usefixtures("without_check")
+def test_checkpoint_of_a_requeued_run_is_not_put_aside(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_results(Path("mine"), "interrupted", "seed=1")
+    Path("mine/checkpoints").mkdir()
+    Path("mine/checkpoints/last.ckpt").touch()
+    command = ("hydra.run.dir=mine", "seed=1", "restart=true", "ckpt_path=mine")
+    assert "can't be combined with restart=true" in run_rejected(capsys, *command)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    RunDirectoryCallback().on_run_start(compose_command(*command))
+    lock.release(Path("mine"))

@@ -4,14 +4,24 @@ import json
 import re
 import shlex
 import signal
+import sqlite3
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from cnn_experiments.runtime.signals import Interrupted
+from cnn_experiments.search.search import search
+from cnn_experiments.sweep.executors.base import RunObserver
+from cnn_experiments.sweep.executors.local import LocalExecutor
+from cnn_experiments.sweep.plan import PlannedRun
+from tests.config.test_composed import sweep_config
 from tests.conftest import read_epochs, read_results
 from tests.sweep.test_sweep import SMOKE, start, wait_until
 
@@ -164,3 +174,37 @@ def test_predefined_search_can_be_started(command: Command, tmp_path: Path, name
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == f"outputs/search-{name}-data: no trials yet, {num_trials} to do\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [None, Interrupted(signal.SIGINT)])
+def test_study_that_cannot_be_read_any_more_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Interrupted | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["cnn_experiments"])
+    file = Path("outputs/mine/study.db")
+
+    class Executor(LocalExecutor):
+        def run(self, runs: Iterable[PlannedRun], observer: RunObserver) -> None:
+            with closing(sqlite3.connect(file)) as connection, connection:
+                connection.execute("DROP TABLE trials")
+            if error is not None:
+                raise error
+            list(runs)
+
+    def run_search() -> int:
+        config = sweep_config(*SMOKE, "hydra/sweeper=optuna", "sweep=mine", "optimizer.lr=1,2")
+        options: dict[str, Any] = {"n_trials": 1, "sampler": "tpe", "pruner": "none", "seed": 0}
+        arguments = [*SMOKE, "sweep=mine", "optimizer.lr=1,2"]
+        return search(config, arguments, Executor(1), lambda *_, **__: True, **options)
+
+    if error is None:
+        assert run_search() == 1
+    else:
+        with pytest.raises(Interrupted):
+            run_search()
+    assert capsys.readouterr().out == (
+        "outputs/mine: 0 trials, 1 wanted\n"
+        f"{file} could not be read or written: no such table: trials\n"
+        "to continue, run the same command again\n"
+    )

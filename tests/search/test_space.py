@@ -35,7 +35,6 @@ def test_override_becomes_a_distribution(line: str, distribution: BaseDistributi
     assert parameter.distribution == distribution
     assert parameter.probe_values == probe_values
     assert parameter.key == line.partition("=")[0]
-    assert parameter.is_float == isinstance(distribution, FloatDistribution)
 
 
 def test_numbers_are_listed_as_numbers() -> None:

@@ -126,6 +126,18 @@ def test_damaged_study_is_named_in_one_line_and_not_changed(
         assert [path.name for path in file.parent.iterdir()] == ["study.db"]
 
 
+def test_locked_study_is_not_waited_for_without_end_nor_called_foreign(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, **options | {"timeout": 0.0}))
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for read in (read_study, load_study):
+            with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+                read(file, define("seed=0"))
+
+
 def test_study_is_read_from_a_copy_and_nothing_is_written(file: Path) -> None:
     content = file.read_bytes()
     study = read_study(file, define("seed=0"))

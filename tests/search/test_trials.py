@@ -1,5 +1,6 @@
 """Tests of trials with runs that are not trained: the accuracy of a run depends on its learning rate alone."""
 
+import sqlite3
 import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,10 +39,10 @@ class StubConfig:
         self.settings = {
             "seed": 0,
             "retry_failed": False,
-            "restart": False,
             "optimizer": {"lr": learning_rate},
             "trainer": {"max_epochs": NUM_EPOCHS},
         }
+        self.starts_over = False
         self.run_id = run_id(self.settings)
 
 
@@ -55,7 +56,7 @@ class StubSearch:
 
 @pytest.fixture(autouse=True)
 def reject_high_learning_rates(monkeypatch: pytest.MonkeyPatch) -> None:
-    def preflight(config: ComposedConfig) -> None:
+    def preflight(config: ComposedConfig, _: Path) -> None:
         if float(config.overrides_by_key["optimizer.lr"]) > 0.9:
             raise ConfigError("optimizer.lr", problem="can't work")
 
@@ -268,6 +269,22 @@ def test_damaged_results_do_not_stop_a_search(study: Study, tmp_path: Path) -> N
     problem = "missing or of the wrong type: data, metrics, model, overrides, seed"
     assert study.trials[0].user_attrs["reason"] == f"results.json: {problem}"
     assert (run.directory / "results.json").read_text() == '{"status": "completed", "metrics": null}'
+
+
+def test_end_of_a_run_is_recorded_also_if_the_study_cannot_be_written(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    search = make_search(study, tmp_path, 1)
+    run = next(iter(search.scheduler))
+    write_run(run, 1, status=Status.RUNNING)
+    monkeypatch.setattr(optuna.trial.Trial, "report", fail)
+    with pytest.raises(sqlite3.OperationalError):
+        search.observer.on_end(run, Status.INTERRUPTED, signal="SIGTERM")
+    assert read_results(run.directory)["status"] == "interrupted"
+    assert read_results(run.directory)["signal"] == "SIGTERM"
 
 
 def test_enqueued_trials_come_first(study: Study, tmp_path: Path) -> None:

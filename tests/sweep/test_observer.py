@@ -1,6 +1,7 @@
 """Tests of recording the end of killed runs, and of the lines that a sweep prints about its runs."""
 
 import errno
+import fcntl
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from cnn_experiments.config.composed import ComposedConfig
-from cnn_experiments.runs import hparams
+from cnn_experiments.runs import hparams, state
 from cnn_experiments.runs.lock import acquire, release
+from cnn_experiments.runs.regular_file import open_to_append
 from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
@@ -61,12 +63,45 @@ def test_recorded_end_is_kept(run: PlannedRun, status: Status) -> None:
 def test_damaged_results_are_kept_and_named(run: PlannedRun, capsys: pytest.CaptureFixture[str]) -> None:
     run.directory.mkdir()
     (run.directory / "results.json").write_text("[]")
-    observer = SweepObserver(1, stop_on_error=False, on_launch=lambda: None)
+    observer = SweepObserver([run], stop_on_error=False, on_launch=lambda: None)
     observer.on_start(run)
     observer.on_end(run, Status.FAILED, error="process exited with status 7")
     assert observer.states[run.directory].status == "damaged"
     assert capsys.readouterr().out.endswith("[1/1] run damaged results.json: must hold an object, not a list\n")
     assert {path.name: path.read_text() for path in run.directory.iterdir()} == {"results.json": "[]"}
+
+
+def test_run_that_another_process_continues_meanwhile_is_kept(run: PlannedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_results(run, status=Status.RUNNING)
+    content = (run.directory / "results.json").read_bytes()
+    monkeypatch.setattr("cnn_experiments.runs.lock._ACQUIRE_SECONDS", 0.0)
+    with open_to_append(run.directory / ".lock") as file:
+        is_locked = state.is_locked
+        monkeypatch.setattr(state, "is_locked", lambda _: False)  # the other process starts after the first look
+
+        def lock(directory: Path) -> bool:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            monkeypatch.setattr(state, "is_locked", is_locked)
+            return acquire(directory)
+
+        monkeypatch.setattr("cnn_experiments.runs.lock.acquire", lock)
+        assert finalize_run(run, Status.FAILED, signal="SIGKILL").status == "running"
+    assert (run.directory / "results.json").read_bytes() == content
+
+
+def test_nothing_is_recorded_where_there_are_no_locks(
+    run: PlannedRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    write_results(run, status=Status.RUNNING)
+    content = (run.directory / "results.json").read_bytes()
+    monkeypatch.setattr(fcntl, "flock", fail)
+    assert finalize_run(run, Status.FAILED, signal="SIGKILL").status == "failed"
+    start = f"could not record the end of {run.directory}: its file system has no locks (flock), "
+    assert capsys.readouterr().out.startswith(start)
+    assert (run.directory / "results.json").read_bytes() == content
 
 
 def test_log_that_is_a_link_is_not_written_through(run: PlannedRun, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +130,7 @@ def test_monitor_numbers_runs_and_stops_at_a_failure_only_with_stop_on_error(
     write_results(completed, status=Status.COMPLETED, metrics={"val/acc": 0.98765, "test/acc": 0.5, "test/loss": 1.0})
     skipped = replace(run, directory=run.directory.with_name("skipped"))
     write_results(skipped, status=Status.COMPLETED)
-    monitor = SweepObserver(3, stop_on_error, on_launch=lambda: None)
+    monitor = SweepObserver([run, completed, skipped], stop_on_error, on_launch=lambda: None)
     monitor.on_start(run)
     monitor.on_start(completed)
     assert monitor.on_end(completed, Status.FAILED, error="not recorded")
@@ -159,7 +194,7 @@ def test_end_that_cannot_be_recorded_is_known_to_the_sweep(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(RunResults, "save", save)
-    observer = SweepObserver(1, stop_on_error=False, on_launch=lambda: None)
+    observer = SweepObserver([run], stop_on_error=False, on_launch=lambda: None)
     observer.on_start(run)
     assert observer.on_end(run, Status.FAILED, error="process exited with status 1")
     state = observer.states[run.directory]
@@ -169,9 +204,17 @@ def test_end_that_cannot_be_recorded_is_known_to_the_sweep(
     assert lines[2] == "[1/1] run failed process exited with status 1"
 
 
+def test_run_that_ends_before_its_start_is_reported_has_its_number(
+    run: PlannedRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    observer = SweepObserver([run], stop_on_error=False, on_launch=lambda: None)
+    assert observer.on_end(run, Status.INTERRUPTED, error="Slurm: CANCELLED")
+    assert capsys.readouterr().out == "[1/1] run not run\n"
+
+
 def test_run_that_was_not_continued_says_why(run: PlannedRun, capsys: pytest.CaptureFixture[str]) -> None:
     write_results(run, status=Status.INTERRUPTED, signal="SIGTERM")
-    observer = SweepObserver(1, stop_on_error=False, on_launch=lambda: None)
+    observer = SweepObserver([run], stop_on_error=False, on_launch=lambda: None)
     observer.on_start(run)
     observer.on_end(run, Status.FAILED, error="seed=2: configuration changed")
     assert capsys.readouterr().out.endswith(
@@ -181,7 +224,7 @@ def test_run_that_was_not_continued_says_why(run: PlannedRun, capsys: pytest.Cap
 
 def test_failed_run_that_was_rejected_says_why(run: PlannedRun, capsys: pytest.CaptureFixture[str]) -> None:
     write_results(run, status=Status.FAILED, error="ValueError: no")
-    observer = SweepObserver(1, stop_on_error=False, on_launch=lambda: None)
+    observer = SweepObserver([run], stop_on_error=False, on_launch=lambda: None)
     observer.on_start(run)
     observer.on_end(run, Status.FAILED, error="seed=2: configuration changed", is_rejected=True)
     observer.on_end(run, Status.FAILED, error="process exited with status 1")

@@ -1,7 +1,7 @@
 """Tests of planning the runs of a sweep and their directories."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,21 +147,52 @@ def test_command_line_of_a_run_names_its_directory(tmp_path: Path, monkeypatch: 
     assert run.argv == ["program", "data=digits", "seed=1", directory, "hydra.mode=RUN"]
 
 
-def test_invalid_runs_are_left_out_and_checked_once_for_all_seeds(
+def test_run_that_continues_from_its_own_checkpoint_does_not_need_ckpt_path(tmp_path: Path) -> None:
+    configs = [compose("ckpt_path=gone", f"seed={seed}") for seed in (0, 1)]
+    directories = {config.run_id: tmp_path / f"run{seed}" for seed, config in enumerate(configs)}
+    write_results(tmp_path / "run0", configs[0], Status.INTERRUPTED)
+    (tmp_path / "run0" / "checkpoints").mkdir()
+    (tmp_path / "run0" / "checkpoints" / "last.ckpt").touch()
+    invalid = InvalidCombinations(skip=True)
+    assert drop_invalid(configs, invalid, directories) == configs[:1]
+    (error,) = invalid.errors
+    assert (error.key, error.value) == ("ckpt_path", "gone")
+
+
+def test_run_of_a_sweep_that_slurm_has_requeued_does_not_start_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run = PlannedRun(compose("restart=true"), tmp_path / "run")
+    write_results(run.directory, run.config, Status.INTERRUPTED)
+    assert run.next_action() == Action.RESTART
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert run.next_action() == Action.RESUME
+
+
+def test_progress_of_the_checks_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    descriptions = []
+
+    def with_progress(items: Sequence[ComposedConfig], description: str) -> Sequence[ComposedConfig]:
+        descriptions.append(description)
+        return items
+
+    monkeypatch.setattr("cnn_experiments.sweep.plan.with_progress", with_progress)
+    drop_invalid([], InvalidCombinations(skip=True), directories={})
+    assert descriptions == ["checking the combinations"]
+
+
+def test_invalid_runs_are_left_out_and_checked_once_for_all_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[Mapping[str, Any]] = []
 
-    def preflight(config: ComposedConfig) -> None:
+    def preflight(config: ComposedConfig, _: Path | None) -> None:
         checked.append(config.overrides_by_key)
         if config.choices["model"] == "nin":
             raise ConfigError("data.resize", 28, problem="too small")
 
     monkeypatch.setattr("cnn_experiments.sweep.plan.preflight", preflight)
     configs = [compose(f"model={model}", f"seed={seed}") for model in ("lenet", "nin") for seed in (0, 1)]
-    runs = plan_runs(RunPaths(tmp_path, ["model", "seed"], {}), configs)
     invalid = InvalidCombinations(skip=True)
-    assert list(drop_invalid(runs, invalid)) == runs[:2]
+    assert drop_invalid(configs, invalid, directories={}) == configs[:2]
     assert invalid.configs == configs[2:]
     assert [str(error) for error in invalid.errors] == ["data.resize=28: too small"] * 2
     assert [(typed["model"], typed["seed"]) for typed in checked] == [("lenet", "0"), ("nin", "0")]

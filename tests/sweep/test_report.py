@@ -16,6 +16,7 @@ from cnn_experiments.sweep.report import write_report
     ("error", "line"),
     [
         (OSError(28, "No space left on device"), "no leaderboard: No space left on device"),
+        (KeyError("axes"), "no leaderboard: KeyError: 'axes'"),
         (
             ConfigError("outputs/mine", problem="no run can be read"),
             "no leaderboard: outputs/mine: no run can be read",

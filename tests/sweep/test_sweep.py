@@ -204,6 +204,29 @@ def test_invalid_combinations_are_skipped_with_on_invalid_skip(command: Command,
     assert "needs images of at least 67 pixels, these have 28" in skipped[2]
 
 
+def test_invalid_combinations_of_a_task_without_runs_are_skipped_with_on_invalid_skip(
+    command: Command, tmp_path: Path
+) -> None:
+    sweep = ("-m", "task=inspect", "data=digits", "model=lenet,alexnet", "data.resize=28,-1")
+    rejected = command(*sweep)
+    assert (rejected.returncode, rejected.stdout) == (2, "")
+    assert rejected.stderr == (
+        "data.resize=-1: must be an integer >= 1 or null (in task=inspect data=digits model=lenet data.resize=-1); "
+        "1 more combination is invalid; on_invalid=skip skips invalid combinations\n"
+    )
+    result = command(*sweep, "on_invalid=skip")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "lenet, one image of 1x28x28" in result.stdout
+    combination = "task=inspect data=digits model={} data.resize={}"
+    assert [line for line in result.stdout.splitlines() if line.startswith("skipped: ")] == [
+        f"skipped: data.resize=-1: must be an integer >= 1 or null (in {combination.format('lenet', -1)})",
+        f"skipped: data.resize=-1: must be an integer >= 1 or null (in {combination.format('alexnet', -1)})",
+        "skipped: data.resize=28: this network needs images of at least 67 pixels, these have 28; did you mean "
+        f"data.resize=67? (in {combination.format('alexnet', 28)})",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_unknown_key_of_one_combination_is_reported_in_one_line_and_can_be_skipped(
     command: Command, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """One configuration: composed by Hydra, in plain values, and checked."""
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -144,6 +145,11 @@ class ComposedConfig:
     def run_id(self) -> str:
         """Return the hash that is equal for configurations that repeat each other."""
         return run_id(self.settings)
+
+    @property
+    def starts_over(self) -> bool:
+        """Return whether `restart` is set, and this is not what Slurm starts again after it has stopped the job."""
+        return bool(self.settings["restart"]) and os.environ.get("SLURM_RESTART_COUNT", "0") == "0"
 
     @property
     def _typed_lines(self) -> list[str]:

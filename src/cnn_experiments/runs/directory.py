@@ -172,6 +172,16 @@ class RunDirectory:
         except OSError:
             return self.last
 
+    def continues_by_itself(self, run_id: str, *, restart: bool) -> bool:
+        """Return whether the directory holds a run, completed or with a checkpoint that it continues from.
+
+        Args:
+            run_id: of the run.
+            restart: whether a run that is not completed starts over.
+        """
+        action = next_action(RunState.read(self.path), run_id, retry_failed=True, restart=restart)
+        return action == Action.SKIP or (action == Action.RESUME and self.find_resume_checkpoint() is not None)
+
     @contextmanager
     def locked_for(self, run_id: str, *, restart: bool = False, ckpt_path: str | None = None) -> Iterator[Action]:
         """Lock the directory for a run, and yield what is to be done: SKIP, START, RESUME or RESTART.

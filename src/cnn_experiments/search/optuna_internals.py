@@ -40,6 +40,7 @@ def copy_study(file: Path) -> Study | None:
 
     Raises:
         ValueError: the file has no study that this version of Optuna can read.
+        sqlite3.Error: another process keeps the file locked.
     """
     if not file.is_file():
         raise ValueError("it is not a file")
@@ -47,12 +48,15 @@ def copy_study(file: Path) -> Study | None:
     try:
         mode = "rw" if is_writable(file) else "ro"
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True)) as source:
+            source.execute("PRAGMA schema_version")  # fails if the file stays locked; backup() would wait for ever
             source.backup(memory)
         if not _has_study(memory):
             return None
         study = optuna.load_study(study_name=_STUDY_NAME, storage=_storage(lambda: memory, StaticPool))
         _check(study)
     except Exception as error:  # what a file raises that something else has written is not documented
+        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            raise
         raise ValueError(describe_storage_error(error)) from error
     return study
 

@@ -14,6 +14,7 @@ from cnn_experiments.console import print_line, relative_path
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.lock import acquire, release
 from cnn_experiments.runs.path_errors import path_errors
+from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.search.definition import Definition, default_search_name
 from cnn_experiments.search.optuna_internals import StorageErrors, describe_storage_error
 from cnn_experiments.search.study import STUDY_FILE, best_trial, load_study, read_study
@@ -49,7 +50,8 @@ def search(
         seed: of the sampler.
 
     Returns:
-        The exit status: 1 if no trial is completed, or fewer have ended than there are to be, else 0.
+        The exit status: 1 if no trial is completed, fewer have ended than there are to be, or the file of the study
+        can't be read or written, else 0.
 
     Raises:
         ConfigError: this can't be searched, or the study in the directory is that of another search.
@@ -59,35 +61,47 @@ def search(
     definition = Definition.parse(config, arguments)
     settings = definition.check().settings
     directory = sweep_directory(config, settings["sweep"] or default_search_name(config))
-    if settings["dry_run"]:
-        _print_dry_run(directory, definition, n_trials, settings)
-        return 0
-    with _locked(directory):
-        study = load_study(directory / STUDY_FILE, definition)
-        study.pruner = make_pruner(pruner, definition.max_epochs(settings))
-        num_trials = len(study.get_trials(deepcopy=False))
-        print_line(f"{relative_path(directory.absolute())}: {num_trials} trials, {n_trials} wanted")
-        trial_runs, observer = _plan_trials(
-            definition,
-            study,
-            directory,
-            n_trials=n_trials,
-            stop_on_error=settings["on_error"] == "stop",
-            make_sampler=lambda number: make_sampler(sampler, seed, number, executor.max_parallel),
-        )
-        try:
-            executor.run(trial_runs, observer)
-        except StorageErrors as error:
-            print_line(f"{directory / STUDY_FILE} could not be written: {describe_storage_error(error)}", style="red")
-            print_continue_hint(settings)
-            return 1
-        finally:
-            write_hparams_columns(directory, [], definition.searched)
+    with _storage_errors_printed(directory / STUDY_FILE, settings):
+        if settings["dry_run"]:
+            _print_dry_run(directory, definition, n_trials, settings)
+            return 0
+        with _locked(directory):
+            study = load_study(directory / STUDY_FILE, definition)
+            study.pruner = make_pruner(pruner, definition.max_epochs(settings))
+            num_trials = len(study.get_trials(deepcopy=False))
+            print_line(f"{relative_path(directory.absolute())}: {num_trials} trials, {n_trials} wanted")
+            trial_runs, observer = _plan_trials(
+                definition,
+                study,
+                directory,
+                n_trials=n_trials,
+                stop_on_error=settings["on_error"] == "stop",
+                make_sampler=lambda number: make_sampler(sampler, seed, number, executor.max_parallel),
+            )
+            try:
+                executor.run(trial_runs, observer)
+            except Interrupted:
+                with _storage_errors_printed(directory / STUDY_FILE, settings):
+                    print_trials(directory, study, definition, n_trials, settings)
+                raise
+            finally:
+                write_hparams_columns(directory, [], definition.searched)
             print_trials(directory, study, definition, n_trials, settings)
-    print_best(study)
-    num_ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-    is_reported = write_report(report, directory, quiet=True)
-    return 0 if is_reported and best_trial(study) is not None and num_ended >= n_trials else 1
+        print_best(study)
+        num_ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+        is_successful = best_trial(study) is not None and num_ended >= n_trials
+        return 0 if write_report(report, directory, quiet=True) and is_successful else 1
+    return 1
+
+
+@contextmanager
+def _storage_errors_printed(file: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Print one line instead of raising an error if the file of a study can't be read or written in the block."""
+    try:
+        yield
+    except StorageErrors as error:
+        print_line(f"{file} could not be read or written: {describe_storage_error(error)}", style="red")
+        print_continue_hint(settings)
 
 
 @contextmanager

@@ -28,11 +28,6 @@ class Parameter:
         return self.override.key_or_group
 
     @property
-    def is_float(self) -> bool:
-        """Return whether floats are drawn."""
-        return isinstance(self.distribution, FloatDistribution)
-
-    @property
     def probe_values(self) -> list[Any]:
         """Return all choices, or the ends of a range; of a range of floats a value between them too."""
         if isinstance(self.distribution, CategoricalDistribution):

@@ -10,13 +10,7 @@ from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.fingerprint import COMMAND_KEYS
 from cnn_experiments.runs.settings import split_override
 from cnn_experiments.search.definition import Definition
-from cnn_experiments.search.optuna_internals import (
-    StorageErrors,
-    copy_study,
-    describe_storage_error,
-    is_writable,
-    open_study,
-)
+from cnn_experiments.search.optuna_internals import copy_study, is_writable, open_study
 
 STUDY_FILE = "study.db"
 
@@ -55,17 +49,14 @@ def load_study(file: Path, definition: Definition) -> Study:
     """Return the study in a file, or a new one.
 
     Raises:
-        ConfigError: it is the study of another search, or not a study, or can't be written.
+        ConfigError: it is the study of another search, or not a study, or may not be written.
     """
     read_study(file, definition)
     if file.exists() and not is_writable(file):
         raise ConfigError(str(file), problem="must be writable, and its directory too; dry_run=true shows its trials")
-    try:
-        study = open_study(file)
-        for name, lines in _attributes(definition).items():
-            study.set_user_attr(name, lines)
-    except StorageErrors as error:
-        raise ConfigError(str(file), problem=f"could not be written: {describe_storage_error(error)}") from error
+    study = open_study(file)
+    for name, lines in _attributes(definition).items():
+        study.set_user_attr(name, lines)
     return study
 
 

@@ -215,11 +215,11 @@ class TrialRuns:
         """Yield the run of a trial, if there is something to do."""
         try:
             config = self._compose(overrides)
-            preflight(config)
+            run = PlannedRun(config, self._directories.path_for(config))
+            preflight(config, run.directory)
         except ConfigError as error:
             self._active.fail(trial, str(error))
             return
-        run = PlannedRun(config, self._directories.path_for(config))
         if self._active.add_or_finish(_ActiveTrial(trial, run, reported, pending_prune_check=bool(reported))):
             yield run
 
@@ -259,11 +259,11 @@ class TrialObserver:
         is_rejected: bool = False,
     ) -> bool:
         """Record the end if the run has not, and finish the trial and those that share its run."""
+        state = finalize_run(run, status, error=error, signal=signal)  # first: it does not need the study
         active = self._active[run]
         for trial in (active, *active.duplicates):
             if not trial.is_pruned:
                 self._active.report_epochs(trial)
-        state = finalize_run(run, status, error=error, signal=signal)
         self._active.finish(active, state)
         return not (self._stop_on_error and state.status == Status.FAILED)
 

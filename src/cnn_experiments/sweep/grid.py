@@ -13,8 +13,8 @@ from cnn_experiments.config.overrides import parse_overrides
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import ConfigError, RunFailedError
 from cnn_experiments.runs.fingerprint import SWEEP_KEYS
-from cnn_experiments.runs.lock import is_locked
-from cnn_experiments.runs.path_errors import check_directory
+from cnn_experiments.runs.lock import check_locks, is_locked
+from cnn_experiments.runs.path_errors import check_directory, path_errors
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.sweep.executors.base import Executor
@@ -32,12 +32,13 @@ from cnn_experiments.sweep.plan import (
 from cnn_experiments.sweep.progress import with_progress
 from cnn_experiments.sweep.report import Report, write_report
 from cnn_experiments.sweep.summary import (
+    print_invalid,
     print_plan,
     print_results,
     suggest_existing_sweeps,
     write_hparams_columns,
 )
-from cnn_experiments.tasks import TaskSpec, preflight, task_of
+from cnn_experiments.tasks import TaskSpec, task_of
 
 _MAX_COMBINATIONS = 100_000
 _POLL_SECONDS = 1.0
@@ -67,9 +68,10 @@ def sweep(config: DictConfig, arguments: Sequence[str], executor: Executor, repo
     invalid.raise_unless_skipped(any_valid=bool(configs))
     task = _common_task(configs)
     if not task.needs_run_directory:
-        for combination in configs:
-            preflight(combination)
-        task.run(configs, None)
+        valid = drop_invalid(configs, invalid, directories={})
+        invalid.raise_unless_skipped(any_valid=bool(valid))
+        task.run(valid, None)
+        print_invalid(invalid)
         return 0
     return _GridSweep(config, overrides, configs, invalid, executor).run(report)
 
@@ -158,6 +160,8 @@ class _GridSweep:
             return 0
         if pending:
             check_directory("hydra.sweep.dir", self.directory, must_be_writable=True)
+            with path_errors("hydra.sweep.dir", self.directory):
+                check_locks(self.directory)
         elif not any(self.directory.glob("events.out.tfevents.*")):
             write_hparams_columns(self.directory, self.runs)
         try:
@@ -178,12 +182,13 @@ class _GridSweep:
         pending = [run for run in self.runs if run.next_action(self._states[run.directory]) in wanted]
         if pending and not self._settings["dry_run"]:
             self._executor.warm_up()
-        valid = list(drop_invalid(pending, self._invalid))
+        directories = {run.config.run_id: run.directory for run in pending}
+        drop_invalid([run.config for run in pending], self._invalid, directories)
         self._invalid.raise_unless_skipped(any_valid=len(self.runs) > len(self._invalid.configs))
         invalid_ids = {config.run_id for config in self._invalid.configs}
         self.runs = [run for run in self.runs if run.config.run_id not in invalid_ids]
         self._states = {run.directory: self._states[run.directory] for run in self.runs}
-        return valid
+        return [run for run in pending if run.config.run_id not in invalid_ids]
 
     def _execute(self, pending: Sequence[PlannedRun]) -> None:
         """Run the runs, and wait for all of them.
@@ -195,7 +200,7 @@ class _GridSweep:
         if not pending:
             return
         observer = SweepObserver(
-            len(pending),
+            pending,
             self._settings["on_error"] == "stop",
             on_launch=lambda: write_hparams_columns(self.directory, self.runs),
         )

@@ -1,6 +1,6 @@
 """Prints how the runs of a sweep start and end, and records the end of those that could not do so themselves."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from cnn_experiments.errors import describe_error
 from cnn_experiments.runs import hparams
 from cnn_experiments.runs.directory import LOG_FILE
 from cnn_experiments.runs.fingerprint import effective_settings
+from cnn_experiments.runs.lock import locked
 from cnn_experiments.runs.metrics import leaderboard_keys
 from cnn_experiments.runs.regular_file import open_to_append
 from cnn_experiments.runs.results import RESULTS_FILE, RunResults
@@ -25,22 +26,20 @@ class SweepObserver:
     """Observes the runs of a sweep.
 
     Args:
-        num_runs: how many runs there will be.
+        runs: the runs, in the order in which they are numbered.
         stop_on_error: whether the sweep ends at the first run that fails.
         on_launch: called once when the executor starts runs and can't reject its settings any more.
     """
 
-    def __init__(self, num_runs: int, stop_on_error: bool, on_launch: Callable[[], None]) -> None:
+    def __init__(self, runs: Sequence[PlannedRun], stop_on_error: bool, on_launch: Callable[[], None]) -> None:
         self.on_launch = on_launch
-        self._num_runs = num_runs
         self._stop_on_error = stop_on_error
-        self._numbers: dict[Path, int] = {}
+        self._numbers = {run.directory: number for number, run in enumerate(runs, start=1)}
         self.states: dict[Path, RunState] = {}
         """How the runs ended, by directory: also what could not be written there."""
 
     def on_start(self, run: PlannedRun) -> None:
         """Print a line."""
-        self._numbers[run.directory] = len(self._numbers) + 1
         print_line(f"{self._number(run)} {run.directory.name}", style="bold")
 
     def on_skip(self, run: PlannedRun) -> None:
@@ -72,7 +71,7 @@ class SweepObserver:
         return ()
 
     def _number(self, run: PlannedRun) -> str:
-        return f"[{self._numbers[run.directory]}/{self._num_runs}]"
+        return f"[{self._numbers[run.directory]}/{len(self._numbers)}]"
 
 
 def finalize_run(run: PlannedRun, status: Status, *, error: str | None = None, signal: str | None = None) -> RunState:
@@ -84,25 +83,31 @@ def finalize_run(run: PlannedRun, status: Status, *, error: str | None = None, s
         error: why it failed.
         signal: the signal that stopped or killed it.
     """
-    directory, state = run.directory, run.read_state()
-    is_recorded = state.results is not None and state.results.status != Status.RUNNING
-    if state.status in (Status.RUNNING, Status.DAMAGED) or is_recorded:
-        return state  # whatever a damaged results.json holds is not replaced
-    if status == Status.INTERRUPTED and state.status == Status.NEW:
-        return state  # it had not started
-    config = run.config
+    directory, config, state = run.directory, run.config, run.read_state()
+    if not _lacks_end(state, status):
+        return state
     results = RunResults.initial(config.choices, config.overrides, config.settings, previous=state.results)
     results = replace(results, status=status, error=error, signal=signal)
     try:
-        _write_end(directory, results, config.choices | effective_settings(config.settings))
+        with locked(directory) as is_locked:
+            if is_locked and _lacks_end(run.read_state(), status):  # another process may have continued it
+                _write_end(directory, results, config.choices | effective_settings(config.settings))
     except OSError as os_error:
         print_line(f"could not record the end of {directory}: {describe_error(os_error)}", style="red")
         return RunState(status, results)
     return run.read_state()
 
 
+def _lacks_end(state: RunState, status: Status) -> bool:
+    """Return whether it is to be recorded that a run ended with this status; no process works on it."""
+    if state.status in (Status.RUNNING, Status.DAMAGED):
+        return False  # whatever a damaged results.json holds is not replaced
+    if state.status == Status.NEW:
+        return status != Status.INTERRUPTED  # else it had not started
+    return state.results is not None and state.results.status == Status.RUNNING
+
+
 def _write_end(directory: Path, results: RunResults, settings: Mapping[str, Any]) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
     results.save(directory)
     if not hparams.has_session(directory):
         hparams.write_session_start(directory, settings)

@@ -1,7 +1,7 @@
 """What a sweep consists of: its directory, and its runs with theirs."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from cnn_experiments.config.overrides import quote_override, run_argv
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.directory import is_unused, numbered_paths
-from cnn_experiments.runs.fingerprint import COMMAND_KEYS, SEED_KEYS, flatten
+from cnn_experiments.runs.fingerprint import COMMAND_KEYS, SEED_KEYS
 from cnn_experiments.runs.path_errors import check_directory
 from cnn_experiments.runs.plan_file import write_plan
 from cnn_experiments.runs.results import RESULTS_FILE
@@ -44,12 +44,11 @@ class PlannedRun:
 
     def next_action(self, state: RunState | None = None) -> Action:
         """Decide what is done next, as the sweep's `retry_failed` says; the state is read unless it is given."""
-        settings = self.config.settings
         return next_action(
             state or self.read_state(),
             self.config.run_id,
-            retry_failed=settings["retry_failed"],
-            restart=settings["restart"],
+            retry_failed=self.config.settings["retry_failed"],
+            restart=self.config.starts_over,
         )
 
     def continued(self, sweep_config: DictConfig) -> "PlannedRun":
@@ -194,7 +193,7 @@ class InvalidCombinations:
         self._skip = skip
 
     def raise_unless_skipped(self, any_valid: bool) -> None:
-        """Check that the sweep can go on without them.
+        """Check that the sweep can continue without them.
 
         Raises:
             ConfigError: they are not to be skipped, or no combination is valid.
@@ -211,24 +210,35 @@ class InvalidCombinations:
         raise self.errors[0].with_context(remedy="; ".join(remedies) or None) from self.errors[0]
 
 
-def drop_invalid(runs: Iterable[PlannedRun], invalid: InvalidCombinations) -> Iterator[PlannedRun]:
-    """Yield the runs whose parts work together, which is checked once for all seeds."""
+def drop_invalid(
+    configs: Sequence[ComposedConfig], invalid: InvalidCombinations, directories: Mapping[str, Path]
+) -> list[ComposedConfig]:
+    """Return the configurations whose parts work together; which do is checked once for all seeds.
+
+    Args:
+        configs: all of them.
+        invalid: gets the others.
+        directories: of the runs by run id, if the task has run directories.
+    """
     checked: dict[str, ConfigError | None] = {}
-    for run in runs:
-        settings = flatten(run.config.settings).items()
-        key = str([(name, value) for name, value in settings if name not in SEED_KEYS])
+    valid = []
+    for config in with_progress(configs, "checking the combinations"):
+        # Whether `ckpt_path` suits a run depends on its seed and its directory.
+        varying = () if config.settings["ckpt_path"] else SEED_KEYS
+        key = str([(name, value) for name, value in config.flat_settings.items() if name not in varying])
         if key not in checked:
-            checked[key] = _preflight_error(run.config)
+            checked[key] = _preflight_error(config, directories.get(config.run_id))
         if error := checked[key]:
             invalid.errors.append(error)
-            invalid.configs.append(run.config)
+            invalid.configs.append(config)
         else:
-            yield run
+            valid.append(config)
+    return valid
 
 
-def _preflight_error(config: ComposedConfig) -> ConfigError | None:
+def _preflight_error(config: ComposedConfig, directory: Path | None) -> ConfigError | None:
     try:
-        preflight(config)
+        preflight(config, directory)
     except ConfigError as error:
         return error
     return None

@@ -1,4 +1,4 @@
-"""The leaderboard at the end of a sweep or a search, which whoever puts the parts together passes in."""
+"""The leaderboard at the end of a sweep or a search. The sweeper passes its function in: `report` is a layer above."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,15 +22,15 @@ class Report(Protocol):
 def write_report(report: Report, directory: Path, *, quiet: bool = False) -> bool:
     """Print and write the leaderboard of a sweep that has runs, and return whether that was possible.
 
-    The table of a sweep has been printed before: what goes wrong here is a line. A signal ends the sweep afterwards,
-    because libraries that draw curves do not survive one while they are imported.
+    The table of a sweep has been printed before: an error is one line here, whatever it is. A signal ends the sweep
+    afterwards, because libraries that draw curves do not survive one while they are imported.
     """
     if not any(directory.glob(f"*/{RESULTS_FILE}")):
         return True
     try:
         with signals_deferred():
             return report([directory], directory, quiet=quiet, keep_unchanged=True)
-    except (OSError, ConfigError) as error:
+    except Exception as error:
         message = str(error) if isinstance(error, ConfigError) else describe_error(error)
         print_line(f"no leaderboard: {message}", style="red")
         return False

@@ -41,7 +41,7 @@ def print_results(states: States, invalid: InvalidCombinations, directory: Path,
             cell(reason(state)),
         )
     print_table(table)
-    _print_invalid(invalid)
+    print_invalid(invalid)
     labels = Counter(map(status_label, states.values()))
     print_line(f"{_format_count(len(states))}: {', '.join(f'{number} {label}' for label, number in labels.items())}")
     if any(state.status in (Status.INTERRUPTED, Status.NEW) for state in states.values()):
@@ -74,7 +74,7 @@ def print_plan(
         status = cell(status_label(state), STYLES.get(state.status, ""))
         table.add_row(cell(path.name), status, duration, cell(reason(state)))
     print_table(table)
-    _print_invalid(invalid)
+    print_invalid(invalid)
     print_line(f"{_format_count(len(runs))}, {_format_workload(list(seconds.values()), max_parallel)}")
     untouched = [run for run in runs if run.directory not in seconds]
     if untouched:
@@ -111,7 +111,8 @@ def _format_count(num_runs: int) -> str:
     return f"{num_runs} run{'s' * (num_runs != 1)}"
 
 
-def _print_invalid(invalid: InvalidCombinations) -> None:
+def print_invalid(invalid: InvalidCombinations) -> None:
+    """Print a line for each combination that is left out."""
     for error, count in Counter(map(str, invalid.errors)).items():
         others = f", and with {count - 1} more seed{'s' * (count > 2)}" if count > 1 else ""
         print_line(f"skipped: {error}{others}", style="yellow")
@@ -138,7 +139,7 @@ def _print_retry_hint(states: Iterable[RunState], settings: Mapping[str, Any]) -
 def suggest_existing_sweeps(directory: Path, states: States, to_do: Sequence[PlannedRun]) -> None:
     """Print which other sweeps have completed some of these runs: a sweep with another name repeats them.
 
-    Other sweeps are no business of this one: nothing that is wrong with them ends or delays it.
+    Whatever is wrong in another sweep's directory neither ends nor delays this sweep.
     """
     wanted = [run.config.run_id for run in to_do if states[run.directory].status == Status.NEW]
     try:

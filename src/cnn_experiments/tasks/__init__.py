@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
@@ -57,16 +58,28 @@ def task_of(config: "ComposedConfig") -> TaskSpec:
     return TASKS[name]
 
 
-def preflight(config: "ComposedConfig", *, uses_ckpt_path: bool = True) -> None:
+def preflight(config: "ComposedConfig", directory: Path | None = None) -> None:
     """Build the parts of a configuration without memory for its tensors, to find out whether they work together.
 
     Args:
         config: of one run.
-        uses_ckpt_path: False for a run that continues from a checkpoint of its own; `ckpt_path` may be gone by then.
+        directory: of the run, if it has been chosen, whether it exists or not. If the run continues there from a
+            checkpoint of its own, `ckpt_path` is not checked: it may be gone by then.
 
     Raises:
         ConfigError: they do not.
     """
     check: Callable[[Mapping[str, Any]], None] = resolve_name(task_of(config).preflight)
+    settings = config.settings
+    if not _uses_ckpt_path(config, directory):
+        settings = settings | {"ckpt_path": None}
     with config.error_context():
-        check(config.settings if uses_ckpt_path else config.settings | {"ckpt_path": None})
+        check(settings)
+
+
+def _uses_ckpt_path(config: "ComposedConfig", directory: Path | None) -> bool:
+    if config.settings["ckpt_path"] is None or directory is None:
+        return True
+    from cnn_experiments.runs.directory import RunDirectory
+
+    return not RunDirectory(directory).continues_by_itself(config.run_id, restart=config.starts_over)

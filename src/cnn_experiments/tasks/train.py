@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import os
 import shlex
 import shutil
 import sys
@@ -75,7 +74,7 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
     with (
         _described_errors(config, directory),
         directory.locked_for(
-            config.run_id, restart=_starts_over(config), ckpt_path=config.settings["ckpt_path"]
+            config.run_id, restart=config.starts_over, ckpt_path=config.settings["ckpt_path"]
         ) as action,
     ):
         if action == Action.SKIP:
@@ -91,11 +90,6 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
         run.print_result()  # after the status is recorded, so that a closed stdout can't fail the run
 
 
-def _starts_over(config: ComposedConfig) -> bool:
-    """Return whether `restart` is set, and this is not what Slurm starts again after it has stopped the job."""
-    return bool(config.settings["restart"]) and os.environ.get("SLURM_RESTART_COUNT", "0") == "0"
-
-
 class _TrainingRun:
     """A run: training, then the test."""
 
@@ -104,7 +98,7 @@ class _TrainingRun:
         pl.seed_everything(settings["seed"], verbose=False)
         self.settings = settings
         self.choices = config.choices
-        self.starts_over = _starts_over(config)
+        self.starts_over = config.starts_over
         self.directory = directory
         self.data = build_data(settings)
         protocol = self.data.protocol
@@ -220,8 +214,7 @@ class _TrainingRun:
             if checkpoint != self.directory.best and (problem := self._best_checkpoint_problem()):
                 damaged = [*damaged, self.directory.best]
                 problems.append(problem)
-            if problems and self.directory.is_writer:
-                place = self.directory.put_aside(*damaged)
+            if problems and self.directory.is_writer and (place := self.directory.put_aside(*damaged)):
                 log.warning("%s; put aside in %s", "; ".join(problems), relative_path(place))
             return checkpoint, stored
         raise RunFailedError(f"{'; '.join(problems)}; restart=true puts the checkpoints aside and starts over")

@@ -152,6 +152,17 @@ def test_signal_cancels_the_array_and_waits_for_its_end(cluster: Path) -> None:
     assert observer.ends == [("run0", "interrupted", "Slurm: CANCELLED")]
 
 
+def test_signal_during_the_submission_is_raised_after_the_starts_are_reported(cluster: Path) -> None:
+    write_program(cluster, "sbatch", "kill -INT $PPID; echo Submitted batch job 7")
+    (cluster / "states-9").write_text("7_0 CANCELLED\n7_1 CANCELLED\n")
+    observer = RecordingObserver()
+    with interruptible(), pytest.raises(Interrupted):
+        slurm.SlurmExecutor(**PARAMETERS).run(make_runs(cluster, 2), observer)
+    assert observer.starts == ["launch", "run0", "run1"]
+    assert (cluster / "cancelled").read_text() == "7\n"
+    assert observer.ends == [(run, "interrupted", "Slurm: CANCELLED") for run in ("run0", "run1")]
+
+
 def test_lost_terminal_leaves_the_jobs_running(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (cluster / "states-9").write_text("7 RUNNING\n")
     monkeypatch.setattr("cnn_experiments.runtime.signals.SIGNALS", (signal.SIGHUP,))

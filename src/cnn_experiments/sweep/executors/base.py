@@ -1,6 +1,7 @@
 """What a sweep needs of the thing that runs its runs, and what that thing reports."""
 
 from collections.abc import Iterable
+from enum import Enum, auto
 from typing import Protocol
 
 from cnn_experiments.errors import describe_error
@@ -14,13 +15,13 @@ class RunObserver(Protocol):
     """Is told how runs start and end."""
 
     def on_launch(self) -> None:
-        """Take note that runs are about to start: from here on, nothing is rejected."""
+        """Record that runs are about to start: from here on, nothing is rejected."""
 
     def on_start(self, run: PlannedRun) -> None:
-        """Take note that a run starts."""
+        """Report that a run starts."""
 
     def on_skip(self, run: PlannedRun) -> None:
-        """Take note that a run is left to another process, or was completed by one."""
+        """Report that a run is left to another process, or was completed by one."""
 
     def on_end(
         self,
@@ -31,7 +32,7 @@ class RunObserver(Protocol):
         signal: str | None = None,
         is_rejected: bool = False,
     ) -> bool:
-        """Take note that the process of a run has ended.
+        """Record how a run ended whose process has ended, and report it.
 
         Args:
             run: the run.
@@ -71,8 +72,19 @@ class Executor(Protocol):
         """
 
 
-def begin(run: PlannedRun, observer: RunObserver) -> bool:
-    """Report that a run starts and write its plan; return False after its end is reported because that failed.
+class Beginning(Enum):
+    """What follows from the attempt to begin a run."""
+
+    BEGUN = auto()
+    """Its process can be started."""
+    FAILED = auto()
+    """It can't, and its end is reported; the sweep continues with the other runs."""
+    FAILED_AND_STOP = auto()
+    """It can't, and its end is reported; the sweep stops."""
+
+
+def begin(run: PlannedRun, observer: RunObserver) -> Beginning:
+    """Report that a run starts and write its plan; if that fails, report the end of the run.
 
     A run is not started in a directory with links to elsewhere, which it would write through.
     """
@@ -81,11 +93,11 @@ def begin(run: PlannedRun, observer: RunObserver) -> bool:
         problem = foreign_file_problem(run.directory)
         if problem is None:
             run.write_plan()
-            return True
+            return Beginning.BEGUN
     except OSError as error:
         problem = describe_error(error)
-    observer.on_end(run, Status.FAILED, error=problem, is_rejected=True)
-    return False
+    continues = observer.on_end(run, Status.FAILED, error=problem, is_rejected=True)
+    return Beginning.FAILED if continues else Beginning.FAILED_AND_STOP
 
 
 def end(

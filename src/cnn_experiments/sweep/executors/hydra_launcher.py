@@ -9,7 +9,7 @@ from cnn_experiments.config.overrides import quote_override
 from cnn_experiments.errors import ConfigError, RunFailedError, describe_error
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted
-from cnn_experiments.sweep.executors.base import RunObserver, begin, end
+from cnn_experiments.sweep.executors.base import Beginning, RunObserver, begin, end
 from cnn_experiments.sweep.plan import PlannedRun
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class HydraLauncherExecutor:
             Interrupted: a signal came.
         """
         observer.on_launch()
-        started = [run for run in runs if begin(run, observer)]
+        started = [run for run in runs if begin(run, observer) == Beginning.BEGUN]
         jobs = [[*run.config.overrides, quote_override("hydra.sweep.subdir", run.directory.name)] for run in started]
         error = "process exited without recording a status"
         try:

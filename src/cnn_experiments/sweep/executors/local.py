@@ -23,7 +23,7 @@ from cnn_experiments.runs.regular_file import open_to_append
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.distributed import RANK_VARIABLES
 from cnn_experiments.runtime.signals import SIGNALS, Interrupted, disable_watchdog, signals_deferred
-from cnn_experiments.sweep.executors.base import RunObserver, begin, end
+from cnn_experiments.sweep.executors.base import Beginning, RunObserver, begin, end
 from cnn_experiments.sweep.plan import PlannedRun
 
 PROGRAM = "cnn_experiments"
@@ -102,29 +102,41 @@ class LocalExecutor:
         shares = split_resources(self.max_parallel, *_available_resources()) if self.max_parallel > 1 else [None]
         waiting = iter(runs)
         try:
-            while True:
-                used_slots = {running.slot for running in self._running.values()}
-                for slot in range(self.max_parallel):
-                    if slot not in used_slots and (run := _next_run(waiting, observer)):
-                        self._start(run, slot, shares[slot])
-                if not self._running:
-                    return
-                ended = self._collect_ended(_POLL_SECONDS)
-                goes_on = [end(run, observer, **describe_exit_code(exit_code)) for run, exit_code in ended]
-                if not all(goes_on):
-                    waiting = iter(())
-                    self._stop_all(signal.SIGTERM, observer)
+            while self._fill_slots(waiting, shares, observer) and self._running:
+                continues = True
+                for run, exit_code in self._collect_ended(_POLL_SECONDS):
+                    continues &= end(run, observer, **describe_exit_code(exit_code))
+                if not continues:
+                    break
                 self._send_signal(signal.SIGTERM, observer.runs_to_stop())
-        except Interrupted as interruption:
+            self._stop_all(signal.SIGTERM, observer)
+        except (Exception, Interrupted) as error:  # an Exception of the observer: no run continues unobserved
             disable_watchdog()
-            try:
-                self._stop_all(signal.Signals[interruption.signal], observer)
-            except Interrupted:
-                self._stop_all(signal.SIGKILL, observer)
+            signum = signal.Signals[error.signal] if isinstance(error, Interrupted) else signal.SIGTERM
+            with suppress(Exception):  # what the observer raises now does not hide the first error
+                try:
+                    self._stop_all(signum, observer)
+                except Interrupted:
+                    self._stop_all(signal.SIGKILL, observer)
             raise
-        except Exception:  # of the observer: no run shall train on unobserved
-            self._send_signal(signal.SIGTERM, [running.run for running in self._running.values()])
-            raise
+
+    def _fill_slots(
+        self, waiting: Iterator[PlannedRun], shares: Sequence[ResourceShare | None], observer: RunObserver
+    ) -> bool:
+        """Start runs that are waiting, as many as there is room for; return whether to continue."""
+        used_slots = {running.slot for running in self._running.values()}
+        free_slots = [slot for slot in range(self.max_parallel) if slot not in used_slots]
+        while free_slots and (run := next(waiting, None)):
+            if run.next_action() in (Action.SKIP, Action.WAIT):
+                observer.on_skip(run)
+                continue
+            beginning = begin(run, observer)
+            if beginning == Beginning.FAILED_AND_STOP:
+                return False
+            if beginning == Beginning.BEGUN:
+                slot = free_slots.pop(0)
+                self._start(run, slot, shares[slot])
+        return True
 
     def _start(self, run: PlannedRun, slot: int, share: ResourceShare | None) -> None:
         with signals_deferred(), _without_rank():  # a process that is started but not noted down would run on unseen
@@ -132,24 +144,35 @@ class LocalExecutor:
             process.start()
             self._running[process.sentinel] = _RunningProcess(process, run, slot)
 
-    def _collect_ended(self, seconds: float | None = None) -> list[tuple[PlannedRun, int]]:
-        """Wait until a process ends, or for some time, and return the runs that ended with their exit codes."""
-        ended = []
+    def _collect_ended(self, seconds: float | None = None) -> Iterator[tuple[PlannedRun, int]]:
+        """Wait until a process ends, or for some time, and yield the runs that ended with their exit codes.
+
+        A run counts as running until it is yielded: if the caller fails before that, its end can still be collected.
+        """
         for sentinel in wait(list(self._running), seconds):
             assert isinstance(sentinel, int)
             running = self._running.pop(sentinel)
             running.process.join()
             with suppress(ProcessLookupError, PermissionError):  # macOS: no permission for a group that is ending
                 os.killpg(running.pid, signal.SIGKILL)  # processes that it started and left behind
-            ended.append((running.run, running.process.exitcode or 0))
-        return ended
+            yield running.run, running.process.exitcode or 0
 
     def _stop_all(self, signum: signal.Signals, observer: RunObserver) -> None:
-        """Send all processes a signal and wait for their end."""
+        """Send all processes a signal, wait for their ends and report them.
+
+        Raises:
+            Exception: the first that the observer raised, after all processes have ended.
+        """
         self._send_signal(signum, [running.run for running in self._running.values()])
+        errors: list[Exception] = []
         while self._running:
             for run, _ in self._collect_ended():
-                end(run, observer, Status.INTERRUPTED, signal=signum.name)
+                try:
+                    end(run, observer, Status.INTERRUPTED, signal=signum.name)
+                except Exception as error:
+                    errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _send_signal(self, signum: signal.Signals, runs: Iterable[PlannedRun]) -> None:
         directories = {run.directory for run in runs}
@@ -157,16 +180,6 @@ class LocalExecutor:
             if running.run.directory in directories:
                 with suppress(ProcessLookupError):
                     os.kill(running.pid, signum)
-
-
-def _next_run(waiting: Iterator[PlannedRun], observer: RunObserver) -> PlannedRun | None:
-    """Begin the next run that no other process works on or has completed, and return it."""
-    for run in waiting:
-        if run.next_action() in (Action.SKIP, Action.WAIT):
-            observer.on_skip(run)
-        elif begin(run, observer):
-            return run
-    return None
 
 
 @contextmanager

@@ -105,11 +105,11 @@ class SlurmExecutor:
         try:
             with signals_deferred():
                 running += map(_RunningJob, _submit(executor, runs), runs)
-            array = _array_id(running)
-            observer.on_launch()
-            print_line(f"Slurm array {array}; the output of its jobs is in {relative_path(executor.folder.parent)}")
-            for run in runs:
-                observer.on_start(run)
+                array = _array_id(running)
+                observer.on_launch()
+                print_line(f"Slurm array {array}; the output of its jobs is in {relative_path(executor.folder.parent)}")
+                for run in runs:
+                    observer.on_start(run)
             while running:
                 time.sleep(_POLL_SECONDS)
                 if not _poll(running, observer):
@@ -170,22 +170,22 @@ def _submit(executor: Any, runs: Sequence[PlannedRun]) -> list[Any]:
 def _poll(running: list[_RunningJob], observer: RunObserver) -> bool:
     """Report the jobs that have ended and remove them; return whether to continue."""
     states = _job_states(_array_id(running))
-    goes_on = True
+    continues = True
     for running_job in list(running):
         job, run = running_job.job, running_job.run
         state = states.get(job.job_id)
         if state is None:
-            goes_on &= end(run, observer, Status.INTERRUPTED, error="Slurm: job no longer known to squeue")
+            continues &= end(run, observer, Status.INTERRUPTED, error="Slurm: job no longer known to squeue")
         elif state in _STOPPED_STATES:
-            goes_on &= end(run, observer, Status.INTERRUPTED, error=f"Slurm: {state}")
+            continues &= end(run, observer, Status.INTERRUPTED, error=f"Slurm: {state}")
         elif state == "COMPLETED" and job.paths.result_pickle.exists():
-            goes_on &= end(run, observer, **describe_exit_code(job.result()))
+            continues &= end(run, observer, **describe_exit_code(job.result()))
         elif state in _ENDED_STATES:
-            goes_on &= end(run, observer, Status.FAILED, error=f"Slurm: {state}")
+            continues &= end(run, observer, Status.FAILED, error=f"Slurm: {state}")
         else:
             continue
         running.remove(running_job)
-    return goes_on
+    return continues
 
 
 def _array_id(running: Sequence[_RunningJob]) -> str:
