@@ -113,6 +113,16 @@ def test_error_that_was_never_raised_has_no_line() -> None:
     assert describe_error(KeyError("a")) == "KeyError: 'a'"
 
 
+def test_every_error_has_a_short_line_of_valid_unicode() -> None:
+    class UnprintableError(ValueError):
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    assert describe_error(UnprintableError()) == "UnprintableError (its message can't be shown)"
+    assert describe_error(ValueError("a\udcff")) == r"ValueError: a\udcff"
+    assert describe_error(ValueError("x" * 10_000)) == f"ValueError: {'x' * 1988}..."
+
+
 def test_error_of_the_operating_system_is_described_by_its_message_and_file() -> None:
     assert (
         describe_error(OSError(28, "No space left on device", "run/run.log")) == "No space left on device: run/run.log"

@@ -280,6 +280,59 @@ def test_paths_stay_relative_to_the_directory_of_the_command(command: Command, t
     assert [row["epoch"] for row in read_epochs(tmp_path / "second")] == ["1", "2"]
 
 
+NETWORK = """
+import os, sys
+from torch import nn
+
+class Network(nn.Sequential):
+    def __init__(self, fault):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+        self.fault = fault
+        if fault == "chdir":
+            os.chdir(f"{os.path.dirname(__file__)}/other")
+        if fault == "close":
+            sys.stdout.close()
+            sys.stderr.close()
+
+    def forward(self, x):
+        if self.fault == "chdir":
+            os.chdir("/")
+        if self.fault == "interrupt":
+            raise KeyboardInterrupt
+        return super().forward(x)
+"""
+
+
+@pytest.fixture
+def user_network(tmp_path: Path) -> tuple[str, ...]:
+    """Write a network of a user, and return the overrides that choose it."""
+    (tmp_path / "network.py").write_text(NETWORK)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "network.yaml").write_text("_target_: network.Network\nfault: none\n")
+    return ("--config-dir", "conf", "model=network")
+
+
+@pytest.mark.parametrize("fault", ["chdir", "close"])
+def test_network_that_changes_the_process_is_trained(
+    command: Command, tmp_path: Path, user_network: tuple[str, ...], fault: str
+) -> None:
+    completed = command(*user_network, f"model.fault={fault}", *SMOKE, "hydra.run.dir=run")
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert completed.stdout.splitlines()[-2] == "directory: run"
+    results = read_results(tmp_path / "run")
+    assert (results["status"], results["epochs"]) == ("completed", 1)
+
+
+def test_interrupt_that_a_network_raises_ends_the_command_in_one_line(
+    command: Command, tmp_path: Path, user_network: tuple[str, ...]
+) -> None:
+    completed = command(*user_network, "model.fault=interrupt", *SMOKE, "hydra.run.dir=run")
+    assert (completed.returncode, completed.stdout) == (130, "")
+    assert re.fullmatch(r"KeyboardInterrupt: \(network\.py:\d+\)\n", completed.stderr)
+    assert not (tmp_path / "run").exists()
+
+
 class RefusingProxy:
     """A proxy that refuses every connection, as if there were no network, and records their hosts."""
 

@@ -23,7 +23,7 @@ from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_errors import exit_on_config_error
 from cnn_experiments.config.overrides import run_argv
 from cnn_experiments.config.sources import CONF
-from cnn_experiments.console import print_error, relative_path
+from cnn_experiments.console import print_error
 from cnn_experiments.errors import ConfigError, IncompleteSweepError, RunFailedError, describe_error
 from cnn_experiments.runs.directory import LOG_FILE, RunDirectory
 from cnn_experiments.runs.fingerprint import PATH_KEYS
@@ -66,9 +66,7 @@ def main() -> None:
             sys.exit(interruption.status)
         except SystemExit:
             raise
-        except (
-            BaseException
-        ) as error:  # no Exception, which ends above; signals raise Interrupted: it is the user's own
+        except BaseException as error:  # of the user's code: Exceptions end above, and signals raise Interrupted
             print_error(describe_error(error))
             sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
         sys.exit(0 if succeeded else 1)
@@ -99,16 +97,16 @@ def _run_job(config: DictConfig) -> bool:
     except (ConfigError, RunFailedError) as error:
         if isinstance(error, ConfigError):
             record_rejection(path, str(error))
-        log.info("directory: %s", relative_path(path))
+        log.info("directory: %s", directory.display_path)
         log.error("failed: %s", " ".join(str(error).split()))
     except Interrupted as interruption:
         hint = "nothing was trained yet"
         if directory.find_resume_checkpoint() is not None:
-            hint = f"to resume, run the same command again{composed.resume_suffix(relative_path(path))}"
+            hint = f"to resume, run the same command again{composed.resume_suffix(directory.display_path)}"
         log.warning("interrupted by %s; %s", interruption.signal, hint)
         raise
     except (Exception, SystemExit) as error:
-        log.exception("failed: %s; the traceback is in %s", describe_error(error), relative_path(path / LOG_FILE))
+        log.exception("failed: %s; the traceback is in %s", describe_error(error), directory.display_path / LOG_FILE)
     else:
         return True
     return False

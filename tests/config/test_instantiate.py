@@ -1,5 +1,6 @@
 """Tests of building objects from settings, and of attributing the errors of constructors to settings."""
 
+import re
 import signal
 import sys
 from functools import partial
@@ -7,6 +8,7 @@ from os import _exit as imported_exit
 from typing import Any
 
 import pytest
+import torch
 from hydra.errors import InstantiationException
 
 from cnn_experiments.arguments import ArgumentError
@@ -83,17 +85,29 @@ def test_object_gets_plain_lists_and_dictionaries() -> None:
         (ArgumentError("pool", "max", "must be avg", "avg"), "model.pool=max: must be avg; did you mean avg?"),
         # An argument that is no setting: the group as a whole.
         (ArgumentError("height", 0, "must be > 0"), "model: height=0: must be > 0"),
-        # A message is not searched for names and values.
-        (ValueError("norm=layer: must be\n  none"), "model: norm=layer: must be none"),
-        (ValueError("there is no layer here"), "model: there is no layer here"),
     ],
 )
 def test_error_of_a_constructor_is_attributed_to_its_setting(error: Exception, line: str) -> None:
     assert line_of(error) == line
 
 
-def test_class_of_an_error_is_named_unless_it_is_a_value_error() -> None:
-    assert line_of(IndexError("list index out of range")).startswith("model: IndexError: list index out of range")
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (IndexError("list index out of range"), "IndexError: list index out of range"),
+        # A message is not searched for names and values.
+        (ValueError("norm=layer: must be\n  none"), "ValueError: norm=layer: must be none"),
+    ],
+)
+def test_error_of_the_users_code_has_its_class_and_its_line(error: Exception, message: str) -> None:
+    assert re.fullmatch(rf"model: {message} \(test_instantiate\.py:\d+\)", line_of(error))
+
+
+def test_value_error_of_a_library_is_its_message() -> None:
+    settings = {"_target_": "torch.nn.Dropout", "p": 2}
+    with pytest.raises(ConfigError) as error, attribute_errors_to("model", settings):
+        instantiate("model", settings, torch.nn.Module)
+    assert str(error.value) == "model: dropout probability has to be between 0 and 1, but got 2"
 
 
 def test_cause_of_an_instantiation_error_is_attributed_to_its_setting() -> None:

@@ -41,7 +41,8 @@ def test_unsupported_parameter_is_rejected_with_the_reason(key: str) -> None:
     ("trainer", "line"),
     [
         (MINIMAL | {"max_epoch": 3}, r"^trainer\.max_epoch: unknown key; keys of trainer: accelerator, .*; did you mean max_epochs\?$"),
-        ({"_target_": "lightning.pytorch.Trainer"}, r"^trainer\.max_epochs: must be given; a trainer's file that begins with"),
+        ({"_target_": "lightning.pytorch.Trainer"}, r"^trainer: must have all settings of trainer=default; missing: accelerator, .*; begin the trainer's file with `defaults: \[default\]`$"),
+        ({"_target_": "mine.Trainer", "max_epochs": 3}, r"^trainer: must have all settings of trainer=default; missing: accelerator, strategy, devices, num_nodes, precision, min_epochs"),
     ],
 )  # fmt: skip
 def test_unknown_or_missing_key_is_rejected(trainer: dict[str, Any], line: str) -> None:
@@ -50,4 +51,5 @@ def test_unknown_or_missing_key_is_rejected(trainer: dict[str, Any], line: str) 
 
 
 def test_trainer_of_a_user_may_have_parameters_of_its_own() -> None:
-    check_trainer_keys({"_target_": "mine.Trainer", "max_epochs": 1, "patience": 3})
+    settings = dict.fromkeys(TRAINER_SETTINGS)
+    check_trainer_keys(settings | {"_target_": "mine.Trainer", "patience": 3})

@@ -203,7 +203,10 @@ def test_links_are_replaced_by_files_that_are_written_as_a_whole(tmp_path: Path)
 
 
 def test_directory_with_files_of_the_user_is_not_unused(tmp_path: Path) -> None:
-    (tmp_path / "run.log").touch()
+    assert is_unused(tmp_path)
+    (tmp_path / ".hydra").mkdir()
+    assert not is_unused(tmp_path)  # of another program
+    (tmp_path / ".lock").touch()
     assert is_unused(tmp_path)
     (tmp_path / "thesis.tex").touch()
     assert not is_unused(tmp_path)

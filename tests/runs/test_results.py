@@ -67,6 +67,11 @@ def test_numbers_have_seven_digits_and_infinity_is_null(tmp_path: Path) -> None:
     assert content["settings"] == {"model.limits": [0.5, None]}
 
 
+def test_text_that_is_not_valid_unicode_is_escaped(tmp_path: Path) -> None:
+    replace(initial(), error="No such file: \udcff").save(tmp_path)
+    assert RunResults.load(tmp_path).error == r"No such file: \udcff"
+
+
 def test_file_stays_complete_if_saving_fails(tmp_path: Path) -> None:
     initial().save(tmp_path)
     with pytest.raises(TypeError, match="not JSON serializable"):

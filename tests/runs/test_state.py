@@ -77,6 +77,14 @@ def test_lock_file_that_is_no_file_does_not_keep_a_run_from_being_read(tmp_path:
     assert RunState.read(tmp_path).status == Status.INTERRUPTED
 
 
+def test_rejected_run_is_told_from_the_one_that_is_there() -> None:
+    stored = RunState(Status.COMPLETED, RunResults.from_json(COMPLETE | {"settings": {"seed": 1, "optimizer.lr": 0.1}}))
+    assert stored.rejection({"seed": 0, "optimizer": {"lr": 0.1}}) == "it holds another run, with seed=1"
+    assert stored.rejection({"seed": 0, "optimizer": {"lr": 1}}) == "it holds another run, with seed=1 and 1 more"
+    assert stored.rejection({}) == "it holds another run"
+    assert RunState(Status.DAMAGED, None, "[]").rejection({"seed": 0}) == "its results.json is damaged ([])"
+
+
 def state_of(status: Status, **changes: Any) -> RunState:
     if status in (Status.NEW, Status.DAMAGED):
         return RunState(status, None)

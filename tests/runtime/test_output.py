@@ -14,6 +14,7 @@ with lossy_output():
     logging.basicConfig(stream=sys.stdout)
     for number in range(3):
         print("line", number, "\\u00b1", flush=True)
+        sys.stdout.close()
         logging.warning("line %d", number)
     opened = os.open("opened", os.O_CREAT | os.O_WRONLY)
     with open("done", "w") as file:

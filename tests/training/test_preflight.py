@@ -119,7 +119,7 @@ def test_user_network_may_restrict_its_images_and_need_values(tmp_path: Path, na
         ("NotANumber", "model: does not train: the logits of a random image are NaN or infinite"),
         ("EndsTheProgram", "model: does not fit images of 1 x 28 x 28 in 10 classes: SystemExit: 3 (user_networks.py:"),
         ("NeedsDarkImages", "model: does not train: ValueError: too bright (user_networks.py:"),
-        ("FailsInTheTenthPass", "model: exhausted"),
+        ("FailsInTheTenthPass", "model: ValueError: exhausted (user_networks.py:"),
         ("FailsInTraining", "model: does not train: AttributeError: 'FailsInTraining' object has no attribute 'missing' (user_networks.py:"),
     ],
 )  # fmt: skip

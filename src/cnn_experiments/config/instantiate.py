@@ -153,5 +153,5 @@ def attribute_errors_to(group: str, settings: Mapping[str, Any]) -> Iterator[Non
         if isinstance(cause, ArgumentError) and cause.name in settings:
             key, value = f"{group}.{cause.name}", settings[cause.name]
             raise ConfigError(key, value, problem=cause.problem, suggestion=cause.suggestion) from error
-        is_check = isinstance(cause, ValueError) and line_of_user_code(cause) is None
+        is_check = isinstance(cause, ValueError) and (isinstance(cause, ArgumentError) or not line_of_user_code(cause))
         raise ConfigError(group, problem=" ".join(str(cause).split()) if is_check else describe_error(cause)) from error

@@ -150,6 +150,8 @@ class RunDirectory:
 
     def __init__(self, path: Path, *, is_writer: bool = True) -> None:
         self.path = path
+        self.display_path = relative_path(path)
+        """How messages show the directory: relative to where the command was typed, if it is below that."""
         self.is_writer = is_writer
         self.checkpoints = path / CHECKPOINTS
         self.best = self.checkpoints / BEST_CHECKPOINT
@@ -204,14 +206,14 @@ class RunDirectory:
             yield Action.SKIP if action == Action.SKIP else Action.START
             return
         if not acquire(self.path):
-            raise RunFailedError(f"{relative_path(self.path)}: locked by another process")
+            raise RunFailedError(f"{self.display_path}: locked by another process")
         try:
             if problem := foreign_file_problem(self.path):
                 raise RunFailedError(problem)
             state = RunState.read(self.path)
             action = next_action(state, run_id, retry_failed=True, restart=restart)
             if action == Action.REJECT:
-                raise RunFailedError(f"{relative_path(self.path)}: {state.rejection({})}")
+                raise RunFailedError(f"{self.display_path}: {state.rejection({})}")
             if problem := self.ckpt_path_problem(action, ckpt_path):
                 raise RunFailedError(f"ckpt_path={ckpt_path}: {problem}")
             if action != Action.SKIP:
@@ -273,7 +275,7 @@ class RunDirectory:
         try:
             self.update(**values)
         except OSError as error:
-            log.warning("could not write %s: %s", relative_path(self.path / RESULTS_FILE), error.strerror or error)
+            log.warning("could not write %s: %s", self.display_path / RESULTS_FILE, error.strerror or error)
 
     def write_config(self, text: str) -> None:
         """Write the resolved configuration, as YAML."""

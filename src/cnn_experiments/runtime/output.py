@@ -42,6 +42,14 @@ class LossyDescriptor(io.RawIOBase):
                 return memoryview(data).nbytes
 
 
+class LossyStream(io.TextIOWrapper):
+    """A text stream on a lossy descriptor, which stays open until its process ends."""
+
+    def close(self) -> None:
+        """Write what is buffered; code of the user may close `sys.stdout`, and what follows is still printed."""
+        self.flush()
+
+
 @contextmanager
 def lossy_output() -> Iterator[None]:
     r"""Let nothing that is printed in this context end the program, whatever happens to its output.
@@ -78,4 +86,4 @@ def _lossy(stream: TextIO | None, original: TextIO | None, descriptor: int) -> T
         stream.flush()
         encoding, line_buffering = stream.encoding, stream.line_buffering
     buffer = io.BufferedWriter(LossyDescriptor(descriptor))
-    return io.TextIOWrapper(buffer, encoding=encoding, errors="backslashreplace", line_buffering=line_buffering)
+    return LossyStream(buffer, encoding=encoding, errors="backslashreplace", line_buffering=line_buffering)

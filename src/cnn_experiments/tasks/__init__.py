@@ -1,6 +1,8 @@
 """What a command can do: the registry of tasks, whose modules are imported when they are needed."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -73,7 +75,7 @@ def preflight(config: "ComposedConfig", directory: Path | None = None) -> None:
     settings = config.settings
     if not _uses_ckpt_path(config, directory):
         settings = settings | {"ckpt_path": None}
-    with config.error_context():
+    with config.error_context(), chdir(os.curdir):  # code of the user may change the working directory
         check(settings)
 
 

@@ -78,7 +78,7 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
         ) as action,
     ):
         if action == Action.SKIP:
-            log.info("already completed: %s", relative_path(directory.path))
+            log.info("already completed: %s", directory.display_path)
             return
         memory.disable_malloc_trim()
         previous = directory.results
@@ -249,7 +249,7 @@ class _TrainingRun:
 
     def print_result(self) -> None:
         """Print the metrics, the directory and how to see the curves."""
-        results, path = self.directory.results, relative_path(self.directory.path)
+        results, path = self.directory.results, self.directory.display_path
         assert results is not None
         keys = metric_keys()  # all but the accuracies of single classes
         formatted_metrics = "  ".join(
@@ -367,7 +367,7 @@ def _described_errors(config: ComposedConfig, directory: RunDirectory) -> Iterat
         if _is_from_outside(error):
             raise RunFailedError(f"{_describe(error)}; {_resume_hint(config, directory)}") from error
         line = _describe(error) if isinstance(error, MisconfigurationException) else describe_error(error)
-        raise RunFailedError(f"{line}; the traceback is in {relative_path(directory.path / LOG_FILE)}") from error
+        raise RunFailedError(f"{line}; the traceback is in {directory.display_path / LOG_FILE}") from error
 
 
 _MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO}
@@ -394,7 +394,7 @@ def _describe(error: BaseException) -> str:
 
 def _resume_hint(config: ComposedConfig, directory: RunDirectory) -> str:
     """Return how the run continues when its cause is gone."""
-    suffix = config.resume_suffix(relative_path(directory.path))
+    suffix = config.resume_suffix(directory.display_path)
     if (directory.path / PLAN_FILE).exists():  # of a sweep, which leaves failed runs as they are
         suffix += " with retry_failed=true"
     return f"the same command{suffix} {'resumes' if directory.find_resume_checkpoint() else 'starts'} the run"
