@@ -1,6 +1,6 @@
 """Tests that every option is accepted, and that settings that cannot work are rejected."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from torch import nn
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.config.sources import CONF, find_options
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.training import preflight
+from cnn_experiments.training import build, preflight
 from cnn_experiments.training.preflight import check_parts, check_training
 from tests.conftest import compose_settings
 
@@ -253,3 +253,17 @@ def test_compile_needs_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_preflight_reads_and_writes_no_data(tmp_path: Path) -> None:
     check_training(compose_settings(f"data.root={tmp_path}"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_network_is_probed_once_for_settings_that_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[object] = []
+
+    def build_model(settings: Mapping[str, Any]) -> nn.Module:
+        built.append(settings["model"]["_target_"])
+        return build.build_model(settings)
+
+    monkeypatch.setattr(preflight, "_probed", {})
+    monkeypatch.setattr(preflight, "build_model", build_model)
+    for overrides in (["optimizer.lr=0.1"], ["optimizer.lr=0.2"], ["data.batch_size=3"], ["init=xavier"]):
+        preflight.check_training(compose_settings("data=digits", "trainer=cpu", *overrides))
+    assert len(built) == 3

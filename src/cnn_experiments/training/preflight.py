@@ -1,5 +1,6 @@
 """Everything about an experiment that can be checked before it trains."""
 
+import json
 import logging
 import math
 import os
@@ -8,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,11 @@ _PACKAGE = f"{__package__.partition('.')[0]}."
 _MAX_PROBED_IMAGES = 64
 _MAX_PROBED_BYTES = 2**30
 """What a probe on the CPU may cost; larger networks are probed on `meta` alone."""
+
+_MAX_PROBED_NETWORKS = 1000
+_probed: dict[str, nn.Module] = {}
+"""Networks on `meta` that have been probed, by their settings and those of the data."""
+_cached_saved_bytes = lru_cache(_MAX_PROBED_NETWORKS)(saved_bytes)
 
 Settings = Mapping[str, Any]
 
@@ -145,7 +152,7 @@ def _check_memory(settings: Settings, data: ImageDataModule, model: nn.Module) -
         if all(parameter.is_meta for parameter in model.parameters()):
             image = ImageSpec(data.channels, data.size, "meta")
             with attribute_errors_to("model", settings["model"]):
-                activations = saved_bytes(model, image, _largest_batch(data))
+                activations = _cached_saved_bytes(model, image, _largest_batch(data))
     if "16" in str(settings["trainer"].get("precision")):
         activations //= 2
     processes = num_processes(settings["trainer"]) // int(settings["trainer"].get("num_nodes", 1)) if on_cpu else 1
@@ -169,9 +176,21 @@ def _largest_batch(data: ImageDataModule) -> int:
 def build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
     """Return the network after it has processed images of the data's size, if possible on `meta`, without memory.
 
+    A network on `meta` is probed once for all combinations of a sweep that differ in other settings.
+
     Raises:
         ConfigError: it does not accept its settings or the images.
     """
+    key = json.dumps([settings[name] for name in ("model", "init", "data")], default=str)
+    if key in _probed:
+        return _probed[key]
+    model = _build_and_probe(settings, data)
+    if all(parameter.is_meta for parameter in model.parameters()) and len(_probed) < _MAX_PROBED_NETWORKS:
+        _probed[key] = model
+    return model
+
+
+def _build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
     image_bytes = 4 * data.channels * data.size**2
     if image_bytes > total_memory():
         problem = f"one image needs {format_bytes(image_bytes)}; this machine has {format_bytes(total_memory())}"
