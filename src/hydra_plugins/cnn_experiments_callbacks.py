@@ -19,7 +19,7 @@ from cnn_experiments.runs.lock import acquire
 from cnn_experiments.runs.path_errors import check_printable, path_errors
 from cnn_experiments.runs.plan_file import check_plan, rejection_recorded
 from cnn_experiments.runs.state import RunState, next_action
-from cnn_experiments.runs.status import Action
+from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.distributed import (
     check_launch,
     check_rank_variables,
@@ -143,7 +143,10 @@ def _claim_named_directory(directory: Path, run: ComposedConfig, is_first: bool)
     if action == Action.REJECT or (action == Action.START and not is_unused(directory)):
         reason = state.rejection(run.settings) if action == Action.REJECT else "it holds other files"
         problem = f"must be a new directory, or one in which this same run stopped; {reason}"
-        raise ConfigError(key, directory, problem=problem)
+        remedy = None
+        if state.status == Status.DAMAGED and RunDirectory(directory).find_resume_checkpoint():
+            remedy = f"ckpt_path={directory} with another hydra.run.dir continues from its last checkpoint"
+        raise ConfigError(key, directory, problem=problem, remedy=remedy)
     ckpt_path = run.settings["ckpt_path"]
     if problem := RunDirectory(directory).ckpt_path_problem(action, ckpt_path):
         raise ConfigError("ckpt_path", ckpt_path, problem=problem)

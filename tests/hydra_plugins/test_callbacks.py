@@ -87,10 +87,15 @@ def test_named_directory_must_be_new(capsys: pytest.CaptureFixture[str]) -> None
 def test_directory_of_a_damaged_run_is_rejected_with_what_is_damaged(capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine").mkdir()
     Path("mine/results.json").write_text("[]")
-    assert run_rejected(capsys, "hydra.run.dir=mine") == (
+    line = (
         "hydra.run.dir=mine: must be a new directory, or one in which this same run stopped; "
-        "its results.json is damaged (must hold an object, not a list)\n"
+        "its results.json is damaged (must hold an object, not a list)"
     )
+    assert run_rejected(capsys, "hydra.run.dir=mine") == f"{line}\n"
+    Path("mine/checkpoints").mkdir()
+    Path("mine/checkpoints/last.ckpt").touch()
+    remedy = "ckpt_path=mine with another hydra.run.dir continues from its last checkpoint"
+    assert run_rejected(capsys, "hydra.run.dir=mine") == f"{line}; {remedy}\n"
 
 
 @pytest.mark.usefixtures("without_check")

@@ -118,7 +118,8 @@ def test_damaged_study_is_named_in_one_line_and_not_changed(
     content = file.read_bytes() if not file.is_symlink() and file.is_file() and not file.is_fifo() else None
     for read in (read_study, load_study):
         with pytest.raises(
-            ConfigError, match=rf"\A{file}: not a study of a search \({problem}\); sweep=NAME starts a new one\Z"
+            ConfigError,
+            match=rf"\A{file}: not a study of a search \({problem}\); moved away, it is made again from the runs beside it\Z",
         ):
             read(file, define("seed=0"))
     if content is not None:

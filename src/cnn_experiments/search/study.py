@@ -35,7 +35,8 @@ def read_study(file: Path, definition: Definition) -> Study | None:
             _check_attributes(study)
     except ValueError as error:
         raise ConfigError(
-            str(file), problem=f"not a study of a search ({error}); sweep=NAME starts a new one"
+            str(file),
+            problem=f"not a study of a search ({error}); moved away, it is made again from the runs beside it",
         ) from error
     if study is not None:
         for name, lines in _attributes(definition).items():
