@@ -59,13 +59,13 @@ def install(fault: Fault) -> None:
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal num_operations, is_busy
-        if is_busy or event not in _EVENTS or not _changes(event, arguments, directory):
+        if is_busy or event not in _EVENTS or (path := _changed_path(event, arguments, directory)) is None:
             return
         is_busy = True
         num_operations += 1
         if fault.record is not None:
             with Path(fault.record).open("a") as file:
-                file.write(f"{event} {arguments[0]}\n")
+                file.write(f"{event} {path}\n")
         if num_operations == fault.operation:
             _strike(fault)
         is_busy = False
@@ -73,14 +73,15 @@ def install(fault: Fault) -> None:
     sys.addaudithook(hook)
 
 
-def _changes(event: str, arguments: tuple[Any, ...], directory: Path) -> bool:
-    """Return whether a file operation changes something below a directory."""
+def _changed_path(event: str, arguments: tuple[Any, ...], directory: Path) -> Path | None:
+    """Return what a file operation changes, relative to a directory, or None if it changes nothing below it."""
     path = arguments[0]
     if not isinstance(path, str | bytes | os.PathLike):
-        return False
+        return None
     if event == "open" and not arguments[2] & _WRITING_FLAGS:
-        return False
-    return Path(os.path.abspath(os.fsdecode(path))).is_relative_to(directory)  # noqa: PTH100 - follows no link
+        return None
+    path = Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - follows no link
+    return path.relative_to(directory) if path.is_relative_to(directory) else None
 
 
 def _strike(fault: Fault) -> None:

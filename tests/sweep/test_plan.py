@@ -73,7 +73,8 @@ def test_run_directory_with_other_files_is_not_reused(tmp_path: Path) -> None:
     path = RunPaths(tmp_path, ["seed"], {}).path_for(config)
     assert path == tmp_path / f"lenet-seed1-{config.run_id[:8]}"
     path.mkdir()
-    (path / "run.log").touch()  # which exists before a run has results
+    for name in (".lock", "run.log"):  # which exist before a run has results
+        (path / name).touch()
     assert RunPaths(tmp_path, ["seed"], {}).path_for(config) == path
     (path / "thesis.tex").touch()
     path.with_name(f"{path.name}-2").touch()

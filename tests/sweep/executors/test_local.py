@@ -189,8 +189,17 @@ def test_output_is_not_redirected_into_a_foreign_file(tmp_path: Path, is_fifo: b
 
 def test_every_variable_that_tells_a_rank_is_kept_from_runs() -> None:
     assert sorted(RANK_VARIABLES) == [
-        *("GROUP_RANK", "GROUP_WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
-        *("NODE_RANK", "RANK", "ROLE_RANK", "ROLE_WORLD_SIZE", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS"),
+        *("GROUP_RANK", "GROUP_WORLD_SIZE", "JSM_NAMESPACE_RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR"),
+        *(
+            "MASTER_PORT",
+            "NODE_RANK",
+            "RANK",
+            "ROLE_RANK",
+            "ROLE_WORLD_SIZE",
+            "SLURM_LOCALID",
+            "SLURM_NODEID",
+            "SLURM_NTASKS",
+        ),
         *("SLURM_NTASKS_PER_NODE", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "TORCHELASTIC_RUN_ID", "WORLD_SIZE"),
     ]
 
