@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig, read_write
 
@@ -33,6 +34,7 @@ def empty_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def without_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the check of the settings, for tests of directories."""
+    Plugins.instance()  # executes the modules of all plugins again, the first time
     monkeypatch.setattr(cnn_experiments_callbacks, "preflight", lambda *_, **__: None)
 
 
@@ -300,35 +302,35 @@ def test_own_checkpoint_is_neither_overwritten_nor_put_aside(capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    ("status", "checkpoint", "overrides", "num_requeues", "is_used"),
+    ("status", "checkpoint", "overrides", "num_requeues", "continues_by_itself"),
     [
-        ("interrupted", "last.ckpt", (), 0, False),
-        ("interrupted", "other.ckpt", (), 0, True),
-        ("interrupted", "last.ckpt", ("restart=true",), 0, True),
-        ("interrupted", "last.ckpt", ("restart=true",), 1, False),
-        ("completed", "last.ckpt", (), 0, False),
+        ("interrupted", "last.ckpt", (), 0, True),
+        ("interrupted", "other.ckpt", (), 0, False),
+        ("interrupted", "last.ckpt", ("restart=true",), 0, False),
+        ("interrupted", "last.ckpt", ("restart=true",), 1, True),
+        ("completed", "last.ckpt", (), 0, True),
     ],
 )
-def test_ckpt_path_is_checked_only_if_the_run_needs_it(
+def test_check_knows_whether_a_run_continues_by_itself(
     monkeypatch: pytest.MonkeyPatch,
     status: str,
     checkpoint: str,
     overrides: tuple[str, ...],
     num_requeues: int,
-    is_used: bool,
+    continues_by_itself: bool,
 ) -> None:
     monkeypatch.setenv("SLURM_RESTART_COUNT", str(num_requeues))
     write_results(Path("mine"), status, "seed=1")
     Path("mine/checkpoints").mkdir()
     Path("mine/checkpoints", checkpoint).touch()
-    checked: list[str | None] = []
-    monkeypatch.setattr(tasks, "resolve_name", lambda _: lambda settings: checked.append(settings["ckpt_path"]))
+    checked: list[bool] = []
+    monkeypatch.setattr(tasks, "resolve_name", lambda _: lambda _settings, continues: checked.append(continues))
     with suppress(SystemExit):  # of a completed run
         RunDirectoryCallback().on_run_start(
             compose_command("hydra.run.dir=mine", "seed=1", "ckpt_path=gone", *overrides)
         )
     lock.release(Path("mine"))
-    assert checked == ["gone" if is_used else None]
+    assert checked == [continues_by_itself]
 
 
 @pytest.mark.usefixtures("without_check")

@@ -66,22 +66,19 @@ def preflight(config: "ComposedConfig", directory: Path | None = None) -> None:
     Args:
         config: of one run.
         directory: of the run, if it has been chosen, whether it exists or not. If the run continues there from a
-            checkpoint of its own, `ckpt_path` is not checked: it may be gone by then.
+            checkpoint of its own, that of `ckpt_path` may be gone by then.
 
     Raises:
         ConfigError: they do not.
     """
-    check: Callable[[Mapping[str, Any]], None] = resolve_name(task_of(config).preflight)
-    settings = config.settings
-    if not _uses_ckpt_path(config, directory):
-        settings = settings | {"ckpt_path": None}
+    check: Callable[[Mapping[str, Any], bool], None] = resolve_name(task_of(config).preflight)
     with config.error_context(), chdir(os.curdir):  # code of the user may change the working directory
-        check(settings)
+        check(config.settings, _continues_by_itself(config, directory))
 
 
-def _uses_ckpt_path(config: "ComposedConfig", directory: Path | None) -> bool:
+def _continues_by_itself(config: "ComposedConfig", directory: Path | None) -> bool:
     if config.settings["ckpt_path"] is None or directory is None:
-        return True
+        return False
     from cnn_experiments.runs.directory import RunDirectory
 
-    return not RunDirectory(directory).continues_by_itself(config.run_id, restart=config.starts_over)
+    return RunDirectory(directory).continues_by_itself(config.run_id, restart=config.starts_over)

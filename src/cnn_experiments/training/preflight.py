@@ -76,8 +76,13 @@ _cached_saved_bytes = lru_cache(_MAX_PROBED_NETWORKS)(saved_bytes)
 Settings = Mapping[str, Any]
 
 
-def check_training(settings: Settings) -> None:
+def check_training(settings: Settings, continues_by_itself: bool = False) -> None:
     """Check everything that training needs.
+
+    Args:
+        settings: all settings.
+        continues_by_itself: whether the run continues from a checkpoint of its own, or is completed. That of
+            `ckpt_path` may be gone by then, or trained further.
 
     Raises:
         ConfigError: a part does not accept its settings, the images do not suit the network or the memory, or a run
@@ -88,12 +93,19 @@ def check_training(settings: Settings) -> None:
     model = _check_parts(settings, data)
     check_images(settings, data)
     _check_memory(settings, data, model)
-    if settings["ckpt_path"] is not None:
+    ckpt_path = settings["ckpt_path"]
+    if ckpt_path is not None and not continues_by_itself:
         _check_resumable(settings)
+    elif ckpt_path is not None and os.path.lexists(ckpt_path):
+        _read_checkpoint(ckpt_path, resolve_checkpoint(Path(ckpt_path)))
 
 
-def check_parts(settings: Settings) -> None:
+def check_parts(settings: Settings, continues_by_itself: bool = False) -> None:  # noqa: ARG001
     """Check everything that a look at the network needs.
+
+    Args:
+        settings: all settings.
+        continues_by_itself: not used, there is no run.
 
     Raises:
         ConfigError: a part does not accept its settings, or the images do not suit the network.
