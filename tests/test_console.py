@@ -81,6 +81,7 @@ def test_path_is_relative_below_the_working_directory(monkeypatch: pytest.Monkey
     ("text", "line"),
     [
         ("lenet ± ⌀ 网", "lenet ± ⌀ 网"),
+        ("seed\u200b=1 \u00e9\u00a0\u4e2d", "seed\\u200b=1 \u00e9\u00a0\u4e2d"),
         ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
         ("a\nb\tc\rd\x00\x7f\x9b", r"a\nb\tc\rd\x00\x7f\x9b"),
         ("\u202eabc\u2066", r"\u202eabc\u2066"),

@@ -1,8 +1,8 @@
 """Output on the terminal."""
 
 import logging
-import re
 import sys
+import unicodedata
 from pathlib import Path
 
 import rich
@@ -10,12 +10,6 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
-
-_UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f"  # control characters
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # of bidirectional text
-    "\u2028\u2029\ud800-\udfff]"  # separators of lines and paragraphs, surrogates
-)
 
 
 class ConsoleHandler(logging.Handler):
@@ -29,8 +23,14 @@ class ConsoleHandler(logging.Handler):
 
 
 def printable(text: str) -> str:
-    r"""Return a text in which characters that control a terminal or the direction of text are escapes: `\x1b`."""
-    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+    r"""Return a text in which characters are escapes that control a terminal or can't be seen: `\x1b`, `\u200b`."""
+    if text.isprintable():
+        return text
+    return "".join(letter if _is_visible(letter) else ascii(letter)[1:-1] for letter in text)
+
+
+def _is_visible(letter: str) -> bool:
+    return letter.isprintable() or unicodedata.category(letter) == "Zs"  # spaces of all widths
 
 
 def print_line(line: str, style: str | None = None) -> None:

@@ -454,17 +454,18 @@ def _draw_environment(generator: random.Random) -> Part:
 def _combine(parts: list[Part]) -> CommandLine:
     words = [word for part in parts for word in part.words]
     environment = dict(variable for part in parts for variable in part.environment)
-    set_ups = {part.words: part.set_up for part in parts if part.set_up is not None}
-    names = {name for word in words for name in ("run", "own") if word.endswith(f"={name}")}
-    if len([part for part in parts if part.set_up is not None and "run" in names]) > 1:
-        set_ups = dict(list(set_ups.items())[-1:])  # two parts would prepare the same directory
+    prepared = [part for part in parts if part.set_up is not None]
+    if len(prepared) > 1 and any(word.endswith("=run") for word in words):
+        prepared = prepared[-1:]  # two parts would prepare the same directory
+    set_ups = {part.words: part.set_up for part in prepared if part.set_up is not None}
     line = CommandLine(words, environment, list(set_ups.values()))
     prints_only = any(word.split("=")[0] in PRINTING_FLAGS for word in words)
     runs_nothing = prints_only or any(word in ("dry_run=true", "task=inspect") for word in words)
     is_sweep = "-m" in words
     for part in parts:
         allowed_in_sweep = part.key == "words" and is_sweep and part.words[0] != "-m"
-        if part.sense is Sense.SENSELESS and not prints_only and not allowed_in_sweep:
+        is_as_drawn = part.set_up is None or part in prepared
+        if part.sense is Sense.SENSELESS and is_as_drawn and not prints_only and not allowed_in_sweep:
             line.senseless.append(" ".join(part.words))
     line.trains = not runs_nothing
     return line

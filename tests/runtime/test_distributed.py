@@ -113,6 +113,18 @@ def test_started_processes_must_be_those_of_the_run(
     assert str(error.value) == line
 
 
+def test_several_nodes_must_know_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    nodes = {"devices": 1, "num_nodes": 2}
+    with pytest.raises(ConfigError) as error:
+        check_launch(nodes, names_directory=True)
+    assert str(error.value) == (
+        "trainer.num_nodes=2: must be 1 without torchrun, srun or the variables MASTER_ADDR and NODE_RANK of every node"
+    )
+    monkeypatch.setenv("MASTER_ADDR", "node0")
+    check_launch(nodes, names_directory=True)
+
+
 def test_sweep_cannot_be_started_by_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     check_sweep_launch()
     set_variables(monkeypatch, TORCHRUN)

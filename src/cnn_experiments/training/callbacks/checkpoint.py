@@ -14,6 +14,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
 
+from cnn_experiments.console import relative_path
 from cnn_experiments.runs.atomic import remove_on_error
 from cnn_experiments.runs.directory import (
     BEST_CHECKPOINT,
@@ -110,7 +111,7 @@ class BestAndLastCheckpoint(Checkpoint):
         elif best_score > -math.inf:
             rank_zero_only(log.warning)(
                 "%s not found: the best %s so far, %.4g, is ignored, and the best of the epochs that follow is kept",
-                self.best,
+                relative_path(self.best),
                 self.monitor,
                 best_score,
             )
