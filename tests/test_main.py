@@ -317,11 +317,13 @@ def user_network(tmp_path: Path) -> tuple[str, ...]:
 def test_network_that_changes_the_process_is_trained(
     command: Command, tmp_path: Path, user_network: tuple[str, ...], fault: str
 ) -> None:
-    completed = command(*user_network, f"model.fault={fault}", *SMOKE, "hydra.run.dir=run")
+    network = (*user_network, f"model.fault={fault}", *SMOKE)
+    assert command(*network, "hydra.run.dir=first").returncode == 0
+    completed = command(*network, "ckpt_path=first", "trainer.max_epochs=2", "hydra.run.dir=run")
     assert (completed.returncode, completed.stderr) == (0, "")
     assert completed.stdout.splitlines()[-2] == "directory: run"
     results = read_results(tmp_path / "run")
-    assert (results["status"], results["epochs"]) == ("completed", 1)
+    assert (results["status"], results["epochs"]) == ("completed", 2)
 
 
 def test_interrupt_that_a_network_raises_ends_the_command_in_one_line(

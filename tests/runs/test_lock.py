@@ -56,6 +56,16 @@ def test_own_lock_is_not_that_of_another_process(tmp_path: Path) -> None:
     release(tmp_path)
 
 
+def test_lock_does_not_outlive_its_release_in_a_forked_process(tmp_path: Path) -> None:
+    """`flock` belongs to the open file, which a forked process has, too."""
+    assert acquire(tmp_path)
+    (lock_file,) = (fd for fd in Path("/proc/self/fd").iterdir() if os.path.realpath(fd) == f"{tmp_path}/.lock")
+    inherited = os.dup(int(lock_file.name))  # as a fork copies it
+    release(tmp_path)
+    assert not is_locked(tmp_path)
+    os.close(inherited)
+
+
 def test_probes_do_not_see_each_other(tmp_path: Path) -> None:
     (tmp_path / ".lock").touch()
     probes = [start(PROBE_MANY_TIMES, tmp_path) for _ in range(3)]

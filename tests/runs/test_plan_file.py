@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cnn_experiments.errors import ConfigError
+from cnn_experiments.runs.directory import is_unused
 from cnn_experiments.runs.plan_file import check_plan, record_rejection, rejection_recorded, remove_plan, write_plan
 
 PROC = Path("/proc/self/stat")
@@ -33,6 +34,13 @@ def test_changed_setting_is_named(tmp_path: Path, settings: dict[str, Any], mess
     with pytest.raises(ConfigError) as error:
         check_plan(tmp_path, SETTINGS | settings)
     assert str(error.value) == message
+
+
+def test_directory_of_a_plan_stays_that_of_a_run(tmp_path: Path) -> None:
+    write_plan(tmp_path / "run", SETTINGS)
+    (tmp_path / "run" / "console.log").touch()
+    remove_plan(tmp_path / "run")
+    assert is_unused(tmp_path / "run")
 
 
 def test_rejection_reaches_the_sweep_that_removes_the_plan(tmp_path: Path) -> None:

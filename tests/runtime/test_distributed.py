@@ -121,6 +121,9 @@ def test_several_nodes_must_know_each_other(monkeypatch: pytest.MonkeyPatch) -> 
     assert str(error.value) == (
         "trainer.num_nodes=2: must be 1 without torchrun, srun or the variables MASTER_ADDR and NODE_RANK of every node"
     )
+    monkeypatch.setenv("NODE_RANK", "1")
+    with pytest.raises(ConfigError, match=r"^trainer\.num_nodes=2: must be 1 without"):
+        check_launch(nodes, names_directory=True)
     monkeypatch.setenv("MASTER_ADDR", "node0")
     check_launch(nodes, names_directory=True)
 

@@ -2,9 +2,10 @@
 
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from typing import Any
 
 import hydra.utils
@@ -135,6 +136,8 @@ def find_target(path: str) -> Any:
 def attribute_errors_to(group: str, settings: Mapping[str, Any]) -> Iterator[None]:
     """Turn what a constructor raises into an error of its setting, or of the group as a whole.
 
+    The working directory stays what it is, whatever code of the user does.
+
     Args:
         group: the prefix of the settings' keys, such as `model`.
         settings: the group's own.
@@ -143,7 +146,8 @@ def attribute_errors_to(group: str, settings: Mapping[str, Any]) -> Iterator[Non
         ConfigError: anything was raised inside.
     """
     try:
-        yield
+        with chdir(os.curdir):
+            yield
     except ConfigError:
         raise
     except (Exception, SystemExit) as error:  # a constructor may raise anything

@@ -85,7 +85,7 @@ _REPLACED_FILES = (
 def is_unused(path: Path) -> bool:
     """Return whether a directory holds nothing but what is written there before a run has results.
 
-    The lock or the plan of a run is there first: without them, other files belong to somebody else.
+    The plan or the lock of a run is there first, and the lock stays: without them, other files are somebody else's.
 
     Raises:
         OSError: a directory cannot be read.
@@ -151,7 +151,7 @@ class RunDirectory:
     def __init__(self, path: Path, *, is_writer: bool = True) -> None:
         self.path = path
         self.display_path = relative_path(path)
-        """How messages show the directory: relative to where the command was typed, if it is below that."""
+        """How messages show the directory: relative to the working directory, if it is below that."""
         self.is_writer = is_writer
         self.checkpoints = path / CHECKPOINTS
         self.best = self.checkpoints / BEST_CHECKPOINT

@@ -52,6 +52,7 @@ def release(directory: Path) -> None:
     """Let other processes in again."""
     descriptor = _acquired.pop(os.path.realpath(directory), None)
     if descriptor is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # a process that was forked in the meantime has the file open too
         os.close(descriptor)
 
 

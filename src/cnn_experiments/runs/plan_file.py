@@ -15,7 +15,8 @@ from typing import Any
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.atomic import atomic_write
 from cnn_experiments.runs.fingerprint import differing_keys, effective_settings, run_id
-from cnn_experiments.runs.regular_file import read_text
+from cnn_experiments.runs.lock import LOCK_FILE
+from cnn_experiments.runs.regular_file import open_to_append, read_text
 
 PLAN_FILE = ".plan.json"
 _MAX_BYTES = 1_000_000
@@ -41,8 +42,7 @@ def check_plan(directory: Path, settings: Mapping[str, Any]) -> None:
     """
     plan = _read(directory)
     if _is_abandoned(plan):
-        with suppress(OSError):
-            (directory / PLAN_FILE).unlink()
+        _remove(directory)
         return
     planned, current = plan.get(_SETTINGS), effective_settings(settings)
     if not isinstance(planned, dict) or run_id(planned) == run_id(current):
@@ -77,9 +77,16 @@ def rejection_recorded(directory: Path | None) -> Iterator[Path | None]:
 def remove_plan(directory: Path) -> str | None:
     """Remove the plan of a run whose process has ended, and return why it rejected the run, if it did."""
     error = _read(directory).get(_ERROR)
+    _remove(directory)
+    return error if isinstance(error, str) else None
+
+
+def _remove(directory: Path) -> None:
+    """Remove the plan; if the run has left other files, its lock file tells from now on whose they are."""
     with suppress(OSError):
         (directory / PLAN_FILE).unlink()
-    return error if isinstance(error, str) else None
+        if any(directory.iterdir()):
+            open_to_append(directory / LOCK_FILE).close()
 
 
 def _this_process() -> dict[str, Any]:

@@ -86,7 +86,8 @@ def check_launch(trainer: Mapping[str, Any], *, names_directory: bool) -> None:
     if int(trainer["num_nodes"]) > 1 and not names_directory:
         problem = "must be given with trainer.num_nodes > 1: all processes of the run need the same directory"
         raise ConfigError("hydra.run.dir", problem=problem)
-    if int(trainer["num_nodes"]) > 1 and launch is None and "MASTER_ADDR" not in os.environ:
+    has_launcher = launch is not None and launch.launcher != "Lightning"
+    if int(trainer["num_nodes"]) > 1 and not has_launcher and "MASTER_ADDR" not in os.environ:
         problem = "must be 1 without torchrun, srun or the variables MASTER_ADDR and NODE_RANK of every node"
         raise ConfigError("trainer.num_nodes", trainer["num_nodes"], problem=problem)
     if launch is None or (launch.launcher != "torchrun" and count == 1):

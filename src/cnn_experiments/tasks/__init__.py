@@ -1,8 +1,6 @@
 """What a command can do: the registry of tasks, whose modules are imported when they are needed."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -72,7 +70,7 @@ def preflight(config: "ComposedConfig", directory: Path | None = None) -> None:
         ConfigError: they do not.
     """
     check: Callable[[Mapping[str, Any], bool], None] = resolve_name(task_of(config).preflight)
-    with config.error_context(), chdir(os.curdir):  # code of the user may change the working directory
+    with config.error_context():
         check(config.settings, _continues_by_itself(config, directory))
 
 

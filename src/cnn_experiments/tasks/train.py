@@ -225,6 +225,8 @@ class _TrainingRun:
             return None
         try:
             check_weights(read_checkpoint(self.directory.best), self.settings)
+        except FileNotFoundError:  # the process that writes has just put it aside
+            return None
         except CheckpointError as error:
             return f"{relative_path(self.directory.best)}: {error}"
         return None

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -96,8 +96,8 @@ def check_training(settings: Settings, continues_by_itself: bool = False) -> Non
     ckpt_path = settings["ckpt_path"]
     if ckpt_path is not None and not continues_by_itself:
         _check_resumable(settings)
-    elif ckpt_path is not None and os.path.lexists(ckpt_path):
-        _read_checkpoint(ckpt_path, resolve_checkpoint(Path(ckpt_path)))
+    elif ckpt_path is not None and os.path.lexists(checkpoint := resolve_checkpoint(Path(ckpt_path))):
+        _read_checkpoint(ckpt_path, checkpoint)
 
 
 def check_parts(settings: Settings, continues_by_itself: bool = False) -> None:  # noqa: ARG001
@@ -196,7 +196,8 @@ def build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
     key = json.dumps([settings[name] for name in ("model", "init", "data")], default=str)
     if key in _probed:
         return _probed[key]
-    model = _build_and_probe(settings, data)
+    with chdir(os.curdir):  # a forward pass of the user may change the working directory
+        model = _build_and_probe(settings, data)
     if all(parameter.is_meta for parameter in model.parameters()) and len(_probed) < _MAX_PROBED_NETWORKS:
         _probed[key] = model
     return model
