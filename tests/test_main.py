@@ -335,6 +335,23 @@ def test_interrupt_that_a_network_raises_ends_the_command_in_one_line(
     assert not (tmp_path / "run").exists()
 
 
+def test_root_of_a_users_data_module_need_not_be_a_path(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "shapes.py").write_text(
+        "from cnn_experiments.data.digits import Digits\n\n"
+        "class Shapes(Digits):\n"
+        "    def __init__(self, root, **settings):\n"
+        "        super().__init__(**settings)\n"
+        "        assert list(root) == ['a', 'b']\n"
+    )
+    (tmp_path / "conf" / "data").mkdir(parents=True)
+    (tmp_path / "conf" / "data" / "shapes.yaml").write_text(
+        "defaults: [digits]\n_target_: shapes.Shapes\nroot: [a, b]\n"
+    )
+    completed = command("--config-dir", "conf", "data=shapes", *SMOKE[1:], "hydra.run.dir=run")
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert read_results(tmp_path / "run")["status"] == "completed"
+
+
 class RefusingProxy:
     """A proxy that refuses every connection, as if there were no network, and records their hosts."""
 

@@ -115,7 +115,7 @@ def _run_job(config: DictConfig) -> bool:
 def _make_paths_absolute(config: DictConfig, directory: Path) -> None:
     """Let relative paths start where the command was typed, whatever becomes the working directory later."""
     for key in PATH_KEYS:
-        if (path := OmegaConf.select(config, key)) is not None:
+        if isinstance(path := OmegaConf.select(config, key), str):  # a data module of the user may have another kind
             OmegaConf.update(config, key, str(directory / path))
 
 
