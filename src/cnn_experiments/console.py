@@ -3,6 +3,7 @@
 import logging
 import sys
 import unicodedata
+from io import StringIO
 from pathlib import Path
 
 import rich
@@ -33,9 +34,27 @@ def _is_visible(letter: str) -> bool:
     return letter.isprintable() or unicodedata.category(letter) == "Zs"  # spaces of all widths
 
 
+def shorten(text: str, max_characters: int) -> str:
+    """Return a text whose end is replaced by an ellipsis if it is too long."""
+    return text if len(text) <= max_characters else f"{text[: max_characters - 1]}…"
+
+
+def shorten_path(text: str, max_characters: int) -> str:
+    """Return a path whose beginning is replaced by an ellipsis if it is too long: its end says the most."""
+    return text if len(text) <= max_characters else f"…{text[1 - max_characters :]}"
+
+
 def print_line(line: str, style: str | None = None) -> None:
-    """Print one line, not wrapped; control characters are printed as escapes."""
+    """Print one line, not wrapped, above a progress bar if there is one; control characters are printed as escapes."""
+    if is_jupyter():
+        print(printable(line))  # Rich would make an output of its own for each line
+        return
     rich.get_console().print(printable(line), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def is_jupyter() -> bool:
+    """Return whether the output is that of a cell of a Jupyter notebook."""
+    return rich.get_console().is_jupyter
 
 
 def print_error(line: object) -> None:
@@ -65,6 +84,13 @@ def print_table(table: Table) -> None:
     widest = _measure(table)
     width = max(widest.minimum, terminal.width) if terminal.is_terminal else widest.maximum
     Console(width=width, highlight=False, markup=False).print(table)
+
+
+def table_text(table: Table) -> str:
+    """Return a table as text, as wide as it needs to be."""
+    file = StringIO()
+    Console(file=file, width=_measure(table).maximum, highlight=False, markup=False, force_jupyter=False).print(table)
+    return file.getvalue().rstrip("\n")
 
 
 def _measure(table: Table) -> Measurement:

@@ -28,6 +28,8 @@ CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.csv"
 LOG_FILE = "run.log"
 CONSOLE_FILE = "console.log"
+PREDICTIONS_FILE = "predictions.npz"
+RUN_PAGE = "run.html"
 CHECKPOINTS = "checkpoints"
 BEST_CHECKPOINT = "best.ckpt"
 LAST_CHECKPOINT = "last.ckpt"
@@ -38,9 +40,11 @@ FILES = {
     CONFIG_FILE: "all settings, resolved",
     LOG_FILE: "what the run printed, with times, and tracebacks",
     CONSOLE_FILE: "everything that the process printed, if several runs of a sweep ran at once",
+    PREDICTIONS_FILE: "the logits of every test image, and of the images held out, in the tested epoch",
     f"{CHECKPOINTS}/{BEST_CHECKPOINT}": "the tested epoch: that with the highest validation accuracy, or the last",
     f"{CHECKPOINTS}/{LAST_CHECKPOINT}": "the checkpoint to resume from",
     f"{CHECKPOINTS}/attempt-1/": "what was put aside: checkpoints before `restart=true`, damaged checkpoints",
+    RUN_PAGE: "the page that `python -m cnn_experiments.report RUN` writes",
     "events.out.tfevents.*": "TensorBoard's curves and the run's row in its HParams tab",
     ".hydra/": "what Hydra composed: configuration and overrides",
     "train_ddp_process_*.log": "what the other processes of a run on several devices printed",
@@ -60,7 +64,7 @@ TEMPORARY_CHECKPOINT = f"last{WRITING_SUFFIX}"
 TEMPORARY_BEST_CHECKPOINT = f"best{WRITING_SUFFIX}"
 
 _TEMPORARY_FILES = (
-    *(f"{name}{WRITING_SUFFIX}" for name in (RESULTS_FILE, METRICS_FILE, CONFIG_FILE, PLAN_FILE)),
+    *(f"{name}{WRITING_SUFFIX}" for name in (RESULTS_FILE, METRICS_FILE, CONFIG_FILE, PREDICTIONS_FILE, PLAN_FILE)),
     f"{CHECKPOINTS}/{TEMPORARY_CHECKPOINT}",
     f"{CHECKPOINTS}/{TEMPORARY_BEST_CHECKPOINT}",
 )
@@ -78,6 +82,7 @@ _REPLACED_FILES = (
     RESULTS_FILE,
     METRICS_FILE,
     CONFIG_FILE,
+    PREDICTIONS_FILE,
     *(f"{CHECKPOINTS}/{name}" for name in (BEST_CHECKPOINT, LAST_CHECKPOINT)),
 )
 
@@ -129,6 +134,22 @@ def numbered_paths(path: Path) -> Iterator[Path]:
     yield path
     for number in count(2):
         yield path.with_name(f"{path.name}-{number}")
+
+
+def make_unused_directory(wanted: Path) -> Path:
+    """Make a directory, with a number appended if there is one of this name, and return its path.
+
+    Of several processes that want the same name, each gets a directory of its own.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    for path in numbered_paths(wanted):
+        with suppress(FileExistsError):
+            path.mkdir()
+            return path
+    raise AssertionError("there is always another number")
 
 
 def resolve_checkpoint(path: Path) -> Path:
@@ -230,7 +251,7 @@ class RunDirectory:
         if action == Action.RESTART:
             # If this process is killed here, nothing is lost: the same command starts the run over again.
             event_files = sorted(self.path.glob("events.out.tfevents.[1-9]*"))
-            self.put_aside(self.last, self.best, self.path / METRICS_FILE, *event_files)
+            self.put_aside(self.last, self.best, self.path / METRICS_FILE, self.path / PREDICTIONS_FILE, *event_files)
 
     def put_aside(self, *files: Path) -> Path | None:
         """Move files into a new directory, `checkpoints/attempt-1`; return it, or None if there is no file.

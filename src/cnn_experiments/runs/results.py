@@ -68,6 +68,11 @@ class RunResults:
         default=None,
     )
     settings: dict[str, Any] = _field("all settings that change the result, with dotted keys", default_factory=dict)
+    changed_settings: dict[str, Any] | None = _field(
+        "those of `options` and `settings` that differ from a run without overrides, whether they were typed or set by "
+        "a recipe; null in files of earlier versions",
+        default=None,
+    )
     protocol: str | None = _field(
         "which split is evaluated after every epoch, and which epoch is tested: `holdout`, `last_epoch` or `book`",
         default=None,
@@ -92,6 +97,9 @@ class RunResults:
     image_size: int | None = _field("pixels a side of the network's input", default=None)
     parameters: int | None = _field("trainable parameters", default=None)
     multiply_adds: int | None = _field("multiply-adds of one image's forward pass", default=None)
+    stages: list[dict[str, Any]] = _field(
+        "the network stage by stage: name, layers, output shape, parameters and multiply-adds", default_factory=list
+    )
     device: str | None = _field("its kind and name: `cuda (NVIDIA H200)`", default=None)
     precision: str | None = _field("Lightning's precision: `32-true`", default=None)
     processes: int | None = _field("processes that trained together, each with batches of its own", default=None)
@@ -107,6 +115,7 @@ class RunResults:
         choices: Mapping[str, str],
         overrides: Sequence[str],
         settings: Mapping[str, Any],
+        changed_settings: Mapping[str, Any] | None,
         previous: "RunResults | None" = None,
     ) -> "RunResults":
         """Return the results of a run before it trains: empty ones, or those that `previous` had reached.
@@ -115,6 +124,7 @@ class RunResults:
             choices: the option of every group.
             overrides: of this run.
             settings: all settings, nested.
+            changed_settings: the options and settings that differ from a run without overrides; None if not known.
             previous: the results of the attempt that continues.
         """
         start: dict[str, Any] = {
@@ -127,6 +137,7 @@ class RunResults:
             "identity": run_id(settings),
             "configuration": config_hash(settings),
             "settings": effective_settings(settings),
+            "changed_settings": None if changed_settings is None else dict(changed_settings),
             "error": None,
             "signal": None,
             "pruned_after_epoch": None,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnn_experiments.report.markdown import escape_markdown
+from cnn_experiments.markdown import escape_markdown
 
 
 @pytest.mark.parametrize(
