@@ -17,6 +17,8 @@ from cnn_experiments.console import (
     print_line,
     print_table,
     relative_path,
+    shorten,
+    shorten_path,
     table_title,
 )
 
@@ -107,3 +109,8 @@ def test_traceback_of_a_logged_error_is_not_printed(capsys: pytest.CaptureFixtur
     except ZeroDivisionError:
         logger.exception("failed: %s", "a\nb")
     assert capsys.readouterr().out == "failed: a\nb\n"
+
+
+def test_long_texts_lose_their_end_and_long_paths_their_beginning() -> None:
+    assert (shorten("ankle boot", 10), shorten("ankle boots", 10)) == ("ankle boot", "ankle boo…")
+    assert (shorten_path("a/boot.png", 10), shorten_path("shop/boot.png", 10)) == ("a/boot.png", "…/boot.png")

@@ -16,21 +16,21 @@ from typing import cast
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf import DictConfig, read_write
 
 from cnn_experiments.config.command_line import check_command_line
-from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.config.composed import ComposedConfig, make_paths_absolute
 from cnn_experiments.config.hydra_errors import exit_on_config_error
 from cnn_experiments.config.overrides import run_argv
 from cnn_experiments.config.sources import CONF
 from cnn_experiments.console import print_error
 from cnn_experiments.errors import ConfigError, IncompleteSweepError, RunFailedError, describe_error
 from cnn_experiments.runs.directory import LOG_FILE, RunDirectory
-from cnn_experiments.runs.fingerprint import PATH_KEYS
 from cnn_experiments.runs.plan_file import check_plan, record_rejection
 from cnn_experiments.runtime.distributed import is_rank_zero, isolated_ddp_environment
 from cnn_experiments.runtime.output import lossy_output
 from cnn_experiments.runtime.signals import Interrupted, interruptible
+from cnn_experiments.runtime.third_party_warnings import filter_third_party_warnings
 from cnn_experiments.tasks import task_of
 
 if _on_ctrl_c is signal.default_int_handler:
@@ -53,7 +53,7 @@ def main() -> None:
         succeeded &= _run_job(config)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on unchanged; exit_on_config_error() prints one line
-    _filter_third_party_warnings()
+    filter_third_party_warnings()
     with lossy_output():
         try:
             with interruptible(), exit_on_config_error():
@@ -74,12 +74,13 @@ def main() -> None:
 
 def _run_job(config: DictConfig) -> bool:
     """Run one job and return whether it succeeded; a failure is logged, and a sweep continues."""
-    _make_paths_absolute(config, Path(HydraConfig.get().runtime.cwd))
+    make_paths_absolute(config, Path(HydraConfig.get().runtime.cwd))
     composed = ComposedConfig(config, cast(DictConfig, HydraConfig.get()))
     task = task_of(composed)
     if not task.needs_run_directory:
         if is_rank_zero(composed.settings["trainer"]):
-            task.run([composed], None)
+            with exit_on_config_error():  # here, because Hydra would print a line of its own before
+                task.run([composed], None)
         return True
     _log_warnings()
     hydra_config = HydraConfig.get()
@@ -110,23 +111,6 @@ def _run_job(config: DictConfig) -> bool:
     else:
         return True
     return False
-
-
-def _make_paths_absolute(config: DictConfig, directory: Path) -> None:
-    """Let relative paths start where the command was typed, whatever becomes the working directory later."""
-    for key in PATH_KEYS:
-        if isinstance(path := OmegaConf.select(config, key), str):  # a data module of the user may have another kind
-            OmegaConf.update(config, key, str(directory / path))
-
-
-def _filter_third_party_warnings() -> None:
-    """Hide warnings that no user can do anything about."""
-    # lightning 2.6.6 uses an API that torch 2.13 deprecates
-    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec", category=FutureWarning)
-    # torch says this of a network without outputs, which is rejected with the reason
-    warnings.filterwarnings("ignore", message="Initializing zero-element tensors is a no-op")
-    # Lightning warns wherever srun is installed
-    warnings.filterwarnings("ignore", message="The `srun` command is available on your system but is not used")
 
 
 def _log_warnings() -> None:

@@ -50,6 +50,9 @@ class ConfigError(ValueError):
         remedy = f"; {self.remedy}" if self.remedy else ""
         return f"{setting}: {self.problem}{suggestion}{context}{remedy}"
 
+    def _render_traceback_(self) -> list[str]:
+        return _notebook_lines(self)
+
     def with_context(self, *remarks: str, remedy: str | None = None) -> "ConfigError":
         """Return the same error with more remarks, and another remedy if one is given."""
         return ConfigError(
@@ -65,6 +68,9 @@ class ConfigError(ValueError):
 class RunFailedError(RuntimeError):
     """A run that cannot continue, for a reason that one line explains; exit status 1."""
 
+    def _render_traceback_(self) -> list[str]:
+        return _notebook_lines(self)
+
 
 class IncompleteSweepError(Exception):
     """A sweep or a search that ended without all its results, which it has explained.
@@ -76,6 +82,11 @@ class IncompleteSweepError(Exception):
     def __init__(self, status: int) -> None:
         self.status = status
         super().__init__(f"exit status {status}")
+
+
+def _notebook_lines(error: Exception) -> list[str]:
+    """Return what IPython shows of an error in place of its traceback: all is said in one line."""
+    return [f"{type(error).__name__}: {error}"]
 
 
 def format_value(value: object) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,7 @@ from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_errors import exit_on_config_error
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.runs.directory import RunDirectory, foreign_file_problem, is_unused, numbered_paths
-from cnn_experiments.runs.lock import acquire
-from cnn_experiments.runs.path_errors import check_printable, path_errors
-from cnn_experiments.runs.plan_file import check_plan, rejection_recorded
-from cnn_experiments.runs.state import RunState, next_action
-from cnn_experiments.runs.status import Action, Status
+from cnn_experiments.runs.plan_file import rejection_recorded
 from cnn_experiments.runtime.distributed import (
     check_launch,
     check_rank_variables,
@@ -27,6 +22,7 @@ from cnn_experiments.runtime.distributed import (
     is_rank_zero,
 )
 from cnn_experiments.tasks import preflight, task_of
+from cnn_experiments.tasks.claim import check_settings, claim_named_directory, claim_new_directory
 
 
 class RunDirectoryCallback(Callback):
@@ -46,10 +42,8 @@ class RunDirectoryCallback(Callback):
         with exit_on_config_error():
             check_rank_variables()
             run = ComposedConfig(config)
-            with rejection_recorded(_named_directory(config)) as directory:
-                if directory is not None:
-                    check_plan(directory, run.settings)
-                run.validate()
+            directory = _named_directory(config)
+            check_settings(run, directory)
             trainer = run.settings["trainer"]
             is_first = is_rank_zero(trainer)
             with _one_message(is_first), rejection_recorded(directory):
@@ -97,66 +91,14 @@ def _use_no_directory(config: DictConfig) -> None:
 
 
 def _claim_directory(config: DictConfig, run: ComposedConfig, is_first: bool) -> None:
-    """Make the directory of a run; of two processes that want the same one, one gets it."""
+    """Make the directory of a run; end the program if the run is completed there."""
     HydraConfig.instance().set_config(config)  # the directory's name refers to it
     wanted = Path(config.hydra.run.dir)
-    check_printable("hydra.run.dir", wanted)
-    with path_errors("hydra.run.dir", wanted):
-        if _names_directory(config):
-            _claim_named_directory(wanted, run, is_first)
-            return
-        directory = _make_unused_directory(wanted)
-        acquire(directory)
-    with read_write(config.hydra):
-        config.hydra.run.dir = str(directory)
-
-
-def _make_unused_directory(wanted: Path) -> Path:
-    wanted.parent.mkdir(parents=True, exist_ok=True)
-    for path in numbered_paths(wanted):
-        with suppress(FileExistsError):
-            path.mkdir()
-            return path
-    raise AssertionError("there is always another number")
-
-
-def _claim_named_directory(directory: Path, run: ComposedConfig, is_first: bool) -> None:
-    """Lock a new directory, or one in which this same run stopped; end the program if it is completed there.
-
-    A process that is not the first makes and locks nothing.
-    """
-    key = "hydra.run.dir"
-
-    def read_action(state: RunState) -> Action:
-        return next_action(state, run.run_id, retry_failed=True, restart=run.starts_over)
-
-    if is_first:
-        directory.mkdir(parents=True, exist_ok=True)
-    state = RunState.read(directory)
-    action = read_action(state)
-    if action == Action.SKIP:
-        _end_as_completed(directory, is_first)
-    if problem := foreign_file_problem(directory):
-        raise ConfigError(key, directory, problem=problem)
-    if not is_first:
-        return
-    if action == Action.REJECT or (action == Action.START and not is_unused(directory)):
-        reason = state.rejection(run.settings) if action == Action.REJECT else "it holds other files"
-        problem = f"must be a new directory, or one in which this same run stopped; {reason}"
-        remedy = None
-        if state.status == Status.DAMAGED and RunDirectory(directory).find_resume_checkpoint():
-            remedy = f"ckpt_path={directory} with another hydra.run.dir continues from its last checkpoint"
-        raise ConfigError(key, directory, problem=problem, remedy=remedy)
-    ckpt_path = run.settings["ckpt_path"]
-    if problem := RunDirectory(directory).ckpt_path_problem(action, ckpt_path):
-        raise ConfigError("ckpt_path", ckpt_path, problem=problem)
-    if not acquire(directory):
-        raise ConfigError(key, directory, problem="locked by another process")
-    if read_action(RunState.read(directory)) == Action.SKIP:
-        _end_as_completed(directory, is_first)
-
-
-def _end_as_completed(directory: Path, is_first: bool) -> None:
-    if is_first:
-        print_line(f"already completed: {directory}")
-    sys.exit(0)
+    if not _names_directory(config):
+        directory = claim_new_directory(wanted)
+        with read_write(config.hydra):
+            config.hydra.run.dir = str(directory)
+    elif not claim_named_directory(wanted, run, is_first=is_first):
+        if is_first:
+            print_line(f"already completed: {wanted}")
+        sys.exit(0)

@@ -84,7 +84,9 @@ def test_valid_configuration_is_accepted(overrides: tuple[str, ...], key: str, v
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["task=null"], "task=null: must be a string"),
+        (["restart=null"], "restart=null: must be true or false"),
+        (["input=x"], "input=x: only valid with task=predict or task=explain"),
+        (["task=predict", "format=onnx"], "format=onnx: only valid with task=export"),
         (["model=[lenet,nin]"], "model=[lenet,nin]: must be one option"),
         (["~model"], "~model: groups can't be deleted"),
         (["data.channels=3"], "data.channels=3: must be 1, which is fixed by the data set"),
@@ -190,6 +192,30 @@ def test_recipe_of_one_process_is_trained_in_two_if_they_are_typed(config_dir: P
     write_recipe(config_dir, "fast", "# @package _global_\ntrainer:\n  devices: 4\n  max_epochs: 7\n")
     trainer = ComposedConfig.from_overrides("experiment=fast", "trainer=ddp").settings["trainer"]
     assert (trainer["strategy"], trainer["devices"], trainer["max_epochs"]) == ("ddp", 2, 7)
+
+
+def test_changed_settings_are_those_that_another_command_than_the_default_has() -> None:
+    assert ComposedConfig.from_overrides("seed=0", "optimizer=adam", "trainer.max_steps=-1").changed_settings == {}
+    unaffected = ComposedConfig.from_overrides("data.root=elsewhere", "restart=true", "task=inspect")
+    assert unaffected.changed_settings == {}
+    assert ComposedConfig.from_overrides("experiment=best/lenet", "seed=3", "model.pool=max").changed_settings == {
+        "experiment": "best/lenet",
+        "scheduler": "onecycle",
+        "model.padding": 2,
+        "data.normalize": True,
+        "data.seed": 3,
+        "optimizer.lr": 0.01,
+        "scheduler._target_": "cnn_experiments.training.schedules.onecycle",
+        "scheduler.warmup": 0.3,
+        "trainer.max_epochs": 20,
+        "seed": 3,
+    }
+
+
+def test_changed_settings_of_a_users_recipe_have_what_it_sets(config_dir: Path) -> None:
+    write_recipe(config_dir, "long", "# @package _global_\ntrainer:\n  max_epochs: 7\n  max_steps: 100\n")
+    changed = ComposedConfig.from_overrides("experiment=long").changed_settings
+    assert changed == {"experiment": "long", "trainer.max_epochs": 7, "trainer.max_steps": 100}
 
 
 def test_another_data_set_is_trained_as_the_recipe_says() -> None:

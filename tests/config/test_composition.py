@@ -21,7 +21,7 @@ VALUES = [
     ["optimizer.lr=${label_smoothing}", "label_smoothing=0.1", "data.seed=${seed}", "seed=7"],
     ["trainer.devices=[0, 1]", "trainer.max_epochs=3", "++seed=3", "trainer.max_epochs=5"],
     ["data.root=${oc.env:HOME,x}", "memory_format=a-${seed}", "ckpt_path='\\${seed}'", "compile=true"],
-    ["data.root=null", "memory_format='null'", "trainer.precision=16", "trainer.precision='16'", "task=3.5"],
+    ["data.root=null", "memory_format='null'", "trainer.precision=16", "trainer.precision='16'", "memory_format=3.5"],
     ["trainer.limit_train_batches={a: 1}", "+ckpt_path.a.b=1"],
     ["data.root=???", "data.root=", "label_smoothing=nan"],
 ]

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from cnn_experiments.errors import RunFailedError
-from cnn_experiments.runs.directory import RunDirectory, foreign_file_problem, is_unused, resolve_checkpoint
+from cnn_experiments.runs.directory import (
+    RunDirectory,
+    foreign_file_problem,
+    is_unused,
+    make_unused_directory,
+    resolve_checkpoint,
+)
 from cnn_experiments.runs.fingerprint import run_id
 from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.state import RunState
@@ -21,7 +27,9 @@ RUN_ID = run_id(SETTINGS)
 
 
 def begin(directory: RunDirectory, **values: Any) -> None:
-    directory.begin(RunResults.initial({"model": "lenet", "data": "digits"}, [], SETTINGS, previous=directory.results))
+    directory.begin(
+        RunResults.initial({"model": "lenet", "data": "digits"}, [], SETTINGS, {}, previous=directory.results)
+    )
     directory.update(**values)
 
 
@@ -210,3 +218,11 @@ def test_directory_with_files_of_the_user_is_not_unused(tmp_path: Path) -> None:
     assert is_unused(tmp_path)
     (tmp_path / "thesis.tex").touch()
     assert not is_unused(tmp_path)
+
+
+def test_new_directory_has_a_number_if_its_name_is_taken(tmp_path: Path) -> None:
+    wanted = tmp_path / "outputs" / "run"
+    assert make_unused_directory(wanted) == wanted
+    (tmp_path / "outputs" / "run-2").touch()
+    assert make_unused_directory(wanted) == tmp_path / "outputs" / "run-3"
+    assert {path.name for path in wanted.parent.iterdir() if path.is_dir()} == {"run", "run-3"}

@@ -26,7 +26,7 @@ CONTRACT = [
 
 
 def initial() -> RunResults:
-    return RunResults.initial(CHOICES, ["optimizer.lr=0.1"], SETTINGS)
+    return RunResults.initial(CHOICES, ["optimizer.lr=0.1"], SETTINGS, {"optimizer.lr": 0.1})
 
 
 def test_schema_has_the_keys_of_the_contract() -> None:
@@ -40,6 +40,7 @@ def test_initial_results_describe_the_run() -> None:
     assert results.identity == run_id(SETTINGS)
     assert results.configuration == config_hash(SETTINGS)
     assert results.settings == {"seed": 3, "optimizer.lr": 0.1, "trainer.devices": 1}
+    assert results.changed_settings == {"optimizer.lr": 0.1}
     assert (results.metrics, results.epochs, results.error, results.signal) == ({}, 0, None, None)
 
 
@@ -47,8 +48,9 @@ def test_resumed_run_keeps_its_epochs_metrics_and_start() -> None:
     interrupted = replace(
         initial(), status=Status.INTERRUPTED, signal="SIGTERM", epochs=2, metrics={"val/acc": 0.5}, started="earlier"
     )
-    results = RunResults.initial(CHOICES, ["seed=3"], SETTINGS, previous=interrupted)
+    results = RunResults.initial(CHOICES, ["seed=3"], SETTINGS, {"seed": 3}, previous=interrupted)
     assert (results.status, results.signal, results.overrides) == (Status.RUNNING, None, ["seed=3"])
+    assert results.changed_settings == {"seed": 3}
     assert (results.epochs, results.metrics, results.started) == (2, {"val/acc": 0.5}, "earlier")
 
 
@@ -158,6 +160,7 @@ ALLOWED: dict[str, Callable[[Any], bool]] = {
         and all(item is None or (isinstance(item, int | float) and item is not True) for item in value.values())
     ),
     "dict[str, str]": lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values()),
+    "list[dict[str, Any]]": lambda value: isinstance(value, list) and all(isinstance(item, dict) for item in value),
     "dict[str, Any]": lambda value: isinstance(value, dict),
     "list[str]": lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
     "int": lambda value: isinstance(value, int) and value is not True,
@@ -207,5 +210,5 @@ def test_number_that_is_not_finite_is_read_as_null(tmp_path: Path) -> None:
 
 def test_settings_of_a_command_are_not_recorded_among_the_overrides() -> None:
     choices = {"model": "lenet", "data": "digits"}
-    results = RunResults.initial(choices, ["seed=1", "restart=true", "retry_failed=true"], {"seed": 1})
+    results = RunResults.initial(choices, ["seed=1", "restart=true", "retry_failed=true"], {"seed": 1}, {"seed": 1})
     assert results.overrides == ["seed=1"]

@@ -42,6 +42,7 @@ class StubConfig:
             "optimizer": {"lr": learning_rate},
             "trainer": {"max_epochs": NUM_EPOCHS},
         }
+        self.changed_settings = {"optimizer.lr": learning_rate}
         self.starts_over = False
         self.run_id = run_id(self.settings)
 
@@ -112,7 +113,9 @@ def write_run(run: PlannedRun, num_epochs: int, **values: Any) -> None:
     run.directory.mkdir(parents=True, exist_ok=True)
     curve = [accuracy_of(run) * epoch / NUM_EPOCHS for epoch in range(1, num_epochs + 1)]
     (run.directory / "metrics.csv").write_text("\n".join(["val/acc", *map(str, curve), ""]))
-    results = RunResults.initial(run.config.choices, run.config.overrides, run.config.settings)
+    results = RunResults.initial(
+        run.config.choices, run.config.overrides, run.config.settings, run.config.changed_settings
+    )
     replace(results, **{"metrics": {"val/acc": curve[-1]}} | values).save(run.directory)
 
 

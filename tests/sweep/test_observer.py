@@ -29,7 +29,9 @@ def run(tmp_path: Path) -> PlannedRun:
 def write_results(run: PlannedRun, **values: Any) -> None:
     run.directory.mkdir(exist_ok=True)
     config = run.config
-    replace(RunResults.initial(config.choices, config.overrides, config.settings), **values).save(run.directory)
+    replace(
+        RunResults.initial(config.choices, config.overrides, config.settings, config.changed_settings), **values
+    ).save(run.directory)
 
 
 def test_killed_run_is_recorded_as_failed_in_its_results_and_its_log(run: PlannedRun) -> None:

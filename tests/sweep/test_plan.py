@@ -34,7 +34,7 @@ def compose(*overrides: str) -> ComposedConfig:
 
 def write_results(directory: Path, config: ComposedConfig, status: Status) -> None:
     directory.mkdir(parents=True)
-    results = RunResults.initial(config.choices, config.overrides, config.settings)
+    results = RunResults.initial(config.choices, config.overrides, config.settings, config.changed_settings)
     replace(results, status=status).save(directory)
 
 

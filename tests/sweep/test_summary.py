@@ -39,7 +39,9 @@ def states_of(runs: Sequence[PlannedRun]) -> dict[Path, RunState]:
 def write_results(run: PlannedRun, **values: Any) -> None:
     run.directory.mkdir(parents=True, exist_ok=True)
     config = run.config
-    replace(RunResults.initial(config.choices, config.overrides, config.settings), **values).save(run.directory)
+    replace(
+        RunResults.initial(config.choices, config.overrides, config.settings, config.changed_settings), **values
+    ).save(run.directory)
 
 
 def stub_estimate(monkeypatch: pytest.MonkeyPatch, seconds: Sequence[float]) -> list[list[PlannedRun]]:

@@ -10,23 +10,29 @@ from hydra.types import RunMode
 from cnn_experiments import tasks
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_internals import config_loader
+from cnn_experiments.config.overrides import option_names
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.tasks import TASKS, TaskSpec, preflight, task_of
 
 
-@pytest.mark.parametrize(("name", "needs_run_directory"), [("train", True), ("inspect", False)])
-def test_task_of_a_configuration(name: str, needs_run_directory: bool) -> None:
+@pytest.mark.parametrize("name", TASKS)
+def test_task_of_a_configuration(name: str) -> None:
     spec = task_of(ComposedConfig.from_overrides(f"task={name}"))
     assert spec is TASKS[name]
-    assert spec.needs_run_directory == needs_run_directory
+    assert spec.needs_run_directory == (name == "train")
+    assert spec.needs_checkpoint == (name not in ("train", "inspect"))
+
+
+def test_every_task_is_an_option_of_its_group() -> None:
+    assert option_names("task") == sorted(TASKS)
 
 
 @pytest.mark.parametrize(
     ("task", "line"),
     [
-        ("trian", "task=trian: must be one of train, inspect; did you mean train?"),
-        ("null", "task=null: must be one of train, inspect"),
-        ("[train]", "task=['train']: must be one of train, inspect; did you mean train?"),
+        ("trian", f"task=trian: unknown option; allowed: {', '.join(sorted(TASKS))}; did you mean train?"),
+        ("null", f"task=null: unknown option; allowed: {', '.join(sorted(TASKS))}"),
+        ("[train]", "task=[train]: must be one option"),
     ],
 )
 def test_unknown_task_is_rejected(task: str, line: str) -> None:
@@ -38,7 +44,8 @@ def test_unknown_task_is_rejected(task: str, line: str) -> None:
 @pytest.mark.parametrize("name", TASKS)
 def test_functions_of_every_task_exist(name: str) -> None:
     assert callable(resolve_name(TASKS[name].target))
-    assert callable(resolve_name(TASKS[name].preflight))
+    if (preflight_target := TASKS[name].preflight) is not None:
+        assert callable(resolve_name(preflight_target))
 
 
 def test_preflight_checks_what_the_task_needs() -> None:
@@ -51,6 +58,14 @@ def test_preflight_checks_what_the_task_needs() -> None:
     assert str(error.value) == (
         "ckpt_path=nowhere: must be a checkpoint, or a run's directory with checkpoints/last.ckpt"
     )
+
+
+@pytest.mark.parametrize("name", [name for name, spec in TASKS.items() if spec.needs_checkpoint])
+def test_task_that_uses_a_network_needs_a_checkpoint(name: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        preflight(ComposedConfig.from_overrides(f"task={name}"))
+    line = f"ckpt_path=null: must be a run's directory or a checkpoint for task={name}, which uses its network"
+    assert str(error.value) == line
 
 
 def test_preflight_names_the_combination_of_a_sweep() -> None:
@@ -69,5 +84,5 @@ def test_task_is_run_with_its_configurations(monkeypatch: pytest.MonkeyPatch) ->
     resolve: Callable[[str], Any] = {"module:task": lambda *arguments: calls.append(arguments)}.__getitem__
     monkeypatch.setattr(tasks, "resolve_name", resolve)
     config = ComposedConfig.from_overrides()
-    TaskSpec(target="module:task", preflight="", needs_run_directory=False).run([config], None)
+    TaskSpec(target="module:task", needs_run_directory=False).run([config], None)
     assert calls == [([config], None)]

@@ -32,7 +32,17 @@ from cnn_experiments.config.overrides import parse_override, quote_override, val
 from cnn_experiments.config.schema import validate
 from cnn_experiments.config.sources import begins_with_byte_order_mark
 from cnn_experiments.errors import ConfigError, format_value
-from cnn_experiments.runs.fingerprint import READ_ONLY_KEYS, SWEEP_KEYS, flatten, run_id
+from cnn_experiments.runs.fingerprint import (
+    PATH_KEYS,
+    READ_ONLY_KEYS,
+    SWEEP_KEYS,
+    effective_settings,
+    flatten,
+    normalize_value,
+    run_id,
+)
+
+_TASK = "task"
 
 
 class ComposedConfig:
@@ -41,7 +51,9 @@ class ComposedConfig:
     hydra_overrides: list[str]
     """The overrides of Hydra's own settings."""
     choices: dict[str, str]
-    """The chosen option of every group."""
+    """The chosen option of every group but that of the task."""
+    task: str
+    """The option of the group `task`: what the command does."""
 
     def __init__(self, config: DictConfig, hydra: DictConfig | None = None) -> None:
         """Take a configuration with Hydra's own node in it, or beside it."""
@@ -52,6 +64,7 @@ class ComposedConfig:
         choices = {group: option for group, option in hydra.runtime.choices.items() if option is not None}
         self.hydra_overrides = lists["hydra"]
         self.choices = {group: option for group, option in choices.items() if not group.startswith("hydra/")}
+        self.task = self.choices.pop(_TASK)
         self._hydra = hydra
         self._config_name = hydra.job.config_name
         self._is_of_sweep = hydra.mode == RunMode.MULTIRUN
@@ -99,7 +112,8 @@ class ComposedConfig:
         typed = [*typed, *typed_over_recipe(options, typed)]
         composed = cls.__new__(cls)
         composed.hydra_overrides = hydra_overrides
-        composed.choices = options.choices
+        composed.choices = dict(options.choices)
+        composed.task = composed.choices.pop(_TASK)
         composed._hydra = None
         composed._config_name = config_name
         composed._is_of_sweep = is_of_sweep
@@ -145,6 +159,25 @@ class ComposedConfig:
     def run_id(self) -> str:
         """Return the hash that is equal for configurations that repeat each other."""
         return run_id(self.settings)
+
+    @cached_property
+    def changed_settings(self) -> dict[str, Any] | None:
+        """Return the options and the settings that change the result, if a command without overrides has others.
+
+        Those that a recipe sets are among them. None if the defaults can't be composed, because of the user's files.
+        """
+        try:
+            with translated_errors([]):
+                defaults = self._options.defaults
+                default_values = defaults.choices | defaults.flat_settings
+        except ConfigError:
+            return None
+        values = self.choices | effective_settings(self.settings)
+        return {
+            key: value
+            for key, value in values.items()
+            if key not in default_values or normalize_value(key, value) != normalize_value(key, default_values[key])
+        }
 
     @property
     def starts_over(self) -> bool:
@@ -245,6 +278,13 @@ class ComposedConfig:
         """Return the settings of the chosen options, before any was typed."""
         hydra_overrides = map(parse_override, self.hydra_overrides)
         return compose_options(self._config_name, (*choices_of(hydra_overrides), *choices_of(self._typed)))
+
+
+def make_paths_absolute(config: DictConfig, directory: Path) -> None:
+    """Let relative paths start where the command was typed, whatever becomes the working directory later."""
+    for key in PATH_KEYS:
+        if isinstance(path := OmegaConf.select(config, key), str):  # a data module of the user may have another kind
+            OmegaConf.update(config, key, str(directory / path))
 
 
 def _plain_settings(config: DictConfig) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What Hydra composes from chosen options, and overrides of it: checked, then applied as Hydra does."""
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from cnn_experiments.config.hydra_internals import config_directories, config_loader
+from cnn_experiments.config.hydra_internals import cached_by_command_line, config_directories, config_loader
 from cnn_experiments.config.interpolation import resolve
 from cnn_experiments.config.overrides import option_names, parse_override, quote_override, value_text
 from cnn_experiments.config.schema import deleted_group_error, deleted_key_error, unknown_key_error
@@ -73,6 +72,11 @@ class Composition:
             return self
         return compose_options(self.config_name, (*_explicit_choices(self), *_search_paths(self.overrides)))
 
+    @property
+    def defaults(self) -> "Composition":
+        """Return the options of a command that chooses none."""
+        return compose_options(self.config_name, _search_paths(self.overrides))
+
     @cached_property
     def set_by_recipe(self) -> dict[str, Any]:
         """Return the settings that the recipe changes, unresolved."""
@@ -96,7 +100,7 @@ class Composition:
         if RECIPE not in self.choices or not groups:
             return ()
         own = flatten(self.without_recipe.unresolved)
-        default = flatten(compose_options(self.config_name, _search_paths(self.overrides)).unresolved)
+        default = flatten(self.defaults.unresolved)
         return tuple(
             _format_override(key, own[key])
             for group in groups
@@ -124,7 +128,7 @@ def _search_paths(overrides: Iterable[str]) -> tuple[str, ...]:
     return tuple(line for line in overrides if parse_override(line).key_or_group == "hydra.searchpath")
 
 
-@functools.lru_cache(maxsize=512)
+@cached_by_command_line(maxsize=512)
 def compose_options(config_name: str, overrides: tuple[str, ...]) -> Composition:
     """Compose chosen options: it takes Hydra a tenth of a second, and the combinations of a sweep share most.
 
@@ -161,7 +165,7 @@ def _file_error(error: Exception) -> ConfigError:
     return ConfigError("configuration", problem=describe_error(error))
 
 
-@functools.cache
+@cached_by_command_line(maxsize=8)
 def known_groups() -> frozenset[str]:
     """Return all groups of this program and of the user's directory, nested ones too."""
     return frozenset(find_groups(config_directories()))

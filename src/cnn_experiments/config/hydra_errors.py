@@ -21,7 +21,7 @@ from cnn_experiments.config.composition import unknown_option_error
 from cnn_experiments.config.hydra_internals import config_directories, parse_command_line
 from cnn_experiments.config.overrides import option_names, parse_override, quote_override, values_by_key
 from cnn_experiments.console import print_error
-from cnn_experiments.errors import ConfigError, describe_error
+from cnn_experiments.errors import ConfigError, RunFailedError, describe_error
 
 ConfigurationErrors = (ConfigError, HydraException, OmegaConfBaseException, YAMLError)
 
@@ -32,7 +32,7 @@ _KEY = re.compile(r"[~+]{0,2}[\w./@-]+")
 def exit_on_config_error() -> Iterator[None]:
     """End the program with one line and status 2 on bad input, and with status 1 on any other error.
 
-    An error of the operating system is one line as well; all others have a traceback.
+    A task that failed and an error of the operating system are one line as well; all others have a traceback.
 
     It ends even if nothing can be printed: Hydra would turn an exception of a callback into a warning, and go on.
     """
@@ -43,6 +43,11 @@ def exit_on_config_error() -> Iterator[None]:
             print_error(translate(error, _typed_values()))
         finally:
             sys.exit(2)
+    except RunFailedError as error:
+        try:
+            print_error(error)
+        finally:
+            sys.exit(1)
     except OSError as error:  # of what is written before the run starts, such as on a full disk
         try:
             print_error(describe_error(error))

@@ -3,10 +3,12 @@
 import functools
 import sys
 from argparse import ArgumentError, ArgumentParser, Namespace
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, ParamSpec, TypeVar
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -17,6 +19,51 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, ValueType
 
 from cnn_experiments.config.sources import CONF
 from cnn_experiments.errors import ConfigError
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """A call from Python. What is cached of the configuration belongs to it: files may change until the next call."""
+
+    words: tuple[str, ...]
+
+
+_call: ContextVar[_Call | None] = ContextVar("_call", default=None)
+
+
+@contextmanager
+def command_line(words: Sequence[str]) -> Iterator[None]:
+    """Let the block take these words for the command line, in place of `sys.argv`, which may be another program's.
+
+    The files of the configuration are read anew.
+    """
+    token = _call.set(_Call(tuple(words)))
+    try:
+        yield
+    finally:
+        _call.reset(token)
+
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def cached_by_command_line(maxsize: int) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """Cache the results of a function that depend on the files of the configuration, for each command line apart."""
+
+    def decorate(function: Callable[_P, _T]) -> Callable[_P, _T]:
+        @functools.lru_cache(maxsize)
+        def cached(_: _Call | None, *arguments: _P.args, **keywords: _P.kwargs) -> _T:
+            return function(*arguments, **keywords)
+
+        @functools.wraps(function)
+        def wrapper(*arguments: _P.args, **keywords: _P.kwargs) -> _T:
+            return cached(_call.get(), *arguments, **keywords)  # type: ignore[arg-type]  # all are hashable
+
+        wrapper.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
+        return wrapper
+
+    return decorate
 
 
 @functools.cache
@@ -34,11 +81,14 @@ def _reject(message: str) -> NoReturn:
 def parse_command_line() -> Namespace:
     """Return Hydra's flags and the overrides of the command line, which may stand in any order.
 
+    The words are those of `command_line`, else of `sys.argv`.
+
     Raises:
         ConfigError: a flag has no value, or one that is not allowed.
     """
+    call = _call.get()
     try:
-        return _parse_words(tuple(sys.argv[1:]))
+        return _parse_words(tuple(sys.argv[1:]) if call is None else call.words)
     except ArgumentError as error:
         raise ConfigError(str(error.argument_name).partition("/")[0], problem=error.message) from error
 
@@ -70,7 +120,7 @@ def config_directories() -> list[Path]:
     return [CONF, *([Path(config_dir)] if config_dir else [])]
 
 
-@functools.cache
+@cached_by_command_line(maxsize=8)
 def config_loader() -> ConfigLoader:
     """Return a loader of its own, so that Hydra's global state stays as it is."""
     search_path = create_config_search_path(str(CONF))

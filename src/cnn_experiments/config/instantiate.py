@@ -73,7 +73,7 @@ def _check_targets(group: str, settings: Mapping[str, Any], kind: type) -> None:
 
 
 def _check_nested_targets(key: str, value: Any) -> None:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):  # Hydra builds what is in a tuple, too
         for place, item in enumerate(value):
             _check_nested_targets(f"{key}.{place}", item)
     if isinstance(value, Mapping):

@@ -12,7 +12,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 from omegaconf import ListConfig, OmegaConf
 
-from cnn_experiments.config.hydra_internals import config_directories, config_loader, parse_command_line, sweep_over
+from cnn_experiments.config.hydra_internals import (
+    cached_by_command_line,
+    config_directories,
+    config_loader,
+    parse_command_line,
+    sweep_over,
+)
 from cnn_experiments.config.sources import find_options
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.fingerprint import COMMAND_KEYS, SWEEP_KEYS
@@ -27,7 +33,7 @@ _MAX_NESTING = 20
 """Brackets inside each other; OmegaConf fails at some dozens more."""
 
 
-@functools.lru_cache(maxsize=16384)
+@cached_by_command_line(maxsize=16384)
 def parse_override(line: str) -> Override:
     """Parse an override; the combinations of a sweep share most of them.
 
@@ -82,7 +88,7 @@ def parse_overrides(arguments: Iterable[str]) -> list[Override]:
     # Iterating over a list of OmegaConf would resolve a `${...}` in it.
     lines = OmegaConf.to_container(arguments, resolve=False) if isinstance(arguments, ListConfig) else arguments
     assert isinstance(lines, Iterable)
-    overrides = [_restore(parse_override(line)) for line in lines]
+    overrides = [_restore(parse_override(str(line))) for line in lines]
     for override in overrides:
         if override.key_or_group in COMMAND_KEYS and override.is_sweep_override():
             raise ConfigError(str(override.input_line), problem="must be one value for the whole sweep")

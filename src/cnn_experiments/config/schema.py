@@ -26,15 +26,17 @@ from cnn_experiments.config.rules import (
 )
 from cnn_experiments.config.trainer import check_trainer_keys
 from cnn_experiments.errors import ConfigError, format_value, suggest
-from cnn_experiments.runs.fingerprint import COMMAND_KEYS, READ_ONLY_KEYS, flatten
+from cnn_experiments.runs.fingerprint import COMMAND_KEYS, READ_ONLY_KEYS, TASK_KEYS, flatten
 
-_GROUPS = ("model", "init", "data", "optimizer", "scheduler", "trainer")
+_GROUPS = ("model", "init", "data", "optimizer", "scheduler", "trainer", "task")
 TOP_LEVEL_KEYS = (
     *_GROUPS,
-    *("task", "seed", "ckpt_path", "label_smoothing", "compile", "memory_format"),
+    *("seed", "ckpt_path", "label_smoothing", "compile", "memory_format"),
     *COMMAND_KEYS,
+    *TASK_KEYS,
 )
 """The groups and the settings beside them."""
+_TASKS_WITH_KEY = {"input": "task=predict or task=explain", "format": "task=export"}
 _MOST_INTEGER = 10**9
 _MOST_NUMBER = 1e30  # a float32 ends at 3.4e38
 """Limits of settings that have no rule of their own: torch's errors beyond them are no help."""
@@ -49,6 +51,13 @@ RULES: dict[str, Rule] = {
     "ckpt_path": STRING | NULL,
     "label_smoothing": BELOW_ONE,
     "memory_format": one_of("contiguous", "channels_last"),
+    "input": Rule("an image file, a folder or a pattern", lambda value: isinstance(value, str | None)),
+    "format": one_of("onnx", "pt2", "safetensors"),
+    "task.split": one_of("train", "val", "test"),
+    "task.to": STRING | NULL,
+    "task.top": integer(1),
+    "task.stage": STRING | NULL,
+    "task.max_images": integer(1),
     "sweep": NULL | NAME,
     "on_error": one_of("continue", "stop"),
     "on_invalid": one_of("error", "skip"),
@@ -96,7 +105,8 @@ def validate(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         if key.startswith(untyped_prefixes):
             continue
         if value == MISSING:
-            raise ConfigError(key, MISSING, problem="must be given")
+            allowed = f": {RULES[key].allowed}" if key in RULES else ""
+            raise ConfigError(key, problem=f"must be given{allowed}")
         if key not in known:
             raise unknown_key_error(key, value, known)
         if key in READ_ONLY_KEYS and value != known[key]:
@@ -168,6 +178,8 @@ def unknown_key_error(key: str, value: Any, known_keys: Iterable[str]) -> Config
         value: as typed.
         known_keys: the keys that exist, dotted, and the names of groups.
     """
+    if key in _TASKS_WITH_KEY:
+        return ConfigError(key, value, problem=f"only valid with {_TASKS_WITH_KEY[key]}")
     known = list(known_keys)
     parents = {name[:end] for name in known for end, letter in enumerate(name) if letter == "."}
     parent = key.rpartition(".")[0]

@@ -49,7 +49,7 @@ UNSUPPORTED_TRAINER_PARAMETERS = {
     "log_every_n_steps": "metrics are recorded once per epoch",
     "fast_dev_run": "trainer=smoke tries two batches of every split",
     "overfit_batches": "limit_train_batches trains on a part of the training images",
-    "limit_predict_batches": "no task predicts",
+    "limit_predict_batches": "limit_val_batches counts for the predictions of the images held out, too",
     "min_steps": "min_epochs holds max_time back",
     "val_check_interval": "evaluations are after epochs; check_val_every_n_epoch leaves some out",
     "reload_dataloaders_every_n_epochs": "the images stay in memory",

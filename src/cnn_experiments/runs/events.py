@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from cnn_experiments.runs.regular_file import open_to_append
@@ -26,6 +27,25 @@ def append_scalars(file: Path, scalars: Mapping[str, float], step: int) -> None:
     """
     values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
     append_event(file, Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+
+
+def append_image(file: Path, tag: str, png: bytes, step: int) -> None:
+    """Append a picture, a PNG file, to an event file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    value = Summary.Value(tag=tag, image=Summary.Image(encoded_image_string=png))
+    append_event(file, Event(wall_time=time.time(), step=step, summary=Summary(value=[value])))
+
+
+def append_text(file: Path, tag: str, markdown: str, step: int) -> None:
+    """Append a text in Markdown to an event file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    append_event(file, Event(wall_time=time.time(), step=step, summary=text_pb(tag, markdown)))
 
 
 def append_event(file: Path, event: Event) -> None:

@@ -12,13 +12,16 @@ SWEEP_KEYS = ("sweep", "on_error", "on_invalid", "retry_failed", "dry_run")
 COMMAND_KEYS = (*SWEEP_KEYS, "restart")
 """Settings of a command, which say what is done about runs and not what they are."""
 
+TASK_KEYS = ("input", "format")
+"""Settings of a task that are not in its group, because they are typed most often."""
+
 READ_ONLY_KEYS = ("data.channels", "data.classes")
 """Facts of the chosen option, in its file so that other settings can refer to them."""
 
 PATH_KEYS = ("ckpt_path", "data.root")
 """Settings that are paths; a relative one starts where the command was typed."""
 
-NO_EFFECT_KEYS = ("task", *PATH_KEYS, "trainer.accelerator", *COMMAND_KEYS, *READ_ONLY_KEYS)
+NO_EFFECT_KEYS = ("task", *TASK_KEYS, *PATH_KEYS, "trainer.accelerator", *COMMAND_KEYS, *READ_ONLY_KEYS)
 """Settings that do not change the result, or that follow from others."""
 
 PERFORMANCE_KEYS = ("compile", "memory_format")
@@ -52,7 +55,9 @@ def effective_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in flatten(settings).items()
-        if key not in NO_EFFECT_KEYS and not (key in LIMIT_DEFAULTS and value == LIMIT_DEFAULTS[key])
+        if key not in NO_EFFECT_KEYS
+        and not key.startswith("task.")
+        and not (key in LIMIT_DEFAULTS and value == LIMIT_DEFAULTS[key])
     }
 
 
@@ -115,10 +120,10 @@ def round_to_float32(value: float) -> float:
 def upgrade_settings(settings: Mapping[str, Any], processes: int | None = None) -> dict[str, Any]:
     """Return stored settings as this version stores them, from those that any version has stored.
 
-    Version 0.1 also stored the task and `on_impossible`, and `auto` for the devices, of which a run on a CPU had one.
+    Version 0.1 also stored `on_impossible`, and `auto` for the devices, of which a run on a CPU had one.
     """
     current = effective_settings(settings)
-    settings = {key: value for key, value in current.items() if not key.startswith(("task.", "on_impossible"))}
+    settings = {key: value for key, value in current.items() if not key.startswith("on_impossible")}
     if settings.get("trainer.devices") in ("auto", "-1", -1):
         settings["trainer.devices"] = processes or 1
     return settings

@@ -58,9 +58,14 @@ class RunRecord:
         return read_curves(self.directory)
 
 
-def read_curves(directory: Path) -> dict[str, dict[int, float] | str]:
-    """Return the curves of metrics.csv by metric, each by epoch, or what is wrong with each."""
-    names = curve_keys()
+def read_curves(directory: Path, names: Iterable[str] | None = None) -> dict[str, dict[int, float] | str]:
+    """Return the curves of metrics.csv by metric, each by epoch, or what is wrong with each.
+
+    Args:
+        directory: of a run.
+        names: the metrics; by default those of a leaderboard.
+    """
+    names = list(curve_keys() if names is None else names)
     try:
         rows = list(csv.DictReader(io.StringIO(read_text(directory / METRICS_FILE, _MAX_BYTES), newline="")))
         epochs = [int(row.get("epoch") or number) for number, row in enumerate(rows, start=1)]
@@ -112,6 +117,13 @@ def find_runs(paths: Iterable[Path]) -> tuple[list[RunRecord], list[str]]:
         except (OSError, ValueError) as error:
             damaged.append(f"{file}: {reading_problem(error)}")
     return runs, list(dict.fromkeys(damaged))
+
+
+def holds_one_run(directory: Path) -> bool:
+    """Return whether a directory is that of a run, with no other run below it."""
+    if not os.path.lexists(directory / RESULTS_FILE):
+        return False
+    return sum(1 for _ in _find_results(directory, [])) == 1
 
 
 def _find_results(path: Path, unreadable: list[str]) -> Iterator[Path]:

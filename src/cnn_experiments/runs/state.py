@@ -35,9 +35,12 @@ class RunState:
             return cls(Status.RUNNING if locked else Status.NEW, None)
         except (OSError, ValueError) as error:
             return cls(Status.DAMAGED, None, reading_problem(error))
-        if locked:
-            return cls(Status.RUNNING, results)
-        return cls(Status.INTERRUPTED if results.status == Status.RUNNING else results.status, results)
+        return cls(_status(results, locked), results)
+
+    @classmethod
+    def of(cls, directory: Path, results: RunResults) -> "RunState":
+        """Return the state of the run in a directory whose results were read before."""
+        return cls(_status(results, is_locked(directory)), results)
 
     def rejection(self, settings: Mapping[str, Any]) -> str:
         """Return why a run with these settings is rejected, which is not the one in the directory.
@@ -59,6 +62,12 @@ class RunState:
     def run_id(self) -> str | None:
         """Return the hash by which the run is known, if it can be read."""
         return self.results.identity if self.results else None
+
+
+def _status(results: RunResults, locked: bool) -> Status:
+    if locked:
+        return Status.RUNNING
+    return Status.INTERRUPTED if results.status == Status.RUNNING else results.status
 
 
 def next_action(state: RunState, run_id: str, *, retry_failed: bool, restart: bool = False) -> Action:

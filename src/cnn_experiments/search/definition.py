@@ -111,7 +111,7 @@ class Definition:
 def _check_settings(config: ComposedConfig) -> None:
     settings = config.settings
     if not task_of(config).needs_run_directory:
-        raise ConfigError("task", settings["task"], problem="must be train in a search")
+        raise ConfigError("task", config.task, problem="must be train in a search")
     if settings["data"].get("val_size") == 0:
         raise ConfigError("data.val_size", 0, problem=f"must be >= 1 in a search, which maximizes {METRIC}")
     if settings["retry_failed"]:

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from cnn_experiments.runs.fingerprint import flatten
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Action, Status
+from cnn_experiments.runtime.progress import with_progress
 from cnn_experiments.sweep.plan import PlannedRun
-from cnn_experiments.sweep.progress import with_progress
 from cnn_experiments.training.build import build_data, build_model, build_optimizer
 from cnn_experiments.training.limits import Limits, count_limited_batches, count_steps_per_epoch
 

@@ -16,6 +16,7 @@ from cnn_experiments.runs.fingerprint import SWEEP_KEYS
 from cnn_experiments.runs.lock import check_locks, is_locked
 from cnn_experiments.runs.path_errors import check_directory, path_errors
 from cnn_experiments.runs.status import Action, Status
+from cnn_experiments.runtime.progress import with_progress
 from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.sweep.executors.base import Executor
 from cnn_experiments.sweep.observer import SweepObserver
@@ -29,7 +30,6 @@ from cnn_experiments.sweep.plan import (
     plan_runs,
     sweep_directory,
 )
-from cnn_experiments.sweep.progress import with_progress
 from cnn_experiments.sweep.report import Report, write_report
 from cnn_experiments.sweep.summary import (
     print_invalid,
@@ -112,7 +112,7 @@ def _check_size(overrides: Sequence[Override]) -> None:
 
 
 def _common_task(configs: Sequence[ComposedConfig]) -> TaskSpec:
-    names = list(dict.fromkeys(config.settings["task"] for config in configs))
+    names = list(dict.fromkeys(config.task for config in configs))
     if len(names) > 1:
         raise ConfigError("task", ",".join(map(str, names)), problem="must be one task in a sweep")
     return task_of(configs[0])

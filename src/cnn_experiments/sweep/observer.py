@@ -86,7 +86,9 @@ def finalize_run(run: PlannedRun, status: Status, *, error: str | None = None, s
     directory, config, state = run.directory, run.config, run.read_state()
     if not _lacks_end(state, status):
         return state
-    results = RunResults.initial(config.choices, config.overrides, config.settings, previous=state.results)
+    results = RunResults.initial(
+        config.choices, config.overrides, config.settings, config.changed_settings, previous=state.results
+    )
     results = replace(results, status=status, error=error, signal=signal)
     try:
         with locked(directory) as is_locked:

@@ -22,8 +22,8 @@ from cnn_experiments.runs.results import RESULTS_FILE
 from cnn_experiments.runs.settings import split_override
 from cnn_experiments.runs.state import RunState, next_action
 from cnn_experiments.runs.status import Action, Status
+from cnn_experiments.runtime.progress import with_progress
 from cnn_experiments.sweep.naming import hash_in_name, hash_of_name, run_name, sweep_name, value_name
-from cnn_experiments.sweep.progress import with_progress
 from cnn_experiments.tasks import preflight
 
 _SWEEP_DIR = "hydra.sweep.dir"

@@ -16,9 +16,9 @@ from cnn_experiments.runs.results import RESULTS_FILE
 from cnn_experiments.runs.settings import RunSettings, varying_keys
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
+from cnn_experiments.runtime.progress import with_progress
 from cnn_experiments.sweep.observer import STYLES, reason, status_label
 from cnn_experiments.sweep.plan import InvalidCombinations, PlannedRun, find_completed_elsewhere
-from cnn_experiments.sweep.progress import with_progress
 
 States = Mapping[Path, RunState]
 """The states of a sweep's runs, by directory."""

@@ -7,6 +7,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from cnn_experiments.config.rules import one_of
+from cnn_experiments.errors import ConfigError
 
 if TYPE_CHECKING:
     from cnn_experiments.config.composed import ComposedConfig
@@ -22,10 +23,13 @@ class TaskSpec:
 
     target: str
     """The function, `module:name`."""
-    preflight: str
-    """The function that checks the settings before anything is done, `module:name`."""
     needs_run_directory: bool
     """Whether every configuration is a run with a directory of its own; otherwise all are handled together."""
+    preflight: str | None = None
+    """The function that checks the settings before anything is done, `module:name`. A task that uses a trained network
+    has none: its settings are those of the checkpoint, which it checks itself."""
+    needs_checkpoint: bool = False
+    """Whether it uses the network that `ckpt_path` names, with the settings of its run."""
 
     def run(self, configs: "Sequence[ComposedConfig]", directory: "RunDirectory | None") -> None:
         """Do the task."""
@@ -33,16 +37,36 @@ class TaskSpec:
         task(configs, directory)
 
 
-TASKS = {
+TASKS: dict[str, TaskSpec] = {
     "train": TaskSpec(
         target="cnn_experiments.tasks.train:train",
-        preflight="cnn_experiments.training.preflight:check_training",
         needs_run_directory=True,
+        preflight="cnn_experiments.training.preflight:check_training",
     ),
     "inspect": TaskSpec(
         target="cnn_experiments.tasks.inspect:inspect",
-        preflight="cnn_experiments.training.preflight:check_parts",
         needs_run_directory=False,
+        preflight="cnn_experiments.training.preflight:check_parts",
+    ),
+    "evaluate": TaskSpec(
+        target="cnn_experiments.tasks.evaluate:evaluate",
+        needs_run_directory=False,
+        needs_checkpoint=True,
+    ),
+    "predict": TaskSpec(
+        target="cnn_experiments.tasks.predict:predict",
+        needs_run_directory=False,
+        needs_checkpoint=True,
+    ),
+    "explain": TaskSpec(
+        target="cnn_experiments.tasks.explain:explain",
+        needs_run_directory=False,
+        needs_checkpoint=True,
+    ),
+    "export": TaskSpec(
+        target="cnn_experiments.tasks.export:export",
+        needs_run_directory=False,
+        needs_checkpoint=True,
     ),
 }
 
@@ -53,9 +77,8 @@ def task_of(config: "ComposedConfig") -> TaskSpec:
     Raises:
         ConfigError: there is no such task.
     """
-    name = config.settings["task"]
-    one_of(*TASKS).check("task", name)
-    return TASKS[name]
+    one_of(*TASKS).check("task", config.task)
+    return TASKS[config.task]
 
 
 def preflight(config: "ComposedConfig", directory: Path | None = None) -> None:
@@ -69,9 +92,14 @@ def preflight(config: "ComposedConfig", directory: Path | None = None) -> None:
     Raises:
         ConfigError: they do not.
     """
-    check: Callable[[Mapping[str, Any], bool], None] = resolve_name(task_of(config).preflight)
+    spec = task_of(config)
     with config.error_context():
-        check(config.settings, _continues_by_itself(config, directory))
+        if spec.needs_checkpoint and config.settings["ckpt_path"] is None:
+            problem = f"must be a run's directory or a checkpoint for task={config.task}, which uses its network"
+            raise ConfigError("ckpt_path", None, problem=problem)
+        if spec.preflight is not None:
+            check: Callable[[Mapping[str, Any], bool], None] = resolve_name(spec.preflight)
+            check(config.settings, _continues_by_itself(config, directory))
 
 
 def _continues_by_itself(config: "ComposedConfig", directory: Path | None) -> bool:

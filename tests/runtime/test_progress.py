@@ -6,8 +6,8 @@ import pytest
 import rich
 from rich.console import Console
 
-from cnn_experiments.sweep import progress
-from cnn_experiments.sweep.progress import with_progress
+from cnn_experiments.runtime import progress
+from cnn_experiments.runtime.progress import with_progress
 
 
 @pytest.mark.parametrize(

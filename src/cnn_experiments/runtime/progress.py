@@ -1,7 +1,7 @@
-"""A progress bar for what may take seconds before a sweep prints its first line."""
+"""A progress bar for what may take seconds without a line on the terminal."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import TypeVar
 
 import rich
@@ -12,7 +12,7 @@ _DELAY_SECONDS = 1.0
 """What is done sooner shows no bar."""
 
 
-def with_progress(items: Sequence[T], description: str) -> Iterator[T]:
+def with_progress(items: Sequence[T], description: str) -> Generator[T, None, None]:
     """Yield the items, with a bar on a terminal that disappears at the end; a pipe gets nothing."""
     terminal = rich.get_console()
     if not terminal.is_terminal:
