@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from cnn_experiments.analysis.cost import (
+    StageCost,
     activation_bytes,
+    all_stage_costs,
     count_multiply_adds,
     count_parameters,
     parameter_bytes,
@@ -19,6 +21,23 @@ def test_parameters_and_multiply_adds() -> None:
     network = SmallNetwork()
     assert count_parameters(network) == NUM_PARAMETERS
     assert count_multiply_adds(network, ImageSpec(3, 10, "cpu")) == MULTIPLY_ADDS
+
+
+def test_what_no_stage_counts_is_between_the_stages() -> None:
+    class NetworkWithScale(SmallNetwork):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = nn.Parameter(torch.ones(5, 5))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) @ self.mix
+
+    image = ImageSpec(3, 10, "cpu")
+    assert all_stage_costs(SmallNetwork(), image) == stage_costs(SmallNetwork(), image)
+    network = NetworkWithScale()
+    *stages, rest = all_stage_costs(network, image)
+    assert stages == stage_costs(network, image)
+    assert rest == StageCost("between stages", "", (), parameters=25, multiply_adds=25)
 
 
 def test_frozen_parameters_are_not_counted() -> None:

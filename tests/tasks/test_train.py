@@ -133,6 +133,7 @@ def test_files_of_a_run(quick_run: Path) -> None:
         "checkpoints/last.ckpt",
         "config.yaml",
         "metrics.csv",
+        "predictions.npz",
         "results.json",
     }
 
@@ -143,6 +144,11 @@ def test_results_of_a_run(quick_run: Path) -> None:
     assert results["protocol"] == "holdout"
     assert (results["model"], results["data"], results["seed"]) == ("lenet_bn", "digits", 0)
     assert results["overrides"] == ["data=digits", "trainer=cpu", *QUICK]
+    changed = results["changed_settings"]
+    assert (changed["model"], changed["optimizer.lr"], changed["trainer.limit_train_batches"]) == ("lenet_bn", 0.01, 20)
+    assert {key for key in changed if not key.startswith("data.")} == {
+        "data", "trainer", "model", "model.norm", "optimizer.lr", "trainer.max_epochs", "trainer.limit_train_batches",
+    }  # fmt: skip
     assert STARTED <= datetime.fromisoformat(results["started"]) <= datetime.now(UTC)
     assert results["epochs"] == 3
     assert (results["parameters"], results["multiply_adds"]) == (44_878, 281_640)

@@ -79,6 +79,19 @@ def stage_costs(model: nn.Module, image: ImageSpec) -> list[StageCost]:
     return costs
 
 
+def all_stage_costs(model: nn.Module, image: ImageSpec) -> list[StageCost]:
+    """Return the cost of each stage and, if there is one, what is counted in no stage, so that the sum is the whole.
+
+    The latter has the name `between stages`.
+    """
+    stages = stage_costs(model, image)
+    parameters = count_parameters(model) - sum(stage.parameters for stage in stages)
+    multiply_adds = count_multiply_adds(model, image) - sum(stage.multiply_adds for stage in stages)
+    if parameters or multiply_adds:
+        stages.append(StageCost("between stages", "", (), parameters, multiply_adds))
+    return stages
+
+
 def _stages(model: nn.Module) -> dict[str, nn.Module]:
     """Return each stage once, under its first name."""
     stages: dict[str, nn.Module] = {}

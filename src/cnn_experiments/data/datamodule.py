@@ -13,7 +13,8 @@ from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.data import transforms
 from cnn_experiments.data.loader import InMemoryLoader
 from cnn_experiments.data.validation import facts_problem, split_problem
-from cnn_experiments.errors import RunFailedError, describe_error, suggest
+from cnn_experiments.errors import ConfigError, RunFailedError, describe_error, suggest
+from cnn_experiments.runs.metrics import Split
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,18 @@ class EvaluationProtocol:
     name: Literal["holdout", "last_epoch", "book"]
     eval_split: Literal["val", "test"] | None
     monitor: str | None
+
+
+@dataclass(frozen=True)
+class StoredSplit:
+    """The images of a split, as the data set stores them."""
+
+    images: Tensor
+    """uint8 (N, channels, native_size, native_size)."""
+    labels: Tensor
+    """int64 (N,)."""
+    index: Tensor
+    """int64 (N,): the place of each image in the training set or the test set."""
 
 
 HOLDOUT = EvaluationProtocol("holdout", eval_split="val", monitor="val/acc")
@@ -129,8 +142,13 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.test_every_epoch = test_every_epoch
         self.size = resize or self.native_size
         self.seed = seed
+        self.preprocessing = transforms.Preprocessing(
+            size=self.size, mean=self.mean if normalize else 0, std=self.std if normalize else 1
+        )
+        self.tested_split: Split = "test"
+        """The split that the test loop runs over."""
         self._augment = augment
-        self._normalize = normalize
+        self._splits: dict[Split, StoredSplit] = {}
         self._train_loader: InMemoryLoader | None = None
         self._resume_state: dict[str, int] | None = None
 
@@ -173,22 +191,46 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         Raises:
             RunFailedError: a split can't be loaded, or is not what the class and the settings state.
         """
-        if stage == "test" or self.test_every_epoch:
-            self._test_split = self._load_or_fail(train=False)
         if stage == "test":
+            self._load_split(self.tested_split)
             return
-        images, labels = self._load_or_fail(train=True)
+        if self.test_every_epoch:
+            self._load_split("test")
+        self._load_split("train")
+
+    def stored_split(self, split: Split) -> StoredSplit:
+        """Return the images of a split, which are downloaded and loaded if necessary.
+
+        Raises:
+            ConfigError: no images are held out as `val`.
+            RunFailedError: they can't be downloaded or loaded.
+        """
+        if split == "val" and not self.val_size:
+            raise ConfigError("data.val_size", 0, problem="holds out no images, so that there is no split val")
+        if split not in self._splits:
+            self.prepare_data()
+            self._load_split(split)
+        return self._splits[split]
+
+    def _load_split(self, split: Split) -> None:
+        """Load a split; `train` and `val` are loaded together."""
+        if split in self._splits:
+            return
+        images, labels = self._load_or_fail(train=split != "test")
+        if split == "test":
+            self._splits["test"] = StoredSplit(images, labels, torch.arange(len(images)))
+            return
         if self.val_size == 0:
-            self._train_split = images, labels
+            self._splits["train"] = StoredSplit(images, labels, torch.arange(len(images)))
             return
         order = stratified_permutation(labels, self.seed)
         val, train = order[: self.val_size], order[self.val_size :].sort().values
-        self._val_split = images[val], labels[val]
-        self._train_split = images[train], labels[train]
+        self._splits["val"] = StoredSplit(images[val], labels[val], val)
+        self._splits["train"] = StoredSplit(images[train], labels[train], train)
 
     def train_dataloader(self) -> InMemoryLoader:
         """Return the training images, in an order that depends on (seed, epoch)."""
-        self._train_loader = self._loader(self._train_split, seed=self.seed)
+        self._train_loader = self._loader("train", seed=self.seed)
         if self._resume_state is not None:
             self._train_loader.load_state_dict(self._resume_state)
         return self._train_loader
@@ -197,11 +239,15 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         """Return what is evaluated after every epoch: the images of the protocol's `eval_split`, or an empty list."""
         if self.protocol.eval_split is None:
             return []
-        return self.test_dataloader() if self.protocol.eval_split == "test" else self._loader(self._val_split)
+        return self._loader(self.protocol.eval_split)
 
     def test_dataloader(self) -> InMemoryLoader:
-        """Return the test images in the order in which they are stored."""
-        return self._loader(self._test_split)
+        """Return the images of the split that is tested, in the order in which they are stored."""
+        return self._loader(self.tested_split)
+
+    def predict_dataloader(self) -> InMemoryLoader:
+        """Return the images held out for validation."""
+        return self._loader("val")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position of training within its epoch.
@@ -220,10 +266,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         images, labels = batch
         if self.trainer and self.trainer.training:
             images = transforms.augment(images, self._augment)
-        inputs = transforms.to_float(transforms.resize(images, self.size))
-        if self._normalize:
-            transforms.normalize_(inputs, self.mean, self.std)
-        return inputs, labels
+        return self.preprocessing(images), labels
 
     def _load_or_fail(self, train: bool) -> tuple[Tensor, Tensor]:
         try:
@@ -232,6 +275,9 @@ class ImageDataModule(pl.LightningDataModule, ABC):
             problem = str(error) if isinstance(error, ValueError) else describe_error(error)
             raise RunFailedError(f"the data could not be loaded: {problem}") from error
 
-    def _loader(self, split: tuple[Tensor, Tensor], seed: int | None = None) -> InMemoryLoader:
+    def _loader(self, split: Split, seed: int | None = None) -> InMemoryLoader:
+        stored = self._splits[split]
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return InMemoryLoader(*split, self.batch_size, seed=seed, rank=rank, world_size=world_size)
+        return InMemoryLoader(
+            stored.images, stored.labels, self.batch_size, seed=seed, rank=rank, world_size=world_size
+        )

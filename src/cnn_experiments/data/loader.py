@@ -70,19 +70,24 @@ class InMemoryLoader:
         return count_batches(len(self.images), self._batch_size, self._world_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        num_batches = len(self)
         first_batch = 0
         # A position belongs to its own epoch; after a checkpoint between two epochs, the next starts at its beginning.
         if self._resume_state and self._resume_state["epoch"] == self.sampler.epoch:
             first_batch = self._resume_state["position"]
         self._resume_state = None
+        for batch, indices in enumerate(self.batch_indices()):
+            if batch >= first_batch:
+                self._position = batch + 1
+                yield self.images[indices], self.labels[indices]
+
+    def batch_indices(self) -> Iterator[Tensor]:
+        """Yield the indices of the images in each batch of this process, int64 (batch_size,)."""
+        num_batches = len(self)
         order = self.sampler.indices()
-        for batch in range(first_batch, num_batches):
+        for batch in range(num_batches):
             start = batch * self._global_batch_size
             end = start + self._global_batch_size if batch < num_batches - 1 else len(order)
-            local_indices = order[start:end].tensor_split(self._world_size)[self._rank]
-            self._position = batch + 1
-            yield self.images[local_indices], self.labels[local_indices]
+            yield order[start:end].tensor_split(self._world_size)[self._rank]
 
     def state_dict(self) -> dict[str, int]:
         """Return the epoch and the number of its batches yielded so far; Lightning stores it in every checkpoint."""

@@ -1,6 +1,7 @@
 """Transforms of whole batches of uint8 images (N, C, H, W) into network inputs, on the device of the batch."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -41,6 +42,23 @@ def random_erasing(images: Tensor) -> Tensor:
     erased = in_rows[:, None, :, None] & in_columns[:, None, None, :]
     noise = torch.randint(256, images.shape, dtype=torch.uint8, device=images.device)
     return torch.where(erased, noise, images)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What turns images, as stored or augmented, into the inputs of a network: resizing, scaling and normalizing."""
+
+    size: int
+    """Pixels a side of the inputs."""
+    mean: float | Sequence[float]
+    """Subtracted from pixels in 0..1; one number for all channels, or one for each."""
+    std: float | Sequence[float]
+    """Divides the difference; likewise."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return float32 (N, C, size, size) of uint8 images (N, C, H, W)."""
+        inputs = to_float(resize(images, self.size))
+        return inputs if self.mean == 0 and self.std == 1 else normalize_(inputs, self.mean, self.std)
 
 
 AUGMENTATIONS: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {

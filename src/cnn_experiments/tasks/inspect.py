@@ -1,7 +1,7 @@
 """Shows what networks cost: the stages of one, or several in one table. Nothing is trained."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from rich.table import Table
 
@@ -11,6 +11,7 @@ from cnn_experiments.config.instantiate import attribute_errors_to
 from cnn_experiments.console import cell, print_table, table_title
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.runs.directory import RunDirectory
+from cnn_experiments.runs.stages import STAGE_TABLE_HEADER, format_shape, stage_rows
 from cnn_experiments.training.build import build_data
 from cnn_experiments.training.preflight import build_and_probe
 
@@ -53,7 +54,7 @@ class _NetworkCost:
 
     @property
     def image_shape(self) -> str:
-        return _format_shape((self.data.channels, self.data.size, self.data.size))
+        return format_shape((self.data.channels, self.data.size, self.data.size))
 
 
 def _inspect(name: str, config: ComposedConfig) -> _NetworkCost:
@@ -65,7 +66,7 @@ def _inspect(name: str, config: ComposedConfig) -> _NetworkCost:
         return _NetworkCost(
             name,
             data,
-            cost.stage_costs(model, image),
+            cost.all_stage_costs(model, image),
             cost.count_parameters(model),
             cost.count_multiply_adds(model, image),
             cost.parameter_bytes(model),
@@ -85,28 +86,12 @@ def _new_table(text_columns: Sequence[str], number_columns: Sequence[str], title
 
 def _stages_table(network: _NetworkCost) -> Table:
     table = _new_table(
-        ["stage", "layers", "output"],
-        ["parameters", "share", "multiply-adds", "share"],
+        STAGE_TABLE_HEADER[:3],
+        STAGE_TABLE_HEADER[3:],
         title=f"{network.name}, one image of {network.image_shape}",
     )
-
-    def add_row(name: str, layers: str, output: str, parameters: int, multiply_adds: int) -> None:
-        table.add_row(
-            cell(name),
-            cell(layers),
-            output,
-            f"{parameters:,}",
-            _format_share(parameters, network.parameters),
-            f"{multiply_adds:,}",
-            _format_share(multiply_adds, network.multiply_adds),
-        )
-
-    for stage in network.stages:
-        add_row(stage.name, stage.layers, _format_shape(stage.shape), stage.parameters, stage.multiply_adds)
-    parameters = network.parameters - sum(stage.parameters for stage in network.stages)
-    multiply_adds = network.multiply_adds - sum(stage.multiply_adds for stage in network.stages)
-    if parameters or multiply_adds:
-        add_row("between stages", "", "", parameters, multiply_adds)
+    for row in stage_rows(list(map(asdict, network.stages)), network.parameters, network.multiply_adds):
+        table.add_row(*map(cell, row))
     table.add_section()
     table.add_row("total", "", "", f"{network.parameters:,}", "", f"{network.multiply_adds:,}", "")
     return table
@@ -127,11 +112,3 @@ def _comparison_table(networks: Sequence[_NetworkCost]) -> Table:
             str(network.smallest_size),
         )
     return table
-
-
-def _format_shape(sizes: tuple[int, ...]) -> str:
-    return "x".join(map(str, sizes))
-
-
-def _format_share(part: int, total: int) -> str:
-    return f"{part / total:.1%}" if part else "-"

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import RichProgressBar
 
-from cnn_experiments.analysis.cost import count_multiply_adds, count_parameters
+from cnn_experiments.analysis.cost import all_stage_costs, count_multiply_adds, count_parameters
 from cnn_experiments.analysis.probe import probe_image
 from cnn_experiments.config.composed import ComposedConfig
-from cnn_experiments.console import relative_path
+from cnn_experiments.console import is_jupyter, relative_path
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.errors import RunFailedError, describe_error, error_message
-from cnn_experiments.runs.directory import LOG_FILE, RunDirectory, resolve_checkpoint
+from cnn_experiments.runs.directory import LOG_FILE, PREDICTIONS_FILE, RunDirectory, resolve_checkpoint
 from cnn_experiments.runs.fingerprint import effective_settings
 from cnn_experiments.runs.metrics import metric_keys
 from cnn_experiments.runs.plan_file import PLAN_FILE
@@ -34,9 +34,12 @@ from cnn_experiments.runtime import environment, memory
 from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.training.build import build_classifier, build_data, build_trainer
 from cnn_experiments.training.callbacks import (
+    BatchPicture,
     BestAndLastCheckpoint,
     CheckpointFiles,
     History,
+    NotebookProgressBar,
+    PredictionRecorder,
     RNGState,
     StopOnSignal,
     TerminateOnNaN,
@@ -46,6 +49,7 @@ from cnn_experiments.training.callbacks import (
 )
 from cnn_experiments.training.limits import Limits
 from cnn_experiments.training.logger import RunLogger
+from cnn_experiments.training.pictures import log_filters, log_predictions
 from cnn_experiments.training.stored_checkpoint import (
     CheckpointError,
     StoredCheckpoint,
@@ -82,7 +86,8 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
             return
         memory.disable_malloc_trim()
         previous = directory.results
-        directory.begin(RunResults.initial(config.choices, config.overrides, config.settings, previous))
+        changed = config.changed_settings
+        directory.begin(RunResults.initial(config.choices, config.overrides, config.settings, changed, previous))
         logger = RunLogger(directory.path, is_writer=directory.is_writer)
         with _record_end(directory, logger, previous) as attempt:
             attempt.run = run = _TrainingRun(config, directory, logger)
@@ -100,6 +105,7 @@ class _TrainingRun:
         self.choices = config.choices
         self.starts_over = config.starts_over
         self.directory = directory
+        self.logger = logger
         self.data = build_data(settings)
         protocol = self.data.protocol
         logger.log_start(self.choices | {"protocol": protocol.name} | effective_settings(settings))
@@ -107,6 +113,7 @@ class _TrainingRun:
         self.limits = Limits.from_settings(settings)
         self.history = History(directory, protocol.monitor, settings, self.limits)
         self.throughput = Throughput()
+        self.recorder = PredictionRecorder()
         self.trainer = _build_trainer(settings, self.data, logger, self._callbacks(protocol.monitor))
         self.device_name = environment.device_name(self.trainer.strategy.root_device)
         directory.write_config(config.to_yaml())
@@ -117,7 +124,9 @@ class _TrainingRun:
             RNGState(),
             TrainingLimits(self.limits, self.history),  # before those that ask whether training ends
             TerminateOnNaN(),
+            BatchPicture(self.logger),
             self.throughput,
+            self.recorder,
             self.history,  # before the checkpoint, which contains it
             checkpoint,
             StopOnSignal(checkpoint),
@@ -151,15 +160,18 @@ class _TrainingRun:
             images_per_second={"train": self.throughput.median_train, "test": self.throughput.test},
             peak_memory_bytes=memory.peak_memory(device),
         )
+        self._write_predictions()
 
     def _run_metadata(self) -> dict[str, Any]:
         """Return what is known of the run before it trains."""
         model, data = self.classifier.model, self.data
+        image = probe_image(model, data.channels, data.size)
         return {
             "protocol": data.protocol.name,
             "image_size": data.size,
             "parameters": count_parameters(model),
-            "multiply_adds": count_multiply_adds(model, probe_image(model, data.channels, data.size)),
+            "multiply_adds": count_multiply_adds(model, image),
+            "stages": [asdict(stage) for stage in all_stage_costs(model, image)],
             "device": self.device_name,
             "precision": self.trainer.precision,
             "processes": self.trainer.world_size,
@@ -249,6 +261,22 @@ class _TrainingRun:
         # test metrics as well, of the evaluation after the epoch.
         return int(row["epoch"]), dict(metrics) | reported_metrics(row) | dict(metrics)
 
+    def _write_predictions(self) -> None:
+        """Write the logits of the test, and of the images held out, which the tested network predicts now.
+
+        Pictures are drawn of them. A run does not fail because one can't be.
+        """
+        if self.data.val_size:
+            self.trainer.predict(self.classifier, datamodule=self.data, return_predictions=False)
+        if self.directory.is_writer:
+            predictions = self.recorder.predictions(self.data)
+            predictions.save(self.directory.path / PREDICTIONS_FILE)
+            try:
+                log_filters(self.logger, self.classifier.model, self.trainer.global_step)
+                log_predictions(self.logger, predictions, self.trainer.global_step)
+            except Exception as error:  # of a library that draws
+                log.warning("TensorBoard's pictures could not be drawn: %s", describe_error(error))
+
     def print_result(self) -> None:
         """Print the metrics, the directory and how to see the curves."""
         results, path = self.directory.results, self.directory.display_path
@@ -270,14 +298,18 @@ class _TrainingRun:
 def _build_trainer(
     settings: Mapping[str, Any], data: ImageDataModule, logger: RunLogger, callbacks: Sequence[pl.Callback]
 ) -> pl.Trainer:
-    is_terminal = sys.stdout.isatty()
-    progress_bar = [RichProgressBar()] if is_terminal else []
-    limits = {"limit_val_batches": 0} if data.protocol.eval_split is None else {}
+    has_terminal = sys.stdout.isatty() and not is_jupyter()
+    progress_bar: list[pl.Callback] = [RichProgressBar()] if has_terminal else []
+    if is_jupyter():
+        progress_bar = [NotebookProgressBar()]
+    limits = {"limit_predict_batches": settings["trainer"]["limit_val_batches"]}
+    if data.protocol.eval_split is None:
+        limits["limit_val_batches"] = 0
     return build_trainer(
         settings,
         **limits,
         logger=logger,
-        enable_progress_bar=is_terminal,
+        enable_progress_bar=has_terminal,
         plugins=[CheckpointFiles()],
         num_sanity_val_steps=0,
         log_every_n_steps=1,  # nothing is logged by step; Lightning warns of runs shorter than this

@@ -83,12 +83,22 @@ class Classifier(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._step(batch, self.eval_split)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._step(batch, "test")
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = self(batch[0])
+        self._measure(logits, batch[1], "test")
+        return logits
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = self(batch[0])
+        return logits
 
     def _step(self, batch: Batch, split: Split) -> Tensor:
         images, labels = batch
-        logits = self(images)
+        return self._measure(self(images), labels, split)
+
+    def _measure(self, logits: Tensor, labels: Tensor, split: Split) -> Tensor:
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing if split == "train" else 0.0)
         self._split_metrics(split).update(loss=loss.detach(), preds=logits.detach(), target=labels)
         return loss

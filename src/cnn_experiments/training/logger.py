@@ -12,7 +12,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 
 from cnn_experiments.runs import hparams
-from cnn_experiments.runs.events import append_scalars
+from cnn_experiments.runs.events import append_image, append_scalars, append_text
 from cnn_experiments.runs.status import Status
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,18 @@ class RunLogger(Logger):
         if self._is_writing:
             with self._stop_on_error():
                 append_scalars(self._file, metrics, step or 0)
+
+    def log_image(self, tag: str, png: bytes, step: int) -> None:
+        """Write a picture, a PNG file, to the tab Images."""
+        if self._is_writing:
+            with self._stop_on_error():
+                append_image(self._file, tag, png, step)
+
+    def log_text(self, tag: str, markdown: str, step: int) -> None:
+        """Write a text to the tab Text."""
+        if self._is_writing:
+            with self._stop_on_error():
+                append_text(self._file, tag, markdown, step)
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Write nothing: `log_start` has written the settings."""

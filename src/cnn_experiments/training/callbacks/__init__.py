@@ -1,7 +1,10 @@
 """Lightning callbacks: what happens around the training steps of a run."""
 
+from cnn_experiments.training.callbacks.batch_picture import BatchPicture
 from cnn_experiments.training.callbacks.checkpoint import BestAndLastCheckpoint, CheckpointFiles
 from cnn_experiments.training.callbacks.history import History, reported_metrics
+from cnn_experiments.training.callbacks.notebook_progress_bar import NotebookProgressBar
+from cnn_experiments.training.callbacks.prediction_recorder import PredictionRecorder
 from cnn_experiments.training.callbacks.rng_state import RNGState
 from cnn_experiments.training.callbacks.stop_on_signal import StopOnSignal
 from cnn_experiments.training.callbacks.terminate_on_nan import TerminateOnNaN
@@ -17,9 +20,12 @@ from cnn_experiments.training.callbacks.training_limits import TrainingLimits
 # one key, and checkpoints that have them under two keys could no longer be resumed.
 
 __all__ = [
+    "BatchPicture",
     "BestAndLastCheckpoint",
     "CheckpointFiles",
     "History",
+    "NotebookProgressBar",
+    "PredictionRecorder",
     "RNGState",
     "StopOnSignal",
     "TerminateOnNaN",
