@@ -26,7 +26,7 @@ from cnn_experiments.runtime.distributed import no_launcher, num_processes
 from cnn_experiments.training.classifier import Classifier
 from cnn_experiments.training.limits import LIMIT_KEYS, Limits
 
-_MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 _MAX_PARTS = 50_000
 """More modules, parameters and buffers than any network has whose steps end in reasonable time."""
@@ -179,15 +179,15 @@ def _scheduler_factory(settings: Settings) -> Callable[..., LRScheduler]:
     return instantiate_partial("scheduler", settings["scheduler"], LRScheduler)
 
 
-def build_classifier(settings: Settings, data: ImageDataModule) -> Classifier:
-    """Return the network with its loss, metrics, optimizer and schedule."""
+def build_classifier(settings: Settings, data: ImageDataModule, model: nn.Module | None = None) -> Classifier:
+    """Return a network, or else a new one, with its loss, metrics, optimizer and schedule."""
     return Classifier(
-        model=build_model(settings),
+        model=model or build_model(settings),
         optimizer=_optimizer_factory(settings),
         scheduler=_scheduler_factory(settings),
         class_names=data.class_names,
         label_smoothing=settings["label_smoothing"],
-        memory_format=_MEMORY_FORMATS[settings["memory_format"]],
+        memory_format=MEMORY_FORMATS[settings["memory_format"]],
         compile_model=settings["compile"],
         eval_split=data.protocol.eval_split or "val",
         max_steps=Limits.from_settings(settings).max_steps,

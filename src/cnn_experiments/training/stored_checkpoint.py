@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 from packaging.version import InvalidVersion, Version
-from torch import Tensor
+from torch import Tensor, nn
 
 from cnn_experiments.errors import describe_error
 from cnn_experiments.runs.regular_file import open_to_read
@@ -122,6 +122,21 @@ def check_weights(checkpoint: StoredCheckpoint, settings: Settings) -> None:
     _check_weights(checkpoint, _expected_state(settings))
     if not checkpoint.epochs:
         raise CheckpointError("it was written before the first epoch ended")
+
+
+def load_weights(checkpoint: StoredCheckpoint, model: nn.Module) -> None:
+    """Give a network the weights of a checkpoint.
+
+    Raises:
+        CheckpointError: they are those of another network, or damaged.
+    """
+    prefix = "model."
+    stored = _require(checkpoint.content, "state_dict", dict)
+    state = {key.removeprefix(prefix): value for key, value in stored.items() if str(key).startswith(prefix)}
+    _check_like(state, model.state_dict(), "state_dict")
+    if not _all_finite(state):
+        raise CheckpointError("its weights are NaN or infinite")
+    model.load_state_dict(state)
 
 
 def check_restorable(checkpoint: StoredCheckpoint, settings: Settings) -> None:
