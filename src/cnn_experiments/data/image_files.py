@@ -1,0 +1,290 @@
+"""Image files of any size and color model, found by their names and read as images of a data set."""
+
+import glob
+import os
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import IO
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from cnn_experiments.data.datamodule import ImageDataModule
+from cnn_experiments.errors import ConfigError, suggest
+from cnn_experiments.runs.regular_file import open_to_read, reading_problem
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
+"""Endings, in any case, of the names of files that count as images in a folder or of a pattern."""
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # no other: EPS, for example, is a program that Pillow would execute
+_FORMAT_NAMES = "PNG, JPEG, GIF, BMP or WebP"
+_MODES = {1: "L", 3: "RGB"}
+_DRAFT_SCALE = 4
+"""A JPEG file is decoded at 1/2, 1/4 or 1/8 of its size if that is at least this many times the size asked for, which
+takes a quarter of the time for the photograph of a phone."""
+
+
+class ImageFileError(ValueError):
+    """A file that can't be read as an image, for a reason that one line without the path explains."""
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """The image files that a setting names."""
+
+    paths: list[Path]
+    """In natural order: `2.png` before `10.png`."""
+    left_out: str | None = None
+    """One line that says how many files are no images by their names, or None if all are."""
+
+
+def find_image_files(source: str) -> FoundImages:
+    """Return the image files that a setting names.
+
+    Args:
+        source: a file, whatever its name; a folder, whose subfolders count too; or a glob pattern, in which `**` stands
+            for folders within each other. In a folder and of a pattern, only files with `IMAGE_SUFFIXES` count, and
+            hidden ones don't.
+
+    Raises:
+        ConfigError: there is nothing, or no image.
+    """
+    path = os.path.expanduser(source)  # noqa: PTH111 - Path's own raises for an unknown user
+    try:
+        exists = path != "" and Path(path).exists()
+    except (OSError, ValueError) as error:
+        raise ConfigError("input", source, problem=f"can't be used: {reading_problem(error)}") from error
+    endings = ", ".join(IMAGE_SUFFIXES)
+    if exists and not Path(path).is_dir():
+        return FoundImages([Path(path)])
+    if exists:
+        files, place = list(_files_below(Path(path))), f"in {source}"
+        problem = f"must be a folder with images; there is no {endings} in it or in its subfolders"
+    elif glob.has_magic(path):
+        try:
+            files, place = [match for match in _matches(Path(path)) if not match.is_dir()], f"matched by {source}"
+        except (OSError, ValueError) as error:  # ValueError: `**` is a part of a name
+            raise ConfigError("input", source, problem=f"can't be used: {reading_problem(error)}") from error
+        problem = f"must be a pattern that matches images; it matches no {endings}"
+    else:
+        problem = "must be an image, a folder of images or a pattern such as 'images/*.png'; there is no such file"
+        raise ConfigError("input", source, problem=problem, suggestion=_nearest_path(Path(path)))
+    images = sorted((file for file in files if _is_image(file)), key=_natural)
+    if not images:
+        raise ConfigError("input", source, problem=problem)
+    return FoundImages(images, _left_out(len(files) - len(images), place))
+
+
+def _left_out(num_others: int, place: str) -> str | None:
+    if not num_others:
+        return None
+    others = "1 other file" if num_others == 1 else f"{num_others:,} other files"
+    return f"{others} {place} {'is' if num_others == 1 else 'are'} left out; images are {_FORMAT_NAMES}"
+
+
+def _files_below(folder: Path) -> Iterable[Path]:
+    """Yield the files of a folder and its subfolders; hidden ones and links to folders are left out."""
+
+    def fail(error: OSError) -> None:
+        raise ConfigError("input", error.filename, problem=f"can't be read: {reading_problem(error)}") from error
+
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
+
+
+def _matches(pattern: Path) -> Iterable[Path]:
+    """Yield what a pattern matches; hidden files and links to folders, which may be loops, are left out."""
+    parts = pattern.parts
+    first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
+    folder, names = Path(*parts[:first]), [*parts[first:], *(["*"] if parts[-1] == "**" else [])]
+    for path in folder.glob("/".join(names)):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _natural(path: Path) -> list[list[str | int]]:
+    """Return a key that sorts paths by folder, and numbers in names by value."""
+    return [[int(word) if word.isdecimal() else word for word in re.split(r"(\d+)", part)] for part in path.parts]
+
+
+def _nearest_path(missing: Path) -> str | None:
+    """Return the folder or image with the name nearest to the first one that is missing in a path, or None."""
+    for parent, name in zip(missing.parents, (missing.name, *(path.name for path in missing.parents)), strict=False):
+        if parent.is_dir():
+            try:
+                names = [path.name for path in parent.iterdir() if _is_image(path) or path.is_dir()]
+            except OSError:
+                return None
+            nearest = suggest(name, names)
+            return str(parent / nearest) if nearest else None
+    return None
+
+
+def read_image(path: Path, *, channels: int, size: int, background: int = 0, invert: bool = False) -> Tensor:
+    """Read a file as an image of a data set. One that has its size and channels is returned bit for bit.
+
+    The first frame of an animation is read. An orientation in the metadata is applied, 16-bit pixels are scaled to
+    8 bits, and transparent pixels show the background. An image that is too large or too small is resized, bilinear
+    with antialiasing, until its longer side has the size; then one that is not square is padded on both sides with the
+    median color of its border, so that nothing is distorted or cut off.
+
+    Args:
+        path: of a PNG, JPEG, GIF, BMP or WebP file, whatever its name.
+        channels: 1 for gray, or 3 for RGB.
+        size: pixels per side.
+        background: value 0..255 of transparent pixels in the image that is returned.
+        invert: whether dark and light are exchanged.
+
+    Returns:
+        uint8 (channels, size, size).
+
+    Raises:
+        ImageFileError: the file can't be read, is no image, is damaged, or is too large.
+    """
+    try:
+        with open_to_read(path) as file:
+            image = _decode(file, _MODES[channels], size, 255 - background if invert else background)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise ImageFileError(f"too large: an image may have {Image.MAX_IMAGE_PIXELS:,} pixels") from error
+    except UnidentifiedImageError as error:
+        raise ImageFileError(f"not a {_FORMAT_NAMES} image, or damaged at its beginning") from error
+    except Exception as error:  # Pillow raises anything for a damaged file: SyntaxError, struct.error, IndexError
+        if isinstance(error, OSError) and error.strerror:
+            raise ImageFileError(error.strerror) from error
+        raise ImageFileError(f"damaged: {_one_line(str(error) or type(error).__name__)}") from error
+    return _to_square(image, size, invert=invert)
+
+
+def read_image_for(data: ImageDataModule, path: Path, *, invert: bool = False) -> Tensor:
+    """Read a file as `read_image` does, with the channels and the size of a data set's stored images.
+
+    Transparent pixels become black if the images of the data set are dark on average, such as light objects on black,
+    and white otherwise.
+
+    Raises:
+        ImageFileError: as `read_image`.
+        ConfigError: the images of the data set are neither gray nor RGB.
+    """
+    _check_channels(data, "input", path)
+    background = _background(data)
+    return read_image(path, channels=data.channels, size=data.native_size, background=background, invert=invert)
+
+
+def convert_image_for(data: ImageDataModule, image: Image.Image, *, invert: bool = False) -> Tensor:
+    """Convert an image of PIL as `read_image_for` converts that of a file.
+
+    Returns:
+        uint8 (channels, native_size, native_size).
+
+    Raises:
+        ConfigError: the images of the data set are neither gray nor RGB, or this image is damaged.
+    """
+    _check_channels(data, "images", type(image).__name__)
+    background = 255 - _background(data) if invert else _background(data)
+    try:
+        converted = _to_mode(image, _MODES[data.channels], background)
+    except OSError as error:  # of the file, which PIL may not have read yet
+        raise ConfigError("images", type(image).__name__, problem=_one_line(reading_problem(error))) from error
+    return _to_square(converted, data.native_size, invert=invert)
+
+
+def _check_channels(data: ImageDataModule, key: str, value: object) -> None:
+    if data.channels not in _MODES:
+        problem = f"the network needs images of {data.channels} channels; images can have 1 (gray) or 3 (RGB)"
+        raise ConfigError(key, value, problem=problem)
+
+
+def _background(data: ImageDataModule) -> int:
+    return 0 if mean_brightness(data) < 0.5 else 255
+
+
+def mean_brightness(data: ImageDataModule) -> float:
+    """Return the mean of all training pixels of a data set, in 0..1."""
+    return data.mean if isinstance(data.mean, int | float) else fmean(data.mean)
+
+
+def border_color(image: Tensor) -> Tensor:
+    """Return the median color, (C,), of the pixels at the border of an image, (C, H, W)."""
+    return torch.cat([image[:, 0], image[:, -1], image[:, 1:-1, 0], image[:, 1:-1, -1]], dim=1).median(dim=1).values
+
+
+def _decode(file: IO[bytes], mode: str, size: int, background: int) -> Image.Image:
+    """Return the first frame of an image in 8 bits per channel.
+
+    Args:
+        file: of the image, at its beginning.
+        mode: of the result, `L` or `RGB`.
+        size: to which the image will be resized.
+        background: value of transparent pixels.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow skips metadata that is damaged
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        Image.open(file, formats=_FORMATS).verify()  # of a PNG: decoding does not compare all its checksums
+        file.seek(0)
+        image = Image.open(file, formats=_FORMATS)
+        image.draft(None, (_DRAFT_SCALE * size, _DRAFT_SCALE * size))
+        return _to_mode(image, mode, background)
+
+
+def _to_mode(image: Image.Image, mode: str, background: int) -> Image.Image:
+    """Return an image upright and in 8 bits per channel, with transparent pixels in the background's value."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I") or upright.mode == "F":
+        upright = _to_8_bits(upright)
+    if upright.has_transparency_data:
+        canvas = Image.new("RGBA", upright.size, (background, background, background, 255))
+        canvas.alpha_composite(upright.convert("RGBA"))
+        upright = canvas
+    return (upright if upright.mode in ("1", "L") else upright.convert("RGB")).convert(mode)
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Scale integers of 16 bits to 8; floats, which Pillow uses for the same range as 8 bits, are rounded."""
+    pixels = np.asarray(image).astype(np.float64)
+    pixels = np.nan_to_num(pixels) if image.mode == "F" else pixels / 257
+    return Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8))
+
+
+def _to_square(image: Image.Image, size: int, *, invert: bool) -> Tensor:
+    """Return uint8 (C, size, size)."""
+    pixels = _pad_to_square(_to_tensor(_fit(image, size)), size)
+    return 255 - pixels if invert else pixels
+
+
+def _fit(image: Image.Image, size: int) -> Image.Image:
+    """Resize until the longer side has `size` pixels."""
+    longer = max(image.size)
+    if longer == size:
+        return image
+    width, height = (max(1, round(side * size / longer)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def _to_tensor(image: Image.Image) -> Tensor:
+    pixels = torch.from_numpy(np.array(image))
+    return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.movedim(-1, 0).contiguous()
+
+
+def _pad_to_square(image: Tensor, size: int) -> Tensor:
+    _, height, width = image.shape
+    if height == width:
+        return image
+    padded = border_color(image)[:, None, None].repeat(1, size, size)
+    top, left = (size - height) // 2, (size - width) // 2
+    padded[:, top : top + height, left : left + width] = image
+    return padded
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())
