@@ -1,0 +1,1 @@
+"""A trained network as one file, with its preprocessing and where it comes from, compared with the network itself."""
