@@ -87,8 +87,8 @@ def test_leaderboard_is_written_to_the_one_directory_or_to_that_of_the_flag(make
     files = ["leaderboard.csv", "leaderboard.html", "leaderboard.md"]
     for name in ("a", "b"):
         make_run(name, None)
-    assert run_report(tmp_path, "runs/a").returncode == 0
-    assert sorted(path.name for path in (tmp_path / "runs" / "a").glob("leaderboard.*")) == files
+    assert run_report(tmp_path, "runs").returncode == 0
+    assert sorted(path.name for path in (tmp_path / "runs").glob("leaderboard.*")) == files
     two_directories = run_report(tmp_path, "runs/a", "runs/b")
     assert two_directories.returncode == 0
     assert two_directories.stdout.splitlines()[-1] == (
@@ -99,6 +99,50 @@ def test_leaderboard_is_written_to_the_one_directory_or_to_that_of_the_flag(make
     assert sorted(path.name for path in (tmp_path / "both").iterdir()) == files
     (tmp_path / "file").write_text("")
     assert run_report(tmp_path, "runs", "--to", "file/below").returncode == 1
+
+
+def test_directory_of_one_run_gets_its_page(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("a", None)
+    completed = run_report(tmp_path, "runs/a")
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert completed.stdout.splitlines()[0] == "lenet on fashion_mnist, seed 0: completed"
+    assert completed.stdout.splitlines()[-1] == "written: runs/a/run.html"
+    assert run_report(tmp_path, "runs/a", "--to", "pages").returncode == 0
+    assert [path.name for path in (tmp_path / "pages").iterdir()] == ["run.html"]
+    assert sorted(path.name for path in (tmp_path / "runs" / "a").iterdir()) == ["results.json", "run.html"]
+    sorted_run = run_report(tmp_path, "runs/a", "--sort", "seconds")
+    assert (sorted_run.returncode, sorted_run.stdout) == (2, "")
+    assert sorted_run.stderr == "--sort=seconds: only valid for several runs; this directory has one\n"
+    (tmp_path / "file").write_text("")
+    assert run_report(tmp_path, "runs/a", "--to", "file/below").returncode == 1
+    (tmp_path / "runs" / "a" / "results.json").write_text("{")
+    damaged = run_report(tmp_path, "runs/a")
+    assert (damaged.returncode, damaged.stdout) == (2, "")
+    assert damaged.stderr.startswith("runs/a: results.json can't be read: not valid JSON: ")
+
+
+def test_run_with_another_run_below_is_in_a_leaderboard(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("a", None)
+    make_run("a/b", None)
+    assert run_report(tmp_path, "runs/a").returncode == 0
+    assert (tmp_path / "runs" / "a" / "leaderboard.html").exists()
+    assert not (tmp_path / "runs" / "a" / "run.html").exists()
+
+
+def test_pages_are_linked_from_the_leaderboard(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        make_run(f"a b#{seed}", None, seed)
+    completed = run_report(tmp_path, "runs", "--pages", "--to", "other")
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert completed.stdout.splitlines()[-1] == "written: run.html of 2 runs"
+    links = re.findall('<a href="([^"]*)">(.)</a>', (tmp_path / "other" / "leaderboard.html").read_text())
+    assert links == [("../runs/a%20b%230/run.html", "0"), ("../runs/a%20b%231/run.html", "1")]
+    (tmp_path / "runs" / "a b#0" / "run.html").unlink()
+    assert run_report(tmp_path, "runs").returncode == 0
+    links = re.findall('<a href="([^"]*)">(.)</a>', (tmp_path / "runs" / "leaderboard.html").read_text())
+    assert links == [("a%20b%231/run.html", "1")]
+    published = run_report(tmp_path, "runs", "--published", "--pages")
+    assert (published.returncode, published.stderr) == (2, "--pages=true: not valid with --published\n")
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,8 @@ def test_csv_columns_are_stable(leaderboard: Leaderboard) -> None:
         "test/acc n,test/acc mean,test/acc sd,test/acc 95% low,test/acc 95% high,"
         "difference in test/acc n,difference in test/acc mean,difference in test/acc sd,"
         "difference in test/acc 95% low,difference in test/acc 95% high,"
-        "parameters,multiply_adds,device,images_per_second,seconds,peak_memory_bytes"
+        "parameters,multiply_adds,device,images_per_second,seconds,peak_memory_bytes,"
+        "images_seed,images_compared,images_only_this,images_only_best,mcnemar_p"
     )
 
 

@@ -180,6 +180,13 @@ def test_curve_of_a_single_run_is_shown_completely(
     assert min(ticks) <= 0.81
 
 
+def test_axis_of_one_epoch_has_its_number_alone(make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard) -> None:
+    make_holdout_run("a", "a", 0, 0.9, 0.9, curves={"epoch": [1], "val/acc": [0.9]})
+    html, _ = render(read_leaderboard)
+    texts = re.findall(r">([^<>]+)</text>", html)
+    assert texts[: texts.index("epoch")] == ["1"]
+
+
 def test_ids_are_unique(make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard) -> None:
     make_sweep(make_holdout_run)
     html, _ = render(read_leaderboard)

@@ -1,10 +1,8 @@
 """The charts of the HTML page, as SVG in the page's colors."""
 
-import io
-import re
 import statistics
-import warnings
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import matplotlib as mpl
@@ -13,42 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
-from cnn_experiments.console import printable
+from cnn_experiments.console import printable, shorten
 from cnn_experiments.report.leaderboard.groups import Board, Group, format_setting
 from cnn_experiments.report.statistics import measured_curve
+from cnn_experiments.report.svg import COLORS, FOREGROUND, STYLE, new_chart, number_epochs, to_svg
 from cnn_experiments.runs.records import RunRecord as RunRecord
 from cnn_experiments.runs.settings import short_names
 
 MAX_CURVES = 8
 _MAX_HEAT_MAP_VALUES = 12
 _MAX_NUMBERED_POINTS = 30
-_FOREGROUND, _GRID = "#010101", "#020202"
-"""Placeholders for the page's own colors, which differ between light and dark mode."""
-_COLORS = ("#3b82c4", "#e07b39", "#2ca58d", "#d1495b", "#8f6fcf", "#a98600", "#4f9bb0", "#c563a0")
-_FONT = "DejaVu Sans"
-_SIZE = (4.6, 3.4)  # inches of 72 points, which a phone shows one to one
 _LEGEND_CHARACTERS = 54
 """Characters that fit in one line of a legend."""
-_STYLE: Any = {
-    "axes.edgecolor": _GRID,
-    "axes.grid": True,
-    "axes.labelcolor": _FOREGROUND,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "font.family": _FONT,
-    "font.size": 10,
-    "grid.alpha": 0.35,
-    "grid.color": _GRID,
-    "legend.fontsize": 9,
-    "legend.frameon": False,
-    "svg.fonttype": "none",
-    "text.color": _FOREGROUND,
-    "text.parse_math": False,
-    "xtick.color": _FOREGROUND,
-    "ytick.color": _FOREGROUND,
-}
 
 
 def plot_curves(board: Board, metric: str, *, truncate: bool) -> Markup | None:
@@ -69,18 +45,18 @@ def plot_curves(board: Board, metric: str, *, truncate: bool) -> Markup | None:
             means[group] = {epoch: statistics.fmean(curve[epoch] for curve in curves) for epoch in epochs}
     if not means:
         return None
-    with mpl.rc_context(_STYLE):
-        figure, axes = _new_chart("epoch", metric)
-        for (group, curve), color in zip(means.items(), _COLORS, strict=False):
+    with mpl.rc_context(STYLE):
+        figure, axes = new_chart("epoch", metric)
+        for (group, curve), color in zip(means.items(), COLORS, strict=False):
             label = _shorten(f"{board.rank(group)} {group.label}")
             marker = "o" if len(curve) == 1 else None
             axes.plot(list(curve), list(curve.values()), color=color, label=label, marker=marker, linewidth=1.6)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        number_epochs(axes, chain.from_iterable(means.values()))
         if truncate:
             values = [value for curve in means.values() for value in curve.values()]
             _truncate_axis(axes, values, _axis_floor([curve[max(curve)] for curve in means.values() if curve]))
         _add_legend(figure, axes, max_columns=2)
-        return _to_svg(figure, f"{metric} by epoch")
+        return to_svg(figure, f"{metric} by epoch")
 
 
 def plot_accuracy_vs_cost(
@@ -101,19 +77,19 @@ def plot_accuracy_vs_cost(
     if len({x for x, _ in points.values()}) < 2:
         return None
     families = list(dict.fromkeys(map(_family, points)))
-    colors = {family: _COLORS[i % len(_COLORS)] for i, family in enumerate(families)}
-    with mpl.rc_context(_STYLE):
-        figure, axes = _new_chart(f"{cost_name} (log scale)", board.metric)
+    colors = {family: COLORS[i % len(COLORS)] for i, family in enumerate(families)}
+    with mpl.rc_context(STYLE):
+        figure, axes = new_chart(f"{cost_name} (log scale)", board.metric)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_locator(NullLocator())
         _draw_points(axes, board, points, colors, link)
-        if len(families) <= len(_COLORS):
+        if len(families) <= len(COLORS):
             for family, color in colors.items():
                 axes.scatter([], [], color=color, label=_shorten(family), s=40)
             _add_legend(figure, axes, max_columns=4)
-        return _to_svg(figure, f"{board.metric} vs. {cost_name}")
+        return to_svg(figure, f"{board.metric} vs. {cost_name}")
 
 
 def _draw_points(
@@ -125,7 +101,7 @@ def _draw_points(
 ) -> None:
     """Draw groups as linked points numbered by rank, and the Pareto front as a line; low points at the axis' floor."""
     front = pareto_front(list(points.values()))
-    axes.step(*zip(*front, strict=True), where="post", color=_FOREGROUND, alpha=0.6, linewidth=1, zorder=1)
+    axes.step(*zip(*front, strict=True), where="post", color=FOREGROUND, alpha=0.6, linewidth=1, zorder=1)
     accuracies = [accuracy for _, accuracy in points.values()]
     floor = _truncate_axis(axes, accuracies, _axis_floor(accuracies))
     for group, (x, accuracy) in points.items():
@@ -138,7 +114,7 @@ def _draw_points(
             s=110 if is_numbered else 14,
             marker="o" if accuracy >= floor else "v",
             color=colors[_family(group)],
-            edgecolors=_FOREGROUND if is_in_front else "none",
+            edgecolors=FOREGROUND if is_in_front else "none",
             zorder=3 if is_in_front else 2,
             clip_on=False,
         )
@@ -167,15 +143,15 @@ def plot_heat_map(board: Board) -> Markup | None:
         for group in reversed(board.groups)  # the best of several groups in one cell is the last
     }
     names = short_names(board.keys)
-    with mpl.rc_context(_STYLE | {"axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
-        figure, axes = _new_chart(_shorten(names[column_key]), _shorten(names[row_key]))
+    with mpl.rc_context(STYLE | {"axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
+        figure, axes = new_chart(_shorten(names[column_key]), _shorten(names[row_key]))
         _draw_cells(axes, {(columns.index(column), rows.index(row)): mean for (row, column), mean in means.items()})
         axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xticks(range(len(columns)), map(_shorten, columns))
         axes.set_yticks(range(len(rows)), map(_shorten, rows))
         axes.tick_params(length=0)
-        return _to_svg(figure, f"{board.metric} of every combination")
+        return to_svg(figure, f"{board.metric} of every combination")
 
 
 def _draw_cells(axes: Axes, means: Mapping[tuple[int, int], float]) -> None:
@@ -196,14 +172,6 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
         if not front or accuracy > front[-1][1]:
             front.append((cost, accuracy))
     return front
-
-
-def _new_chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=_SIZE, layout="constrained")
-    axes = figure.subplots()
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    return figure, axes
 
 
 def _read_curve(run: RunRecord, metric: str) -> dict[int, float]:
@@ -248,20 +216,5 @@ def _add_legend(figure: Figure, axes: Axes, max_columns: int) -> None:
 
 def _shorten(label: str) -> str:
     """Return a label that fits in one line of a legend."""
-    text = printable(label)
-    text = text if len(text) <= _LEGEND_CHARACTERS - 6 else f"{text[: _LEGEND_CHARACTERS - 7]}…"
+    text = shorten(printable(label), _LEGEND_CHARACTERS - 6)
     return f" {text}" if text.startswith("_") else text  # matplotlib leaves such labels out of legends
-
-
-def _to_svg(figure: Figure, description: str) -> Markup:
-    file = io.StringIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has others
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    document = file.getvalue()
-    svg = document[document.index("<svg") :].replace(_FOREGROUND, "var(--ink)").replace(_GRID, "var(--faint)")
-    svg = svg.replace(f"'{_FONT}'", "system-ui").replace("<svg", f'<svg role="img" aria-label="{description}"', 1)
-    # Ids that nothing refers to are the same in every chart, and an id must be unique in a page.
-    used_ids = set(re.findall(r'(?:url\(|href=")#([\w-]+)', svg))
-    svg = re.sub(r' id="([\w.-]+)"', lambda match: match[0] if match[1] in used_ids else "", svg)
-    return Markup(svg)  # noqa: S704

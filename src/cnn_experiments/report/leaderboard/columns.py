@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import Any
 
-from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, format_setting, shorten
+from cnn_experiments.errors import ConfigError, suggest
+from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, format_setting, short_name
+from cnn_experiments.report.leaderboard.images import MAX_COMPARED
 from cnn_experiments.report.statistics import Sample, measurement
 from cnn_experiments.runs.metrics import leaderboard_keys, leaderboard_metrics
 from cnn_experiments.runs.records import RunRecord as RunRecord
@@ -22,6 +24,12 @@ LEGEND = (
     "inconclusive: its interval contains 0, or all differences are equal; 1 seed: too few to tell",
     "95 % intervals per comparison, not corrected for multiple comparisons",
     "images/s of training, seconds of training and test, peak memory in MiB: medians over the runs",
+)
+IMAGES_COLUMN = "image by image"
+IMAGES_LEGEND = (
+    f"{IMAGES_COLUMN}: test images that only this run gets right, against those that only the run of the best row gets "
+    "right, at the lowest seed that both have; p of McNemar's exact two-sided test, which is about these two runs, not "
+    f"about other seeds; the first {MAX_COMPARED} rows"
 )
 
 
@@ -55,11 +63,13 @@ class Column:
 
 def build_columns(leaderboard: Leaderboard) -> list[Column]:
     """Return the columns in the order in which they are displayed."""
+    image_columns = [Column(IMAGES_COLUMN, _images, descending=True, drop_order=1)] if _has_images(leaderboard) else []
     return [
         Column("rank", _rank),
         *(Column(name, _setting(key), is_text=True) for key, name in _setting_names(leaderboard).items()),
         *(Column(key, _metric(key), descending=metric.higher_is_better) for key, metric in leaderboard_keys().items()),
         Column("difference", _difference_to_best, descending=True, drop_order=6),
+        *image_columns,
         Column("runs", _num_runs, descending=True),
         Column("parameters", lambda _, group: _count(group.parameters), drop_order=4),
         Column("multiply-adds", lambda _, group: _count(group.multiply_adds), drop_order=2),
@@ -72,6 +82,31 @@ def build_columns(leaderboard: Leaderboard) -> list[Column]:
         Column("seconds", _by_device(leaderboard, lambda group: group.seconds, ",.1f"), drop_order=5),
         Column("MiB", _by_device(leaderboard, lambda group: group.peak_memory, ",.0f", unit=2**20), drop_order=1),
     ]
+
+
+def legend(leaderboard: Leaderboard) -> tuple[str, ...]:
+    """Return what the columns mean."""
+    return (*LEGEND, IMAGES_LEGEND) if _has_images(leaderboard) else LEGEND
+
+
+def find_column(leaderboard: Leaderboard, columns: Sequence[Column], name: str, *, key: str) -> Column:
+    """Return the column with a name; that of a setting is found by its key, too.
+
+    Args:
+        leaderboard: whose columns these are.
+        columns: all columns.
+        name: as typed.
+        key: what was typed before it, which an error names.
+
+    Raises:
+        ConfigError: there is no such column.
+    """
+    by_name = {column.name: column for column in columns}
+    column = by_name.get(short_names(leaderboard.keys).get(name, name))
+    if column is None:
+        problem = f"must be one of {', '.join(by_name)}"
+        raise ConfigError(key, name, problem=problem, suggestion=suggest(name, by_name))
+    return column
 
 
 def sort_groups(board: Board, column: Column) -> list[Group]:
@@ -156,6 +191,9 @@ def footnotes(leaderboard: Leaderboard, damaged: Iterable[str]) -> list[str]:
     if leaderboard.software_versions:
         versions = [f"{name} ({', '.join(values)})" for name, values in leaderboard.software_versions.items()]
         lines.append(f"runs differ in {' and in '.join(versions)}")
+    lines += [
+        f"not compared image by image: {problem}" for board in leaderboard.boards for problem in board.image_problems
+    ]
     lines += [f"without a result: {_describe_unranked(group)}" for group in leaderboard.unranked[:_MAX_UNRANKED]]
     if len(leaderboard.unranked) > _MAX_UNRANKED:
         lines.append(f"without a result: {len(leaderboard.unranked) - _MAX_UNRANKED} more groups")
@@ -210,7 +248,7 @@ def _setting(key: str) -> Callable[[Board, Group], Cell]:
     def cell(_: Board, group: Group) -> Cell:
         value = group.varying[key] if key in group.varying else group.any_run.settings.value(key)
         text = format_setting(value)
-        return Cell(shorten(text), sort_value=text if measurement(value) is None else value)
+        return Cell(short_name(text), sort_value=text if measurement(value) is None else value)
 
     return cell
 
@@ -227,6 +265,23 @@ def _difference_to_best(board: Board, group: Group) -> Cell:
     if group is board.best:
         return Cell("", sort_value=0.0)
     return difference_cell(board.test_difference(group, board.best))
+
+
+def _has_images(leaderboard: Leaderboard) -> bool:
+    return any(board.image_comparisons for board in leaderboard.boards)
+
+
+def _images(board: Board, group: Group) -> Cell:
+    comparison = board.image_comparisons.get(group)
+    if comparison is None:
+        return Cell("")
+    only_run, only_best = len(comparison.counts.only_first), len(comparison.counts.only_second)
+    detail = f"p {_format_p(comparison.counts.p_value)}, seed {comparison.seed}"
+    return Cell(f"{only_run:,} against {only_best:,}", detail, only_run - only_best)
+
+
+def _format_p(p_value: float) -> str:
+    return "< 0.0001" if p_value < 0.0001 else f"= {p_value:.4f}"
 
 
 def _count(value: float | None) -> Cell:

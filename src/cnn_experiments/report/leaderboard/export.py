@@ -10,26 +10,25 @@ from rich.text import Text
 
 from cnn_experiments.console import cell as table_cell
 from cnn_experiments.console import printable, table_title
+from cnn_experiments.markdown import escape_markdown, markdown_list, markdown_table
 from cnn_experiments.report.leaderboard.columns import (
-    LEGEND,
     Cell,
     Column,
     build_columns,
     difference_cell,
     footnotes,
     headline_sentence,
+    legend,
     sort_groups,
 )
 from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, format_device, format_setting
-from cnn_experiments.report.markdown import escape_markdown, markdown_list, markdown_table
 from cnn_experiments.report.statistics import Sample
+from cnn_experiments.runs.csv_text import csv_text
 from cnn_experiments.runs.metrics import leaderboard_keys, leaderboard_metrics
 
 _UNFINISHED_STATUSES = ("failed", "pruned", "interrupted", "running")
 _MAX_PAIRWISE = 12
 """Groups up to which all pairs are compared; a larger table is not readable."""
-_FORMULA_MARKS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What the formulas of a spreadsheet begin with, also in full width. A tab or a line break is escaped anyway."""
 PAIRWISE_TITLE = "Pairwise differences"
 PAIRWISE_CAPTION = (
     f"test {leaderboard_metrics()[0].label} of the row minus that of the column, over the seeds that both have"
@@ -68,7 +67,7 @@ def as_markdown(leaderboard: Leaderboard, damaged: Sequence[str], title: str) ->
                 f"{PAIRWISE_CAPTION[0].upper()}{PAIRWISE_CAPTION[1:]}.",
                 pairwise_table(pairs),
             ]
-    parts.append(markdown_list([*LEGEND, *map(escape_markdown, footnotes(leaderboard, damaged))]))
+    parts.append(markdown_list([*legend(leaderboard), *map(escape_markdown, footnotes(leaderboard, damaged))]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -105,21 +104,22 @@ def as_csv(leaderboard: Leaderboard) -> str:
     samples = [*leaderboard_keys(), f"difference in {leaderboard_metrics()[0].key('test')}"]
     writer.writerow(
         [
-            *("board", "ranked by", "rank", *map(_csv_text, leaderboard.keys or ["model"])),
+            *("board", "ranked by", "rank", *map(csv_text, leaderboard.keys or ["model"])),
             *("completed", *_UNFINISHED_STATUSES),
             "seeds",
             *(f"{sample} {name}" for sample in samples for name in ("n", "mean", "sd", "95% low", "95% high")),
             *("parameters", "multiply_adds", "device", "images_per_second", "seconds", "peak_memory_bytes"),
+            *("images_seed", "images_compared", "images_only_this", "images_only_best", "mcnemar_p"),
         ]
     )
     for board in leaderboard.boards:
         for group in board.groups:
             difference = None if group is board.best else board.test_difference(group, board.best)
-            writer.writerow(
-                [_csv_text(board.title), board.metric, board.rank(group), *_csv_fields(leaderboard, group, difference)]
-            )
+            place = [csv_text(board.title), board.metric, board.rank(group)]
+            fields = _csv_fields(leaderboard, group, difference)
+            writer.writerow([*place, *fields, *_images_fields(board, group)])
     for group in leaderboard.unranked:
-        writer.writerow(["", "", "", *_csv_fields(leaderboard, group, None)])
+        writer.writerow(["", "", "", *_csv_fields(leaderboard, group, None), *[""] * 5])
     return text.getvalue()
 
 
@@ -132,14 +132,14 @@ def _csv_fields(leaderboard: Leaderboard, group: Group, difference: Sample | Non
         for values in (group.images_per_second, group.seconds, group.peak_memory)
     ]
     return [
-        *(_csv_text(format_setting(value)) for value in settings.values()),
+        *(csv_text(format_setting(value)) for value in settings.values()),
         len(group.completed),
         *(len(group.not_completed.get(status, ())) for status in _UNFINISHED_STATUSES),
         " ".join(map(str, group.seeds)),
         *(field for sample in samples for field in _sample_fields(sample)),
         group.parameters,
         group.multiply_adds,
-        _csv_text("; ".join(devices)),
+        csv_text("; ".join(devices)),
         *costs,
     ]
 
@@ -152,23 +152,19 @@ def _sample_fields(sample: Sample | None) -> list[int | str]:
     return [sample.n, *("" if value is None else f"{value:.7g}" for value in numbers)]
 
 
+def _images_fields(board: Board, group: Group) -> list[int | str]:
+    """Return seed, images, how many only one of both runs gets right, and the p-value; empty if not compared."""
+    comparison = board.image_comparisons.get(group)
+    if comparison is None:
+        return [""] * 5
+    counts = comparison.counts
+    num_only = (len(counts.only_first), len(counts.only_second))
+    return [comparison.seed, counts.num_images, *num_only, f"{counts.p_value:.7g}"]
+
+
 def _lines(cell: Cell) -> list[str]:
     return [line for line in (cell.text, cell.detail) if line]
 
 
 def _markdown_cell(cell: Cell) -> str:
     return "<br>".join(map(escape_markdown, _lines(cell)))
-
-
-def _csv_text(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula; a number stays a number."""
-    text = printable(text)
-    return f"'{text}" if text.startswith(_FORMULA_MARKS) and not _is_number(text) else text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

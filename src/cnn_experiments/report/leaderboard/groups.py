@@ -1,15 +1,21 @@
 """Runs in groups that differ by the seed alone, ranked among the groups that may be compared."""
 
 import json
+import os
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from cnn_experiments.console import shorten
 from cnn_experiments.errors import format_value
+from cnn_experiments.predictions.file import Predictions
+from cnn_experiments.report.leaderboard.images import MAX_COMPARED, ImageComparison, NotComparedError, compare_images
 from cnn_experiments.report.statistics import Sample, measurement, paired_difference
+from cnn_experiments.runs.directory import PREDICTIONS_FILE
 from cnn_experiments.runs.fingerprint import PERFORMANCE_KEYS, SEED_KEYS
 from cnn_experiments.runs.metrics import EVAL_SPLITS, leaderboard_metrics
 from cnn_experiments.runs.records import RunRecord
@@ -48,9 +54,9 @@ class Group:
         names = short_names(self.varying)
         parts = []
         for key, value in self.varying.items():
-            text = shorten(format_setting(value))
+            text = short_name(format_setting(value))
             parts.append(text if key in choices else f"{names[key]}={text}")
-        return " ".join(parts or [shorten(choices["model"])]) + self.label_suffix
+        return " ".join(parts or [short_name(choices["model"])]) + self.label_suffix
 
     @property
     def any_run(self) -> RunRecord:
@@ -129,6 +135,34 @@ class Board:
     def mean(self, group: Group) -> float:
         """Return a group's mean of the metric that ranks."""
         return _mean(group, self.metric)
+
+    @cached_property
+    def image_comparisons(self) -> Mapping[Group, ImageComparison]:
+        """Return comparisons image by image with the best group, of the first groups that have predictions."""
+        return {group: result for group, result in self._image_results.items() if isinstance(result, ImageComparison)}
+
+    @property
+    def image_problems(self) -> list[str]:
+        """Return a line for each comparison image by image that is not possible although there are predictions."""
+        problems = [str(result) for result in self._image_results.values() if isinstance(result, NotComparedError)]
+        return list(dict.fromkeys(problems))
+
+    @cached_property
+    def _image_results(self) -> dict[Group, ImageComparison | NotComparedError]:
+        """Return the comparison with the best group at the lowest seed for which both have predictions."""
+        loaded: dict[Path, Predictions] = {}
+        results: dict[Group, ImageComparison | NotComparedError] = {}
+        best = _runs_with_predictions(self.best) if len(self.groups) > 1 else {}
+        for group in self.groups[1:MAX_COMPARED] if best else ():
+            runs = _runs_with_predictions(group)
+            shared = min(runs.keys() & best.keys(), default=None)
+            if shared is None:
+                continue
+            try:
+                results[group] = compare_images(shared[0], runs[shared], best[shared], loaded)
+            except NotComparedError as error:
+                results[group] = error
+        return results
 
     @staticmethod
     def test_difference(group: Group, other: Group) -> Sample | None:
@@ -284,6 +318,13 @@ def _mean(group: Group, metric: str) -> float:
     return statistics.fmean(group.by_seed_pair(metric).values())
 
 
+def _runs_with_predictions(group: Group) -> dict[SeedPair, Path]:
+    """Return the directories of the completed runs that have a predictions.npz, which may be damaged."""
+    return {
+        _seed_pair(run): run.directory for run in group.completed if os.path.lexists(run.directory / PREDICTIONS_FILE)
+    }
+
+
 def _seed_pair(run: RunRecord) -> SeedPair:
     """Return the seed of training and that of the data split, which is the same if it is not set."""
     data_seed = str(run.settings.value("data.seed"))
@@ -318,13 +359,13 @@ def _comparison_title(run: RunRecord) -> str:
 def format_device(run: RunRecord) -> str:
     """Return the kind and model of a run's device, and how many of them trained together: `2 x cuda (NVIDIA H200)`."""
     processes = run.results.processes or 1
-    device = shorten(run.results.device or "an unknown device")
+    device = short_name(run.results.device or "an unknown device")
     return f"{processes} x {device}" if processes > 1 else device
 
 
-def shorten(name: str) -> str:
+def short_name(name: str) -> str:
     """Return a name without its end if it is too long for a table."""
-    return name if len(name) <= _MAX_CHARACTERS else f"{name[: _MAX_CHARACTERS - 1]}…"
+    return shorten(name, _MAX_CHARACTERS)
 
 
 def format_setting(value: Any) -> str:

@@ -1,57 +1,52 @@
 """A leaderboard as one self-contained HTML page."""
 
+import os
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from cnn_experiments.console import printable
+from cnn_experiments.predictions.mistakes import Mistake
 from cnn_experiments.report.leaderboard.charts import MAX_CURVES, plot_accuracy_vs_cost, plot_curves, plot_heat_map
-from cnn_experiments.report.leaderboard.columns import LEGEND, build_columns, footnotes, headline_sentence
+from cnn_experiments.report.leaderboard.columns import build_columns, footnotes, headline_sentence, legend
 from cnn_experiments.report.leaderboard.export import PAIRWISE_CAPTION, PAIRWISE_TITLE, pairwise_differences
 from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard
+from cnn_experiments.report.leaderboard.images import ImageComparison
+from cnn_experiments.report.page import picture_items, render
+from cnn_experiments.runs.directory import RUN_PAGE
 from cnn_experiments.runs.metrics import curve_keys, leaderboard_metrics
 
-
-def _finalize(value: Any) -> Any:
-    """Replace control characters in what the template shows; a chart is markup, which is ready."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+_MAX_ILLUSTRATED = 5
+"""Comparisons image by image with pictures, which make the page longer and larger."""
 
 
-_ENVIRONMENT = Environment(
-    loader=PackageLoader(__package__, "."),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    finalize=_finalize,
-)
-
-
-def render_page(leaderboard: Leaderboard, damaged: Sequence[str], title: str) -> str:
+def render_page(leaderboard: Leaderboard, damaged: Sequence[str], title: str, directory: Path | None = None) -> str:
     """Return HTML with its style, script and charts inside.
 
     Args:
         leaderboard: what the page shows.
         damaged: one line for each file that could not be read.
         title: the heading, such as the directory of the runs.
+        directory: where the page will be, from which it links to the pages of the runs; None links to none.
     """
     columns = build_columns(leaderboard)
-    return _ENVIRONMENT.get_template("page.html.jinja").render(
+    return render(
+        "leaderboard/page.html.jinja",
         title=title,
-        written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, cnn_experiments {version('cnn_experiments')}",
         status_counts=leaderboard.status_counts,
         columns=[column for column in columns if not column.is_text or len(leaderboard.keys) > 1],
         setting_names=" · ".join(column.name for column in columns if column.is_text),
-        sections=[_section(leaderboard, board, number) for number, board in enumerate(leaderboard.boards, start=1)],
+        sections=[
+            _section(leaderboard, board, number, directory) for number, board in enumerate(leaderboard.boards, start=1)
+        ],
         pairwise_heading=f"{PAIRWISE_TITLE}: {PAIRWISE_CAPTION}",
-        notes=[*LEGEND, *footnotes(leaderboard, damaged)],
+        notes=[*legend(leaderboard), *footnotes(leaderboard, damaged)],
     )
 
 
-def _section(leaderboard: Leaderboard, board: Board, number: int) -> dict[str, Any]:
+def _section(leaderboard: Leaderboard, board: Board, number: int, directory: Path | None) -> dict[str, Any]:
     """Return what the template needs of one board."""
 
     def anchor(group: Group) -> str:
@@ -63,7 +58,41 @@ def _section(leaderboard: Leaderboard, board: Board, number: int) -> dict[str, A
         "headline": headline_sentence(board),
         "charts": _charts(leaderboard, board, lambda group: f"#{anchor(group)}"),
         "pairs": pairwise_differences(board),
+        "run_links": {group: _run_links(group, directory) for group in board.groups} if directory else {},
+        "images": [_image_comparison(board, group) for group in list(board.image_comparisons)[:_MAX_ILLUSTRATED]],
     }
+
+
+def _run_links(group: Group, directory: Path) -> list[tuple[int, str]]:
+    """Return the seeds of the completed runs that have a page, and its address relative to a directory."""
+    pages = [(run.results.seed, run.directory / RUN_PAGE) for run in group.completed]
+    base = os.path.realpath(directory)
+    return [(seed, quote(os.path.relpath(os.path.realpath(page), base))) for seed, page in pages if page.is_file()]
+
+
+def _image_comparison(board: Board, group: Group) -> dict[str, Any]:
+    """Return what the template needs of the images that only one of two runs gets right."""
+    comparison = board.image_comparisons[group]
+    counts = comparison.counts
+    run, best = f"{group.label} (rank {board.rank(group)})", f"{board.best.label} (the best)"
+    return {
+        "heading": f"{run} against {best}, seed {comparison.seed}",
+        "sides": [
+            _side(run, best, len(counts.only_first), comparison.only_run, comparison),
+            _side(best, run, len(counts.only_second), comparison.only_best, comparison),
+        ],
+    }
+
+
+def _side(
+    right: str, wrong: str, number: int, mistakes: Sequence[Mistake], comparison: ImageComparison
+) -> tuple[str, list[dict[str, Any]]]:
+    """Return a sentence about the images that only one network gets right, and pictures of them."""
+    sentence = f"Only {right} is right about {number:,} of {comparison.counts.num_images:,} images"
+    if mistakes:
+        which = "" if len(mistakes) == number else f" in the {len(mistakes)} most confident cases"
+        sentence = f"{sentence}; {wrong} predicts{which}"
+    return sentence, picture_items(mistakes, comparison.class_names)
 
 
 def _charts(leaderboard: Leaderboard, board: Board, link: Callable[[Group], str]) -> list[tuple[str, Markup]]:

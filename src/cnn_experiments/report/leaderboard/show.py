@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnn_experiments.console import fits_terminal, print_line, print_table, relative_path
-from cnn_experiments.errors import ConfigError, suggest
-from cnn_experiments.report.leaderboard.columns import LEGEND, Column, build_columns, footnotes, headline
+from cnn_experiments.errors import ConfigError
+from cnn_experiments.report.leaderboard.columns import Column, build_columns, find_column, footnotes, headline, legend
 from cnn_experiments.report.leaderboard.export import as_csv, as_markdown, terminal_table
 from cnn_experiments.report.leaderboard.groups import Board, Leaderboard, build_leaderboard
 from cnn_experiments.runs.atomic import atomic_write
 from cnn_experiments.runs.lock import one_writer
 from cnn_experiments.runs.records import describe_damaged_curves, find_runs
 from cnn_experiments.runs.regular_file import read_text
-from cnn_experiments.runs.settings import short_names
 
 FILES = ("leaderboard.csv", "leaderboard.md", "leaderboard.html")
 _MAX_BYTES = 100_000_000
@@ -48,7 +47,7 @@ def report_leaderboard(
     damaged += [f"damaged: {line}" for line in describe_damaged_curves(runs)]
     leaderboard = build_leaderboard(runs)
     columns = build_columns(leaderboard)
-    sort_column = _find_column(leaderboard, columns, sort_by)
+    sort_column = find_column(leaderboard, columns, sort_by, key="--sort")
     problem, is_unchanged = None, False
     if output_dir is not None:  # before the tables: a terminal may not take them
         title = " ".join(str(relative_path(path.absolute())) for path in paths)
@@ -65,16 +64,6 @@ def report_leaderboard(
     return problem is None
 
 
-def _find_column(leaderboard: Leaderboard, columns: Sequence[Column], name: str) -> Column:
-    """Return the column with a name; that of a setting is found by its key, too."""
-    by_name = {column.name: column for column in columns}
-    column = by_name.get(short_names(leaderboard.keys).get(name, name))
-    if column is None:
-        problem = f"must be one of {', '.join(by_name)}"
-        raise ConfigError("--sort", name, problem=problem, suggestion=suggest(name, by_name))
-    return column
-
-
 def _print(leaderboard: Leaderboard, damaged: Sequence[str], columns: Sequence[Column], sort_by: Column) -> None:
     for board in leaderboard.boards:
         fitting = _fitting_columns(board, columns, sort_by)
@@ -82,7 +71,7 @@ def _print(leaderboard: Leaderboard, damaged: Sequence[str], columns: Sequence[C
         if hidden := [column.name for column in columns if column not in fitting]:
             print_line(f"columns hidden (terminal too narrow): {', '.join(hidden)}")
         print_line(headline(board))
-    for line in [*(LEGEND if leaderboard.boards else ()), *footnotes(leaderboard, damaged)]:
+    for line in [*(legend(leaderboard) if leaderboard.boards else ()), *footnotes(leaderboard, damaged)]:
         print_line(line, style="yellow" if line.startswith("damaged") else None)
 
 
@@ -117,7 +106,7 @@ def _write(leaderboard: Leaderboard, damaged: Sequence[str], title: str, directo
     texts = (
         as_csv(leaderboard),
         as_markdown(leaderboard, damaged, title),
-        render_page(leaderboard, damaged, title),
+        render_page(leaderboard, damaged, title, directory),
     )
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from rich.table import Table
 
 from cnn_experiments.console import cell, table_title
-from cnn_experiments.report.markdown import escape_markdown, markdown_list, markdown_table
+from cnn_experiments.markdown import escape_markdown, markdown_list, markdown_table
 from cnn_experiments.report.published.comparison import PublishedComparison, RecipeResult
 from cnn_experiments.report.published.reference import Recipe, best_reported, load_recipes, load_sources
 
