@@ -1,0 +1,1 @@
+"""The program from Python: what `cnn_experiments.load`, `.runs` and `.train` are."""
