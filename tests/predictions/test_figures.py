@@ -33,6 +33,11 @@ def test_confusion_matrix_has_the_counts_that_are_not_0_and_their_shares() -> No
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["cat", "dog", "bird"]
 
 
+def test_shares_below_a_percent_are_not_written() -> None:
+    figure = confusion_matrix_figure(make_predictions(labels=[0] * 201, predicted=[1, 2, 2, *[0] * 198]))
+    assert texts(figure) == ["198", "98.5%", "1", "2"]
+
+
 def test_cells_are_blue_or_red_and_stronger_with_the_share_of_the_true_class() -> None:
     colors = confusion_colors(np.array([[1, 3], [0, 0]]))
     blue, red = np.array([59, 130, 196]) / 255, np.array([209, 73, 91]) / 255

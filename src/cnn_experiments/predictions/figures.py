@@ -23,6 +23,8 @@ NUM_MISTAKES = 25
 MAX_NUMBERED_CLASSES = 20
 """Classes up to which the cells of a confusion matrix have numbers."""
 _MAX_CLASSES_WITH_SHARES = 12
+_MIN_SHARE = 0.01
+"""Smaller shares are not written: each text takes a millisecond."""
 _LINE_OFFSET = 0.17
 """Of the count and of the share from the middle of a cell, whose height is 1."""
 _MAX_NAMED_CLASSES = 50
@@ -62,13 +64,13 @@ def confusion_matrix_figure(predictions: Predictions) -> Figure:
 
 
 def _write_numbers(axes: Axes, matrix: NDArray[np.int64]) -> None:
-    """Write the count into each cell that has one, and below it the share of the true class if there is space."""
+    """Write the count into each cell that has one, and below it a share of the true class that is not negligible."""
     shares = shares_of_classes(matrix)
     has_shares = len(matrix) <= _MAX_CLASSES_WITH_SHARES
     for row, column in np.argwhere(matrix):
         y = row - _LINE_OFFSET if has_shares else row
         axes.text(column, y, f"{matrix[row, column]:,}", ha="center", va="center", fontsize=8)
-        if has_shares:
+        if has_shares and shares[row, column] >= _MIN_SHARE:
             share = f"{shares[row, column]:.1%}"
             axes.text(column, row + _LINE_OFFSET, share, ha="center", va="center", fontsize=6)
 
