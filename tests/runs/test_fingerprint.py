@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cnn_experiments.runs.fingerprint import (
-    LIMIT_DEFAULTS,
+    ADDED_DEFAULTS,
     config_hash,
     differing_keys,
     flatten,
@@ -108,14 +108,13 @@ def test_flatten_gives_dotted_keys() -> None:
     assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {"a.b": 1, "a.c.d": [2], "e": None}
 
 
-@pytest.mark.parametrize(("key", "neutral"), LIMIT_DEFAULTS.items())
-def test_limit_that_limits_nothing_changes_no_hash(key: str, neutral: Any) -> None:
-    def with_limit(value: Any) -> dict[str, Any]:
-        return SETTINGS | {"trainer": SETTINGS["trainer"] | {key.removeprefix("trainer."): value}}
+@pytest.mark.parametrize(("key", "default"), ADDED_DEFAULTS.items())
+def test_added_setting_changes_no_hash_at_its_default(key: str, default: Any) -> None:
+    settings = flatten(SETTINGS)
 
-    assert run_id(with_limit(neutral)) == run_id(SETTINGS)
-    assert config_hash(with_limit(neutral)) == config_hash(SETTINGS)
-    assert run_id(with_limit(7)) != run_id(SETTINGS)
+    assert run_id(settings | {key: default}) == run_id(settings)
+    assert config_hash(settings | {key: default}) == config_hash(settings)
+    assert run_id(settings | {key: 7}) != run_id(settings)
 
 
 def test_hashes_of_the_published_runs_stay() -> None:

@@ -16,7 +16,14 @@ from cnn_experiments.config.hydra_internals import config_directories
 from cnn_experiments.config.schema import RULES
 from cnn_experiments.config.trainer import check_trainer_keys
 from cnn_experiments.errors import ConfigError, format_value
-from cnn_experiments.runs.fingerprint import COMMAND_KEYS, TASK_KEYS, effective_settings, flatten, normalize_value
+from cnn_experiments.runs.fingerprint import (
+    ADDED_DEFAULTS,
+    COMMAND_KEYS,
+    TASK_KEYS,
+    effective_settings,
+    flatten,
+    normalize_value,
+)
 
 IMAGES_KEYS = ("data.root", "data.batch_size")
 DEVICE_KEYS = ("trainer.accelerator",)
@@ -169,9 +176,10 @@ def _is_interpolation(text: str) -> bool:
 def _name_targets(settings: dict[str, Any]) -> None:
     """Replace every `_target_` of stored settings by the one that a file of the configuration names for its group.
 
-    A class or function of this package may have moved since then; it is known by its name alone.
+    A class or function of this package may have moved since then; it is known by its name alone. It may also have got
+    more settings: they have the values that mean what it did.
     """
-    named: dict[str, dict[Any, str]] = {}
+    named: dict[str, dict[Any, Mapping[str, Any]]] = {}
     for key, node in _nodes_with_target(settings):
         group, target = key.partition(".")[0], node["_target_"]
         if group not in named:
@@ -180,19 +188,20 @@ def _name_targets(settings: dict[str, Any]) -> None:
         if found is None:
             problem = f"the checkpoint builds {key}._target_={target}, which no file of the configuration names"
             raise ConfigError("ckpt_path", problem=problem, remedy=CONFIG_DIR_REMEDY)
-        node["_target_"] = found
+        added = {name: ADDED_DEFAULTS[f"{key}.{name}"] for name in found if f"{key}.{name}" in ADDED_DEFAULTS}
+        node |= {name: value for name, value in added.items() if name not in node} | {"_target_": found["_target_"]}
 
 
-def _named_targets(group: str) -> dict[Any, str]:
-    """Return every `_target_` that the options of a group, and recipes, have in their files, by normalized value."""
-    return {
-        normalize_value("_target_", target): target
-        for directory in config_directories()
-        for folder in (group, RECIPE)
-        for path in sorted((directory / folder).rglob("*.yaml"))
-        for _, node in _nodes_with_target(_read_yaml(path))
-        if isinstance(target := node["_target_"], str)
-    }
+def _named_targets(group: str) -> dict[Any, Mapping[str, Any]]:
+    """Return what the files of a group's options, and recipes, hold beside each `_target_`, by its normalized value."""
+    named: dict[Any, dict[str, Any]] = {}
+    for directory in config_directories():
+        for folder in (group, RECIPE):
+            for path in sorted((directory / folder).rglob("*.yaml")):
+                for _, node in _nodes_with_target(_read_yaml(path)):
+                    if isinstance(target := node["_target_"], str):
+                        named.setdefault(normalize_value("_target_", target), {}).update(node)
+    return named
 
 
 def _read_yaml(path: Path) -> Any:

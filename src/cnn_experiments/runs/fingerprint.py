@@ -33,8 +33,11 @@ LIMIT_DEFAULTS: dict[str, Any] = {
     "trainer.min_epochs": None,
     "trainer.check_val_every_n_epoch": 1,
 }
-"""The values of Lightning's limits that limit nothing. They are no part of the settings that change the result, so
-that the hashes of earlier runs, which had no such settings, stay."""
+"""The values of Lightning's limits that limit nothing."""
+
+ADDED_DEFAULTS: dict[str, Any] = LIMIT_DEFAULTS | {}
+"""Settings that earlier versions did not have, with the value that means what their runs did. At this value they are no
+part of the settings that change the result, so that the hashes of earlier runs stay."""
 
 SEED_KEYS = ("seed", "data.seed")
 """Settings in which runs may differ that are averaged."""
@@ -57,7 +60,7 @@ def effective_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in flatten(settings).items()
         if key not in NO_EFFECT_KEYS
         and not key.startswith("task.")
-        and not (key in LIMIT_DEFAULTS and value == LIMIT_DEFAULTS[key])
+        and not (key in ADDED_DEFAULTS and is_same(value, ADDED_DEFAULTS[key]))
     }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnn_experiments.runs.fingerprint import LIMIT_DEFAULTS, SEED_KEYS, is_same, normalize_value
+from cnn_experiments.runs.fingerprint import ADDED_DEFAULTS, SEED_KEYS, is_same, normalize_value
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class RunSettings:
         """Return the option of a group, or the value of a setting; None if there is no such setting."""
         if key in self.choices:
             return self.choices[key]
-        return self.settings.get(key, LIMIT_DEFAULTS.get(key)) if self.settings else self.overrides.get(key)
+        return self.settings.get(key, ADDED_DEFAULTS.get(key)) if self.settings else self.overrides.get(key)
 
 
 def varying_keys(runs: Sequence[RunSettings]) -> list[str]:
