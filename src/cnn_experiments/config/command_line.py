@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 
 from cnn_experiments.config.composed import translated_errors, typed_over_recipe
@@ -19,6 +19,7 @@ from cnn_experiments.config.composition import (
     compose_options,
     is_choice,
     is_known_key,
+    is_new_part,
     known_groups,
 )
 from cnn_experiments.config.hydra_internals import flag_names, flag_words, parse_command_line
@@ -250,6 +251,7 @@ def _has_factory(settings: Any) -> bool:
 
 def _check_run(typed: Sequence[Override], options: Composition, arguments: Namespace) -> list[str]:
     """Check the overrides of one run, and add what typed options set although a recipe does too."""
+    typed = _with_new_parts(typed, options)
     for override in typed:
         line = str(override.input_line)
         if override.is_sweep_override():
@@ -267,7 +269,7 @@ def _check_sweep(typed: Sequence[Override], options: Composition) -> list[str]:
     """Check the overrides of a sweep; a setting may be one that only the options with several values have."""
     varying = _varying_groups(typed, options)
     lines = []
-    for override in typed:
+    for override in _with_new_parts(typed, options):
         line = str(override.input_line)
         if override.key_or_group == "hydra.run.dir":
             problem = "only valid for one run; the directory of a sweep is hydra.sweep.dir, or sweep=NAME in outputs/"
@@ -280,6 +282,22 @@ def _check_sweep(typed: Sequence[Override], options: Composition) -> list[str]:
             line = line if override.is_sweep_override() else apply_later(override)
         lines.append(line)
     return lines
+
+
+def _with_new_parts(typed: Sequence[Override], options: Composition) -> list[Override]:
+    """Return overrides, with the ++ that Hydra asks for before those that make a part: `metrics.top5._target_=...`."""
+    keys = {override.key_or_group for override in typed}
+
+    def makes_part(override: Override) -> bool:
+        target = ".".join([*override.key_or_group.split(".")[:2], "_target_"])
+        return target in keys and is_new_part(override.key_or_group, options)
+
+    return [
+        parse_override(f"++{override.input_line}")
+        if override.type == OverrideType.CHANGE and makes_part(override)
+        else override
+        for override in typed
+    ]
 
 
 def _varying_groups(typed: Iterable[Override], options: Composition) -> set[str]:

@@ -61,15 +61,14 @@ class ComposedConfig:
         # OmegaConf would resolve a `${...}` in the overrides.
         lists = OmegaConf.to_container(hydra.overrides, resolve=False)
         assert isinstance(lists, dict)
-        choices = {group: option for group, option in hydra.runtime.choices.items() if option is not None}
         self.hydra_overrides = lists["hydra"]
-        self.choices = {group: option for group, option in choices.items() if not group.startswith("hydra/")}
-        self.task = self.choices.pop(_TASK)
         self._hydra = hydra
         self._config_name = hydra.job.config_name
         self._is_of_sweep = hydra.mode == RunMode.MULTIRUN
         self._typed = [parse_override(line) for line in lists["task"]]
         self._unresolved = _plain_settings(config)
+        self.choices = dict(self._options.choices)
+        self.task = self.choices.pop(_TASK)
 
     @classmethod
     def from_overrides(cls, *overrides: str) -> "ComposedConfig":

@@ -15,7 +15,7 @@ from yaml import YAMLError
 from cnn_experiments.config.hydra_internals import cached_by_command_line, config_directories, config_loader
 from cnn_experiments.config.interpolation import resolve
 from cnn_experiments.config.overrides import option_names, parse_override, quote_override, value_text
-from cnn_experiments.config.schema import deleted_group_error, deleted_key_error, unknown_key_error
+from cnn_experiments.config.schema import LIST_GROUPS, deleted_group_error, deleted_key_error, unknown_key_error
 from cnn_experiments.config.sources import CONF, find_groups
 from cnn_experiments.errors import ConfigError, describe_error, format_value, suggest
 from cnn_experiments.runs.fingerprint import flatten, is_same
@@ -23,7 +23,7 @@ from cnn_experiments.runs.fingerprint import flatten, is_same
 RECIPE = "experiment"
 """The group of recipes, which set all other groups."""
 
-PART_GROUPS = ("init", "model", "optimizer", "scheduler")
+PART_GROUPS = ("init", "loss", "model", "optimizer", "scheduler", *LIST_GROUPS)
 """Groups whose settings mean something else for another option, so that a recipe's values do not fit it."""
 
 _MAX_LISTED = 25
@@ -42,7 +42,7 @@ class Composition:
     hydra: Mapping[str, Any]
     """Hydra's own settings, in plain values."""
     all_choices: Mapping[str, str | None]
-    """The option of every group, those of Hydra too; None where none is chosen."""
+    """The option of every group, those of Hydra too; None where none is chosen. Several are joined: `crop,flip`."""
 
     @cached_property
     def choices(self) -> dict[str, str]:
@@ -118,7 +118,7 @@ def _format_override(key: str, value: Any) -> str:
 def _explicit_choices(composition: Composition) -> list[str]:
     added = {parse_override(line).key_or_group for line in composition.overrides if line.startswith("+")}
     return [
-        f"{'+' if group in added else ''}{group}={option}"
+        f"{'+' if group in added else ''}{group}={f'[{option}]' if group in LIST_GROUPS else option}"
         for group, option in composition.choices.items()
         if group != RECIPE and group.partition("/")[0] in composition.unresolved
     ]
@@ -149,7 +149,21 @@ def compose_options(config_name: str, overrides: tuple[str, ...]) -> Composition
     assert isinstance(plain, dict)
     settings = {str(key): value for key, value in plain.items()}
     hydra = settings.pop("hydra")
-    return Composition(config_name, overrides, settings, hydra, hydra["runtime"]["choices"])
+    choices = hydra["runtime"]["choices"] | _choices_of_lists(config_name, overrides, hydra["runtime"]["choices"])
+    return Composition(config_name, overrides, settings, hydra, choices)
+
+
+def _choices_of_lists(config_name: str, overrides: Sequence[str], choices: Mapping[str, str]) -> dict[str, str]:
+    """Return the options of every group of which a list was chosen; Hydra records those of the others alone."""
+    groups = [group for group in LIST_GROUPS if group not in choices]
+    if not groups:
+        return {}
+    defaults = config_loader().compute_defaults_list(config_name, list(overrides), RunMode.RUN).defaults
+    paths = [str(default.config_path) for default in defaults if default.parent == config_name]
+    options = {
+        group: [path.removeprefix(f"{group}/") for path in paths if path.startswith(f"{group}/")] for group in groups
+    }
+    return {group: ",".join(names) or "none" for group, names in options.items()}
 
 
 def _file_error(error: Exception) -> ConfigError:
@@ -194,7 +208,8 @@ def _check_choice(override: Override, config_name: str, overrides: Sequence[str]
         problem = "an option can't be put elsewhere"
         raise ConfigError(f"{group}@{override.package}", value, problem=problem, suggestion=f"{group}={value}")
     option = override.value()
-    if isinstance(option, list | dict):
+    names = option if isinstance(option, list) and group in LIST_GROUPS else [option]
+    if any(isinstance(name, list | dict) for name in names):
         raise ConfigError(group, value, problem="must be one option")
     if {group, parent} <= known_groups() and parent != "hydra":
         problem = "an option of a folder is chosen with the name of the folder"
@@ -202,8 +217,11 @@ def _check_choice(override: Override, config_name: str, overrides: Sequence[str]
     options = _option_names(group, config_name, _search_paths(overrides))
     if not options:
         raise unknown_key_error(group, value, _all_known(compose_options(config_name, ())))
-    if not isinstance(option, str) or option not in options:
-        raise unknown_option_error(group, format_value(option), options)
+    for name in names:
+        if not isinstance(name, str) or name not in options:
+            raise unknown_option_error(group, format_value(name), options)
+    if len(set(names)) < len(names):
+        raise ConfigError(group, value, problem="must not have an option twice")
     is_added = override.is_add() or override.is_force_add()
     if not is_added and (CONF / group).is_dir():
         return
@@ -265,9 +283,29 @@ def check_key(override: Override, composition: Composition) -> None:
         raise deleted_key_error(str(override.input_line), key, composition.flat_settings)
     if is_known and override.is_add():
         raise ConfigError(f"+{key}", value, problem="key already exists; remove the +")
-    is_open = parent is None or (parent == {} and key.startswith("hydra."))
+    is_open = parent is None or (parent == {} and key.startswith("hydra.")) or is_new_part(key, composition)
     if not is_known and not (is_open and (override.is_add() or override.is_force_add())):
+        if is_new_part(key, composition):
+            raise _unknown_part_error(key, value)
         raise unknown_key_error(key, value, _all_known(composition))
+
+
+def _unknown_part_error(key: str, value: str) -> ConfigError:
+    group, name = key.split(".")[:2]
+    options = option_names(group)
+    if name in options:
+        return ConfigError(key, value, problem=f"only valid with {group}=[{name}]")
+    allowed = f"options: {', '.join(options)}; a part of your own has {group}.{name}._target_"
+    problem = f"there is no {group}.{name}; {allowed}"
+    return ConfigError(key, value, problem=problem, suggestion=suggest(name, options, cutoff=0.6))
+
+
+def is_new_part(key: str, composition: Composition) -> bool:
+    """Return whether a key is a setting of a part that no chosen option has: `metrics.top5.top_k`."""
+    group, _, rest = key.partition(".")
+    name, _, setting = rest.partition(".")
+    is_setting = bool(name and setting) and group in LIST_GROUPS
+    return is_setting and not is_known_key(f"{group}.{name}", composition)
 
 
 def is_known_key(key: str, composition: Composition) -> bool:

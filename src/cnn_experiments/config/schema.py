@@ -28,10 +28,12 @@ from cnn_experiments.config.trainer import check_trainer_keys
 from cnn_experiments.errors import ConfigError, format_value, suggest
 from cnn_experiments.runs.fingerprint import COMMAND_KEYS, READ_ONLY_KEYS, TASK_KEYS, flatten
 
-_GROUPS = ("model", "init", "data", "optimizer", "scheduler", "trainer", "task")
+LIST_GROUPS = ("augment", "metrics", "callbacks", "logger")
+"""Groups of which several options may be chosen: each has one part, with a name."""
+_GROUPS = ("model", "init", "data", "loss", "optimizer", "scheduler", *LIST_GROUPS, "trainer", "task")
 TOP_LEVEL_KEYS = (
     *_GROUPS,
-    *("seed", "ckpt_path", "label_smoothing", "compile", "memory_format"),
+    *("seed", "ckpt_path", "monitor", "monitor_mode", "compile", "memory_format"),
     *COMMAND_KEYS,
     *TASK_KEYS,
 )
@@ -49,7 +51,8 @@ def _is_time(value: Any) -> bool:
 RULES: dict[str, Rule] = {
     "seed": integer(0, 2**32 - 1),
     "ckpt_path": STRING | NULL,
-    "label_smoothing": BELOW_ONE,
+    "monitor": STRING,
+    "monitor_mode": one_of("max", "min") | NULL,
     "memory_format": one_of("contiguous", "channels_last"),
     "input": Rule("an image file, a folder or a pattern", lambda value: isinstance(value, str | None)),
     "format": one_of("onnx", "pt2", "safetensors"),
@@ -65,6 +68,7 @@ RULES: dict[str, Rule] = {
     "data.val_size": integer(0),
     "data.seed": integer(0, 2**32 - 1),
     "data.resize": integer(1) | NULL,
+    "loss.label_smoothing": BELOW_ONE,
     "optimizer.lr": POSITIVE.at_most(1e6),
     "optimizer.momentum": BELOW_ONE,
     "optimizer.betas": list_of(BELOW_ONE, "numbers in [0, 1)"),
@@ -102,7 +106,7 @@ def validate(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     untyped_prefixes = tuple(f"{key}." for key, value in known.items() if value is None)  # any value, nested too
     # Top-level keys first: others refer to them.
     for key, value in sorted(values.items(), key=lambda item: item[0].count(".")):
-        if key.startswith(untyped_prefixes):
+        if key.startswith(untyped_prefixes) or _is_of_added_part(key, known):
             continue
         if value == MISSING:
             allowed = f": {RULES[key].allowed}" if key in RULES else ""
@@ -124,6 +128,14 @@ def validate(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
             raise deleted_key_error(f"~{key}", key, known)
 
 
+def _is_of_added_part(key: str, known: Mapping[str, Any]) -> bool:
+    """Return whether a setting is of a part that was typed and that no chosen option has: `metrics.top5.top_k`."""
+    group, *names = key.split(".")
+    return (
+        group in LIST_GROUPS and len(names) > 1 and not any(name.startswith(f"{group}.{names[0]}.") for name in known)
+    )
+
+
 def _check_groups(settings: Mapping[str, Any]) -> None:
     """Check that the files of the chosen options have nothing that the program does not use.
 
@@ -133,6 +145,9 @@ def _check_groups(settings: Mapping[str, Any]) -> None:
     for group in _GROUPS:
         if not isinstance(value := settings.get(group, {}), Mapping):
             raise ConfigError(group, value, problem="must have settings with names, such as _target_")
+        if group in LIST_GROUPS and (alone := [key for key, part in value.items() if not isinstance(part, Mapping)]):
+            problem = f"must be below the name of a part, as in {group}.NAME.{alone[0]}"
+            raise ConfigError(f"{group}.{alone[0]}", value[alone[0]], problem=problem)
     for key in settings:
         if key not in TOP_LEVEL_KEYS:
             problem = f"nothing uses this key; top-level keys: {', '.join(sorted(TOP_LEVEL_KEYS))}"

@@ -13,7 +13,7 @@ import yaml
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.composition import RECIPE, compose_options
 from cnn_experiments.config.hydra_internals import config_directories
-from cnn_experiments.config.schema import RULES
+from cnn_experiments.config.schema import LIST_GROUPS, RULES
 from cnn_experiments.config.trainer import check_trainer_keys
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.fingerprint import (
@@ -23,6 +23,7 @@ from cnn_experiments.runs.fingerprint import (
     effective_settings,
     flatten,
     normalize_value,
+    upgrade_nested_settings,
 )
 
 IMAGES_KEYS = ("data.root", "data.batch_size")
@@ -34,7 +35,9 @@ MEASUREMENT_KEYS = (
     "trainer.limit_test_batches",
 )
 
-_GROUPS = ("model", "init", "data", "optimizer", "scheduler", "trainer")
+_FIRST_GROUPS = ("model", "init", "data", "optimizer", "scheduler", "trainer")
+"""The groups that checkpoints of all versions have."""
+_GROUPS = (*_FIRST_GROUPS, "loss", *LIST_GROUPS)
 _PREPROCESSING_KEYS = ("data.resize", "data.normalize")
 """Settings of the data that the network was trained with, which count for other images, too."""
 CONFIG_DIR_REMEDY = "if it is your own, name its directory with --config-dir"
@@ -135,7 +138,10 @@ def _trusted(stored: Mapping[str, Any], command: ComposedConfig) -> dict[str, An
     What earlier versions did not store is that of the command.
     """
     settings: dict[str, Any] = json.loads(json.dumps(stored))  # a tuple, which Hydra would build from, becomes a list
-    if damaged := [group for group in _GROUPS if not isinstance(settings.get(group), dict)]:
+    if damaged := [group for group in _FIRST_GROUPS if not isinstance(settings.get(group), dict)]:
+        raise _damaged(", ".join(damaged))
+    settings = upgrade_nested_settings(settings)
+    if damaged := [group for group in _GROUPS if not isinstance(settings.get(group, {}), dict)]:
         raise _damaged(", ".join(damaged))
     if interpolation := next(filter(_is_interpolation, _strings(settings)), None):  # stored settings are resolved
         raise _damaged(f"{interpolation} is an interpolation")
@@ -179,7 +185,7 @@ def _name_targets(settings: dict[str, Any]) -> None:
     A class or function of this package may have moved since then; it is known by its name alone. It may also have got
     more settings: they have the values that mean what it did.
     """
-    named: dict[str, dict[Any, Mapping[str, Any]]] = {}
+    named: dict[str, dict[Any, dict[str, Any]]] = {}
     for key, node in _nodes_with_target(settings):
         group, target = key.partition(".")[0], node["_target_"]
         if group not in named:
@@ -192,7 +198,7 @@ def _name_targets(settings: dict[str, Any]) -> None:
         node |= {name: value for name, value in added.items() if name not in node} | {"_target_": found["_target_"]}
 
 
-def _named_targets(group: str) -> dict[Any, Mapping[str, Any]]:
+def _named_targets(group: str) -> dict[Any, dict[str, Any]]:
     """Return what the files of a group's options, and recipes, hold beside each `_target_`, by its normalized value."""
     named: dict[Any, dict[str, Any]] = {}
     for directory in config_directories():

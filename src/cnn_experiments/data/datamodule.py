@@ -11,9 +11,10 @@ from torch import Tensor
 
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.data import transforms
+from cnn_experiments.data.augmentation import Augmentation
 from cnn_experiments.data.loader import InMemoryLoader
 from cnn_experiments.data.validation import facts_problem, split_problem
-from cnn_experiments.errors import ConfigError, RunFailedError, describe_error, suggest
+from cnn_experiments.errors import ConfigError, RunFailedError, describe_error
 from cnn_experiments.runs.metrics import Split
 
 
@@ -79,14 +80,12 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         val_size: number of images held out of the training set, stratified by class.
         test_every_epoch: whether the test set is evaluated after every epoch; requires `val_size` 0.
         resize: pixels per side of the network's input, or None for the stored size.
-        augment: an option of `transforms.AUGMENTATIONS`, applied to training images.
         normalize: whether inputs are normalized to mean 0 and standard deviation 1.
         seed: determines the held-out images and the order of the training images.
 
     Raises:
         ArgumentError: `batch_size` exceeds the training images; `val_size` leaves no training image, is smaller than
-            the number of classes, or is not 0 although the test set is evaluated after every epoch; or `augment` is
-            unknown.
+            the number of classes, or is not 0 although the test set is evaluated after every epoch.
         ValueError: the class lacks one of its facts.
     """
 
@@ -110,7 +109,6 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         val_size: int,
         test_every_epoch: bool,
         resize: int | None,
-        augment: str,
         normalize: bool,
         seed: int,
     ) -> None:
@@ -132,9 +130,6 @@ class ImageDataModule(pl.LightningDataModule, ABC):
                 f"must be false if validation images are held out (val_size={val_size}); "
                 "set data.val_size=0 to hold out none",
             )
-        if augment not in transforms.AUGMENTATIONS:
-            problem = f"must be one of {', '.join(transforms.AUGMENTATIONS)}"
-            raise ArgumentError("augment", augment, problem, suggest(augment, transforms.AUGMENTATIONS))
         self.channels = channels
         self.classes = classes
         self.batch_size = batch_size
@@ -145,9 +140,10 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.preprocessing = transforms.Preprocessing(
             size=self.size, mean=self.mean if normalize else 0, std=self.std if normalize else 1
         )
+        self.augmentations: Sequence[Augmentation] = ()
+        """What is applied to training images on the device, in this order."""
         self.tested_split: Split = "test"
         """The split that the test loop runs over."""
-        self._augment = augment
         self._splits: dict[Split, StoredSplit] = {}
         self._train_loader: InMemoryLoader | None = None
         self._resume_state: dict[str, int] | None = None
@@ -265,7 +261,8 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         """Turn uint8 images on the device into network inputs; only training images are augmented."""
         images, labels = batch
         if self.trainer and self.trainer.training:
-            images = transforms.augment(images, self._augment)
+            for augmentation in self.augmentations:
+                images = augmentation(images)
         return self.preprocessing(images), labels
 
     def _load_or_fail(self, train: bool) -> tuple[Tensor, Tensor]:

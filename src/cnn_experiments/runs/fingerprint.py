@@ -35,7 +35,7 @@ LIMIT_DEFAULTS: dict[str, Any] = {
 }
 """The values of Lightning's limits that limit nothing."""
 
-ADDED_DEFAULTS: dict[str, Any] = LIMIT_DEFAULTS | {}
+ADDED_DEFAULTS: dict[str, Any] = LIMIT_DEFAULTS | {"monitor": "val/acc", "monitor_mode": None}
 """Settings that earlier versions did not have, with the value that means what their runs did. At this value they are no
 part of the settings that change the result, so that the hashes of earlier runs stay."""
 
@@ -54,12 +54,18 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def effective_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that change the result, with dotted keys."""
-    return {
+    """Return the settings that change the result, with dotted keys.
+
+    Among them is `augment`, the order of several transforms, which is no setting of its own.
+    """
+    flat = flatten(settings)
+    transforms = dict.fromkeys(key.split(".")[1] for key in flat if key.startswith("augment."))
+    order = {"augment": ",".join(transforms)} if len(transforms) > 1 else {}
+    return order | {
         key: value
-        for key, value in flatten(settings).items()
-        if key not in NO_EFFECT_KEYS
-        and not key.startswith("task.")
+        for key, value in flat.items()
+        if key not in (*NO_EFFECT_KEYS, "augment")
+        and not key.startswith(("task.", "logger."))
         and not (key in ADDED_DEFAULTS and is_same(value, ADDED_DEFAULTS[key]))
     }
 
@@ -129,4 +135,53 @@ def upgrade_settings(settings: Mapping[str, Any], processes: int | None = None) 
     settings = {key: value for key, value in current.items() if not key.startswith("on_impossible")}
     if settings.get("trainer.devices") in ("auto", "-1", -1):
         settings["trainer.devices"] = processes or 1
+    if has_moved_settings(settings):
+        moved = _moved_settings(settings.pop("data.augment", None), settings.pop("label_smoothing", 0.0))
+        settings |= effective_settings(moved)
     return settings
+
+
+def upgrade_nested_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all settings that a checkpoint of any version stores, nested, with those that have moved in their groups.
+
+    Raises:
+        TypeError: the settings of the data are damaged.
+    """
+    if not has_moved_settings(flatten(settings)):
+        return dict(settings)
+    data = dict(settings["data"])
+    moved = _moved_settings(data.pop("augment", None), settings.get("label_smoothing", 0.0))
+    return {key: value for key, value in settings.items() if key not in _MOVED_KEYS} | {"data": data} | moved
+
+
+_MOVED_KEYS = ("label_smoothing", "data.augment")
+"""Settings of version 0.2 that are in groups of their own now."""
+
+_CROP = {"_target_": "cnn_experiments.data.augmentation.RandomCrop", "padding": 4}
+_FLIP = {"_target_": "cnn_experiments.data.augmentation.RandomHorizontalFlip", "p": 0.5}
+_ERASE = {
+    "_target_": "cnn_experiments.data.augmentation.RandomErasing",
+    "p": 0.5,
+    "scale": [0.02, 0.4],
+    "ratio": 0.3,
+}
+_AUGMENTATIONS_OF_0_2: dict[str, dict[str, Any]] = {
+    "flip": {"flip": _FLIP},
+    "crop_flip": {"crop": _CROP, "flip": _FLIP},
+    "crop_flip_erase": {"crop": _CROP, "flip": _FLIP, "erase": _ERASE},
+}
+
+
+def _moved_settings(augmentation: Any, label_smoothing: Any) -> dict[str, Any]:
+    """Return the groups that are now in place of `data.augment` and `label_smoothing`."""
+    loss = {
+        "_target_": "cnn_experiments.training.loss.CrossEntropy",
+        "label_smoothing": label_smoothing,
+        "class_weights": None,
+    }
+    return {"augment": _AUGMENTATIONS_OF_0_2.get(str(augmentation), {}), "loss": loss}
+
+
+def has_moved_settings(settings: Mapping[str, Any]) -> bool:
+    """Return whether stored settings, with dotted keys, have any that are in groups of their own now."""
+    return any(key in settings for key in _MOVED_KEYS)

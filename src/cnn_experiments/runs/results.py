@@ -16,6 +16,7 @@ from cnn_experiments.runs.fingerprint import (
     COMMAND_KEYS,
     config_hash,
     effective_settings,
+    has_moved_settings,
     round_to_float32,
     run_id,
     upgrade_settings,
@@ -214,19 +215,21 @@ def _is_required(key: Field[Any]) -> bool:
 
 
 def _upgrade(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert the content that version 0.1 wrote, which has no key `signal`, to this schema.
+    """Convert the content that an earlier version wrote to this schema.
 
-    The hashes are computed again from the settings, so that no run is repeated. The task was a group, and `error` also
-    held the name of a signal, or that a search had pruned the run.
+    The hashes are computed again from the settings, so that no run is repeated. In version 0.1, which had no key
+    `signal`, the task was a group, and `error` also held the name of a signal, or that a search had pruned the run.
     """
     content = dict(content)
-    if "signal" in content:
-        return content
-    if isinstance(settings := content.get("settings"), Mapping) and settings:
+    settings = content.get("settings")
+    is_of_0_1 = "signal" not in content
+    if isinstance(settings, Mapping) and settings and (is_of_0_1 or has_moved_settings(settings)):
         processes = content.get("processes")
         content["settings"] = upgrade_settings(settings, processes if isinstance(processes, int) else None)
         content["identity"] = run_id(content["settings"])
         content["configuration"] = config_hash(content["settings"])
+    if not is_of_0_1:
+        return content
     if isinstance(options := content.get("options"), Mapping):
         content["options"] = {group: option for group, option in options.items() if group != "task"}
     error = content.get("error")

@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.config.instantiate import attribute_errors_to, instantiate, instantiate_partial
+from cnn_experiments.data.augmentation import Augmentation
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runtime.distributed import no_launcher, num_processes
@@ -31,7 +32,7 @@ MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.
 _MAX_PARTS = 50_000
 """More modules, parameters and buffers than any network has whose steps end in reasonable time."""
 
-_LOADER_KEYS = ("batch_size", "val_size", "test_every_epoch", "resize", "augment", "normalize", "seed")
+_LOADER_KEYS = ("batch_size", "val_size", "test_every_epoch", "resize", "normalize", "seed")
 """Settings of a data set that do not change the images that it stores."""
 
 _checked_images: set[str] = set()
@@ -51,7 +52,47 @@ def build_data(settings: Settings) -> ImageDataModule:
         if missing := sorted({"channels", "classes", "batch_size", "val_size", "size", "seed"} - vars(data).keys()):
             problem = f"its __init__ must call that of ImageDataModule, which sets {', '.join(missing)}"
             raise ArgumentError("_target_", settings["data"]["_target_"], problem)
+    data.augmentations = build_augmentations(settings)
     return data
+
+
+def build_parts(group: str, settings: Settings, kind: type) -> dict[str, Any]:
+    """Return the parts of a group of which several options may be chosen, by name and in order.
+
+    Args:
+        group: the name of the group, such as `callbacks`.
+        settings: all settings of the run.
+        kind: the class of each part.
+
+    Raises:
+        ConfigError: a part does not accept its settings, or is of another class.
+    """
+    parts = {}
+    for name, part_settings in settings[group].items():
+        prefix = f"{group}.{name}"
+        with attribute_errors_to(prefix, part_settings):
+            parts[name] = instantiate(prefix, part_settings, kind)
+    return parts
+
+
+def build_augmentations(settings: Settings) -> list[Augmentation]:
+    """Return what is applied to training images, in order.
+
+    Raises:
+        ConfigError: as in `build_parts`.
+    """
+    return list(build_parts("augment", settings, Callable).values())  # type: ignore[arg-type]
+
+
+def build_loss(settings: Settings) -> nn.Module:
+    """Return the loss.
+
+    Raises:
+        ConfigError: it does not accept its settings.
+    """
+    with attribute_errors_to("loss", settings["loss"]):
+        loss: nn.Module = instantiate("loss", settings["loss"], nn.Module)
+    return loss
 
 
 def check_images(settings: Settings, data: ImageDataModule) -> None:
@@ -183,10 +224,10 @@ def build_classifier(settings: Settings, data: ImageDataModule, model: nn.Module
     """Return a network, or else a new one, with its loss, metrics, optimizer and schedule."""
     return Classifier(
         model=model or build_model(settings),
+        loss=build_loss(settings),
         optimizer=_optimizer_factory(settings),
         scheduler=_scheduler_factory(settings),
         class_names=data.class_names,
-        label_smoothing=settings["label_smoothing"],
         memory_format=MEMORY_FORMATS[settings["memory_format"]],
         compile_model=settings["compile"],
         eval_split=data.protocol.eval_split or "val",

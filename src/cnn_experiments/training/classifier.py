@@ -7,12 +7,12 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
 
 from cnn_experiments.runs.metrics import SPLITS, Split
+from cnn_experiments.training.loss import ClassWeightedLoss
 from cnn_experiments.training.metrics import split_metrics
 
 Batch = tuple[Tensor, Tensor]
@@ -24,16 +24,17 @@ TRAIN_METRICS_KEY = "train_metrics"
 class Classifier(pl.LightningModule):
     """Train and evaluate a network that maps float images (N, C, H, W) to logits (N, num_classes).
 
-    The loss is the cross-entropy; targets are smoothed in training only. The metrics of `runs.metrics` are logged once
-    per epoch, as `train/loss`, `val/acc`, `test/f1`, and on the test split also the accuracy of every class, as
-    `test/acc/Sandal`.
+    The metrics of `runs.metrics` are logged once per epoch, as `train/loss`, `val/acc`, `test/f1`, and on the test
+    split also the accuracy of every class, as `test/acc/Sandal`. Where images are mixed, the metrics of the training
+    compare with the class that has the largest share of each image.
 
     Args:
         model: the network.
+        loss: returns the mean loss, a scalar, of logits (N, num_classes) and targets: class numbers, int64 (N,), or the
+            shares of the classes, float (N, num_classes).
         optimizer: returns the optimizer of the given parameters.
         scheduler: returns the learning-rate schedule of an optimizer for the total number of optimizer steps.
         class_names: the name of the class of each logit.
-        label_smoothing: the fraction of the target that is spread over all classes, in [0, 1).
         memory_format: the memory format of the network's weights and inputs.
         compile_model: whether the network is compiled by torch.compile. Its modules and checkpoints stay as they are.
         eval_split: the split that is evaluated after every epoch; it prefixes the names of the metrics.
@@ -43,10 +44,10 @@ class Classifier(pl.LightningModule):
     def __init__(
         self,
         model: nn.Module,
+        loss: nn.Module,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer, int], LRScheduler],
         class_names: Sequence[str],
-        label_smoothing: float,
         memory_format: torch.memory_format,
         compile_model: bool,
         eval_split: Split,
@@ -54,11 +55,12 @@ class Classifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=memory_format)
-        self.label_smoothing = label_smoothing
+        self.loss = loss
         self.eval_split: Split = eval_split
         self._optimizer = optimizer
         self._scheduler = scheduler
         self._max_steps = max_steps
+        self._num_classes = len(class_names)
         self._memory_format = memory_format
         self._needs_compilation = compile_model
         # nn.ModuleDict refuses the key "train", which is a method of every module.
@@ -70,6 +72,12 @@ class Classifier(pl.LightningModule):
             torch.compiler.reset()  # else the compile cache keeps an earlier network alive
             self.model.compile()
             self._needs_compilation = False
+
+    def setup(self, stage: str) -> None:
+        """Give the loss the numbers of training images of the classes, if it weights them."""
+        if stage == "fit" and isinstance(self.loss, ClassWeightedLoss):
+            labels = self.trainer.datamodule.stored_split("train").labels  # type: ignore[attr-defined]
+            self.loss.set_class_counts(labels.bincount(minlength=self._num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (N, num_classes) of images (N, C, H, W)."""
@@ -95,11 +103,12 @@ class Classifier(pl.LightningModule):
         return logits
 
     def _step(self, batch: Batch, split: Split) -> Tensor:
-        images, labels = batch
-        return self._measure(self(images), labels, split)
+        images, targets = batch
+        return self._measure(self(images), targets, split)
 
-    def _measure(self, logits: Tensor, labels: Tensor, split: Split) -> Tensor:
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing if split == "train" else 0.0)
+    def _measure(self, logits: Tensor, targets: Tensor, split: Split) -> Tensor:
+        loss: Tensor = self.loss(logits, targets)
+        labels = targets.argmax(dim=1) if targets.is_floating_point() else targets
         self._split_metrics(split).update(loss=loss.detach(), preds=logits.detach(), target=labels)
         return loss
 

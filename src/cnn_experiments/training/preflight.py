@@ -44,6 +44,7 @@ from cnn_experiments.runtime.memory import total_memory
 from cnn_experiments.training.build import (
     NetworkTooLargeError,
     build_data,
+    build_loss,
     build_model,
     build_optimizer,
     build_scheduler,
@@ -53,6 +54,7 @@ from cnn_experiments.training.build import (
     probe_optimizer,
 )
 from cnn_experiments.training.limits import Limits, count_limited_batches
+from cnn_experiments.training.loss import ClassWeightedLoss
 from cnn_experiments.training.schedules import is_open_ended
 from cnn_experiments.training.stored_checkpoint import (
     CheckpointError,
@@ -119,12 +121,36 @@ def _check_parts(settings: Settings, data: ImageDataModule) -> nn.Module:
     probe_optimizer(settings)
     with _quiet_lightning():
         build_trainer(settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    _check_loss(settings, data)
     model = build_and_probe(settings, data)
     optimizer = build_optimizer(settings, model)
     build_scheduler(settings, optimizer, total_steps=1000)
     if settings["compile"] and shutil.which(compiler := _cpp_compiler()) is None:
         raise ConfigError("compile", True, problem=f"must be false without {compiler}; CXX names another C++ compiler")
     return model
+
+
+def _check_loss(settings: Settings, data: ImageDataModule) -> None:
+    """Check that the loss is a finite number that depends on the logits, for a batch with two images of every class."""
+    loss = build_loss(settings)
+    num_classes = data.classes
+    weights = loss.class_weights if isinstance(loss, ClassWeightedLoss) else None
+    if weights is not None and len(weights) != num_classes:
+        problem = f"must have {num_classes} weights, one for each class"
+        raise ConfigError("loss.class_weights", settings["loss"]["class_weights"], problem=problem)
+    labels = torch.arange(num_classes).repeat(2)
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(len(labels), num_classes, generator=generator).requires_grad_()
+    with attribute_errors_to("loss", settings["loss"]):
+        for is_training in (False, True):
+            mean_loss = loss.train(is_training)(logits, labels)
+            if not isinstance(mean_loss, torch.Tensor) or mean_loss.shape != () or not mean_loss.is_floating_point():
+                problem = "must return a floating-point tensor without dimensions, the mean loss of the batch"
+                raise ConfigError("loss._target_", settings["loss"]["_target_"], problem=problem)
+            if not mean_loss.isfinite():
+                raise ConfigError("loss", problem="is NaN or infinite for random logits")
+        if not mean_loss.requires_grad:
+            raise ConfigError("loss", problem="does not depend on the logits, so that there is no gradient")
 
 
 def _check_batches(settings: Settings, data: ImageDataModule) -> None:
