@@ -59,7 +59,7 @@ def main() -> None:
             "the same command again": (),
             "once more": (),
             "dry run": ("dry_run=true",),
-            "dry run with another name": ("dry_run=true", "label_smoothing=0.0"),
+            "dry run with another name": ("dry_run=true", "loss.label_smoothing=0.0"),
         }.items():
             seconds, summary = run_command(cwd, f"seed=range({num_runs})", *arguments)
             print(f"{name}: {seconds:.1f} s ({summary})", flush=True)

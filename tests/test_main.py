@@ -46,8 +46,9 @@ def run_without_torch(cwd: Path, *arguments: str) -> tuple[int, str, str]:
 
 
 TOP_LEVEL = (
-    r"top-level keys: ckpt_path, compile, data, dry_run, experiment, init, label_smoothing, memory_format, model, "
-    r"on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, sweep, task, trainer"
+    r"top-level keys: augment, callbacks, ckpt_path, compile, data, dry_run, experiment, init, logger, loss, memory_format, "
+    r"metrics, model, monitor, monitor_mode, on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, "
+    r"sweep, task, trainer"
 )
 SKIP = r"on_invalid=skip skips invalid combinations"
 

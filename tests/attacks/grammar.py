@@ -74,7 +74,7 @@ _LIMIT = (
 )
 SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "seed": (("1", "4294967295"), ("-1", "4294967296", "1.5", "null", "1e99"), ("true", "1.0", "0x10", "1_0", "int(1)")),
-    "label_smoothing": (("0.1", "0"), ("-0.1", "1.5", "null", "1.0"), ("1e-300", "0.999999999999")),
+    "loss.label_smoothing": (("0.1", "0"), ("-0.1", "1.5", "null", "1.0"), ("1e-300", "0.999999999999")),
     "memory_format": (("channels_last",), ("channel_last", "null", "1"), ()),
     "task": (("train",), ("trian", "null", "1", "[train]", "os.system", "evaluate", "predict", "export", "explain"), ()),
     "task.to": ((), ("x", "null", "1"), ()),
@@ -83,7 +83,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = 
     "data.batch_size": (("7", "64"), ("0", "-1", "1.5", "null", "true"), ("1000000", "999999999999", "9" * 30, "16.0")),
     "data.val_size": (("0", "10", "1"), ("-1", "null", "5000000", "1437"), ("1427", "0.1", "1e3")),
     "data.resize": (("28", "32"), ("0", "-3", "1.5", "4000000", "100000000000", "true"), ("8", "null", "1", "20000", "15")),
-    "data.augment": (("flip", "crop_flip_erase"), ("flop", "null", "1", "[flip]"), ()),
+    "augment": (("flip", "[crop,flip,erase]"), ("flop", "null", "1", "[flip,flip]"), ()),
     "data.normalize": (("true", "false"), ("maybe", "null", "2"), ("1", "on")),
     "data.test_every_epoch": ((), ("maybe", "null"), ("true",)),
     "data.seed": (("3",), ("-1", "x", "1.5"), ("null", "99999999999")),
@@ -200,7 +200,7 @@ WORDS: dict[Sense, tuple[tuple[str, ...], ...]] = {
         ("--config-name=config",), ("--config-name=config.yaml",), ("--config-name=model/lenet",), ("--config-path=.",), ("--resolve",), ("--package=x",),
         ("task=inspect",), ("task=inspect", "model=lenet,densenet"), ("-m", "task=inspect", "model=lenet,nin"), ("task=inspect", "--cfg=job"), ("--config-dir=.",),
         ("--config-dir=/",), ("seed=0", "seed=1"), ("model=lenet", "model=lenet"), ("++seed=3",), ("++optimizer.lr=0.1",), ("seed=${oc.decode:1}",),
-        ("optimizer.lr=${label_smoothing}",), ("data.seed=${seed}",), ("data.resize=${data.resize}",), ("seed=${seed}",), ("seed=${oc.env:SEED,3}",), ("trainer.devices=[0,0]",),
+        ("optimizer.lr=${loss.label_smoothing}",), ("data.seed=${seed}",), ("data.resize=${data.resize}",), ("seed=${seed}",), ("seed=${oc.env:SEED,3}",), ("trainer.devices=[0,0]",),
     ),
 }  # fmt: skip
 
@@ -225,7 +225,7 @@ SWEEPS: dict[Sense, tuple[tuple[str, ...], ...]] = {
         ("-m", "hydra/sweeper=optuna", "dry_run=true", _FAST), ("-m", "hydra/launcher=slurm", "dry_run=true", _FAST), ("-m", "hydra/launcher=slurm", "seed=0"),
         ("-m", "hydra.launcher=joblib", _FAST), ("-m", "optimizer.lr=0.1,1e400", "on_invalid=skip", "dry_run=true"), ("-m", "seed=shuffle(range(0,3))", "dry_run=true"),
         ("-m", "trainer=ddp", "dry_run=true"), ("-m", "sweep=x", "retry_failed=true", "dry_run=true"), ("-m", "hydra.sweep.dir=''", "dry_run=true"),
-        ("-m", "seed=sort(3,1)", "dry_run=true"), ("-m", "label_smoothing=0,'\x1b[31m'", "on_invalid=skip", "dry_run=true"), ("-m", "hydra.sweeper.params={a:1}"),
+        ("-m", "seed=sort(3,1)", "dry_run=true"), ("-m", "loss.label_smoothing=0,'\x1b[31m'", "on_invalid=skip", "dry_run=true"), ("-m", "hydra.sweeper.params={a:1}"),
         ("-m", "data.batch_size=" + ",".join(map(str, range(1, 400))), "dry_run=true"), ("-m", "hydra.launcher.jobs=1e9", "dry_run=true", _FAST),
     ),
 }  # fmt: skip

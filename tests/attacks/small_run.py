@@ -24,7 +24,7 @@ VARIANTS = {
     "adam": PLAIN,
     "sgd": (
         *PLAIN, "trainer.max_epochs=6", "model=lenet_bn", "optimizer=sgd", "optimizer.momentum=0.9", "scheduler=onecycle",
-        "data.augment=crop_flip_erase", "seed=3",
+        "augment=[crop,flip,erase]", "seed=3",
     ),
 }  # fmt: skip
 """Command lines without their directory, by name."""

@@ -15,8 +15,9 @@ from cnn_experiments.errors import ConfigError
 SetArgv = Callable[..., None]
 
 TOP_LEVEL = (
-    "top-level keys: ckpt_path, compile, data, dry_run, experiment, init, label_smoothing, memory_format, model, "
-    "on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, sweep, task, trainer"
+    "top-level keys: augment, callbacks, ckpt_path, compile, data, dry_run, experiment, init, logger, loss, memory_format, "
+    "metrics, model, monitor, monitor_mode, on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, "
+    "sweep, task, trainer"
 )
 HYDRA_KEYS = (
     "can't be changed; of Hydra's settings, these can: hydra.run.dir, hydra.sweep.dir, hydra.launcher.*, "
@@ -115,7 +116,7 @@ def line_of(set_argv: SetArgv, *words: str) -> str:
         (["--cfg=job", "--package=nothing"], "--package=nothing: there is no such part of the configuration"),
         (["--package=model"], "--package=model: needs --cfg"),
         (["--shell-completion"], "--shell-completion: needs install=SHELL or uninstall=SHELL; shells: bash, fish, zsh"),
-        (["--config-name=model/nin"], "--config-name=model/nin: must have all settings of config.yaml; missing: ckpt_path, compile, data, dry_run, init, label_smoothing, memory_format, on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, sweep, task, trainer"),
+        (["--config-name=model/nin"], "--config-name=model/nin: must have all settings of config.yaml; missing: augment, callbacks, ckpt_path, compile, data, dry_run, init, logger, loss, memory_format, metrics, monitor, monitor_mode, on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, sweep, task, trainer"),
     ],
     ids=lambda value: " ".join(value).encode("unicode_escape").decode() if isinstance(value, list) else "",
 )  # fmt: skip

@@ -53,8 +53,13 @@ def test_choices_are_the_options_of_this_programs_groups() -> None:
         "model": "nin",
         "init": "default",
         "data": "fashion_mnist",
+        "augment": "crop,flip,erase",
+        "loss": "cross_entropy",
         "optimizer": "sgd",
         "scheduler": "onecycle",
+        "metrics": "none",
+        "callbacks": "none",
+        "logger": "tensorboard",
         "trainer": "default",
         "experiment": "best_sgd",
     }

@@ -17,20 +17,22 @@ pytestmark = pytest.mark.usefixtures("set_argv")
 
 VALUES = [
     ["seed=3", "data.batch_size=64", "optimizer.lr=1e-2"],
-    ["data.root='a b=c'", "ckpt_path=null", r"data.root='it\'s'", "label_smoothing=0"],
-    ["optimizer.lr=${label_smoothing}", "label_smoothing=0.1", "data.seed=${seed}", "seed=7"],
+    ["data.root='a b=c'", "ckpt_path=null", r"data.root='it\'s'", "monitor=val/loss"],
+    ["optimizer.lr=${optimizer.weight_decay}", "optimizer.weight_decay=0.1", "data.seed=${seed}", "seed=7"],
     ["trainer.devices=[0, 1]", "trainer.max_epochs=3", "++seed=3", "trainer.max_epochs=5"],
     ["data.root=${oc.env:HOME,x}", "memory_format=a-${seed}", "ckpt_path='\\${seed}'", "compile=true"],
     ["data.root=null", "memory_format='null'", "trainer.precision=16", "trainer.precision='16'", "memory_format=3.5"],
     ["trainer.limit_train_batches={a: 1}", "+ckpt_path.a.b=1"],
-    ["data.root=???", "data.root=", "label_smoothing=nan"],
+    ["data.root=???", "data.root=", "monitor="],
 ]
 CHOICES = [
-    *([f"{group}={option}"] for group in ("model", "init", "data", "optimizer", "scheduler", "trainer")
+    *([f"{group}={option}"] for group in ("model", "init", "data", "loss", "augment", "callbacks", "optimizer", "scheduler", "trainer")
       for option in find_options(group, [CONF])),
     *([f"experiment={option}"] for option in find_options("experiment", [CONF])[::7]),
     ["experiment=best_sgd", "model=densenet", "trainer=smoke"],
     ["model=resnet18", "model=nin"],
+    ["augment=[flip,crop]", "logger=[]"],
+    ["experiment=best_sgd", "augment=[erase]"],
 ]  # fmt: skip
 
 

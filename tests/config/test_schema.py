@@ -122,9 +122,25 @@ def test_top_level_keys_are_those_of_the_packaged_configuration() -> None:
 
 
 def test_group_that_nothing_uses_is_rejected() -> None:
-    settings = VALID | {"callbacks": {"_target_": "Mine"}}
-    with pytest.raises(ConfigError, match=r"^callbacks: nothing uses this key; top-level keys: ckpt_path, compile, "):
+    settings = VALID | {"sampler": {"_target_": "Mine"}}
+    with pytest.raises(ConfigError, match=r"^sampler: nothing uses this key; top-level keys: augment, callbacks, "):
         validate(settings, settings)
+
+
+def test_part_without_a_name_is_rejected() -> None:
+    settings = VALID | {"callbacks": {"_target_": "Mine"}}
+    with pytest.raises(ConfigError) as error:
+        validate(settings, settings)
+    assert (
+        str(error.value) == "callbacks._target_=Mine: must be below the name of a part, as in callbacks.NAME._target_"
+    )
+
+
+def test_part_that_was_typed_may_have_any_settings() -> None:
+    validate(VALID | {"metrics": {"top5": {"_target_": "Mine", "top_k": 5}}}, DEFAULTS | {"metrics": {}})
+    chosen = DEFAULTS | {"metrics": {"top5": {"_target_": "Mine"}}}
+    with pytest.raises(ConfigError, match=r"^metrics\.top5\.top_k=5: unknown key"):
+        validate(VALID | {"metrics": {"top5": {"_target_": "Mine", "top_k": 5}}}, chosen)
 
 
 @pytest.mark.parametrize("value", ["00:00:10:00", "10:00:00:00", None])

@@ -67,7 +67,7 @@ def test_search_continues_to_its_number_of_trials_and_prints_the_best_command(co
     (best_run,) = (run for run in directory.glob("*/") if f"lr{best.params['optimizer.lr']:.4g}-" in run.name)
     assert read_results(tmp_path / "repeated")["metrics"] == read_results(best_run)["metrics"]
 
-    for override in ("label_smoothing=0.1", "optimizer=adam,sgd"):
+    for override in ("loss.label_smoothing=0.1", "optimizer=adam,sgd"):
         rejected = command(*SEARCH, override)
         message = f"{override}: must be left out, as in the search in outputs/mine; sweep=NAME starts a new one\n"
         assert (rejected.returncode, rejected.stderr) == (2, message)

@@ -312,7 +312,7 @@ def test_invalid_sweep_settings_are_rejected_in_one_line(
 def test_interrupted_sweep_resumes_exactly(
     command: Command, tmp_path: Path, signum: signal.Signals, status: int, jobs: int
 ) -> None:
-    sweep = ("-m", *BASICS, "model=lenet_bn", "data.augment=crop_flip", "trainer.max_epochs=4", "seed=0,1,2")
+    sweep = ("-m", *BASICS, "model=lenet_bn", "augment=[crop,flip]", "trainer.max_epochs=4", "seed=0,1,2")
     jobs_override = f"hydra.launcher.jobs={jobs}"
     process = start(tmp_path, *sweep, jobs_override, "sweep=interrupted")
     interrupted = tmp_path / "outputs" / "interrupted"

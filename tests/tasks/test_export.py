@@ -94,7 +94,7 @@ def test_each_file_is_written_into_a_new_directory_of_the_run(
     ("override", "line"),
     [
         ("format=onxn", "format=onxn: must be one of onnx, pt2, safetensors; did you mean onnx?\n"),
-        ("data.augment=none", "format: must be given: one of onnx, pt2, safetensors\n"),
+        ("augment=none", "format: must be given: one of onnx, pt2, safetensors\n"),
     ],
 )
 def test_unknown_format_is_rejected(

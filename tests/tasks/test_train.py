@@ -58,7 +58,7 @@ SMALL = (
     "trainer.limit_test_batches=1",
     "data.batch_size=2",
 )
-AUGMENTED = (*QUICK, "data.augment=crop_flip")
+AUGMENTED = (*QUICK, "augment=[crop,flip]")
 BOOK = ("data.val_size=0", "data.test_every_epoch=true")
 
 
@@ -997,7 +997,7 @@ def test_densenet_trains_on_enlarged_digits(train: Train) -> None:
         "trainer=smoke",
         "optimizer=adamw",
         "scheduler=onecycle",
-        "label_smoothing=0.1",
+        "loss.label_smoothing=0.1",
     )
     assert read_results(run_directory)["parameters"] == 758_226
     assert read_results(run_directory)["status"] == "completed"

@@ -17,6 +17,7 @@ from torchmetrics.functional import f1_score
 
 from cnn_experiments.models.scratch import BatchNorm
 from cnn_experiments.training.classifier import Classifier
+from cnn_experiments.training.loss import CrossEntropy
 from cnn_experiments.training.schedules import cosine
 from tests.models.networks import NETWORKS, Facts, build, network_id
 
@@ -29,17 +30,17 @@ LABELS = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1, 2, 2])
 def make_classifier(
     network: nn.Module,
     lr: float = 0.0,
-    label_smoothing: float = 0.0,
+    loss: nn.Module | None = None,
     memory_format: torch.memory_format = torch.contiguous_format,
     compiled: bool = False,
     class_names: Sequence[str] = CLASS_NAMES,
 ) -> Classifier:
     return Classifier(
         network,
+        loss or CrossEntropy(label_smoothing=0.0, class_weights=None),
         partial(torch.optim.SGD, lr=lr),
         cosine,
         class_names,
-        label_smoothing,
         memory_format=memory_format,
         compile_model=compiled,
         eval_split="val",
@@ -47,9 +48,9 @@ def make_classifier(
     )
 
 
-def linear_classifier(lr: float = 0.0, label_smoothing: float = 0.0) -> Classifier:
+def linear_classifier(lr: float = 0.0, loss: nn.Module | None = None) -> Classifier:
     torch.manual_seed(0)
-    return make_classifier(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), lr, label_smoothing)
+    return make_classifier(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), lr, loss)
 
 
 def make_loader() -> DataLoader[Any]:
@@ -103,7 +104,7 @@ def test_training_and_validation_log_once_per_epoch() -> None:
 
 
 def test_only_the_training_loss_is_smoothed() -> None:
-    module = linear_classifier(label_smoothing=0.2)
+    module = linear_classifier(loss=CrossEntropy(label_smoothing=0.2, class_weights=None))
     logits = logits_of(module)
     trainer = make_trainer(max_epochs=1)
     trainer.fit(module, make_loader(), make_loader())

@@ -72,8 +72,28 @@ def effective_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def run_id(settings: Mapping[str, Any]) -> str:
     """Return a hash of the settings that change the result: equal for runs that repeat each other."""
-    normalized = {key: normalize_value(key, value) for key, value in effective_settings(settings).items()}
+    normalized = _normalize(_with_moved_keys(effective_settings(settings)))
     return hashlib.sha256(json.dumps(normalized, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _normalize(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: normalize_value(key, value) for key, value in settings.items()}
+
+
+def _with_moved_keys(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return effective settings with the keys of version 0.2 where it had them, so that the hashes of its runs stay."""
+    hashed = dict(settings)
+    for augmentation, parts in _AUGMENTATIONS_OF_0_2.items():
+        own = {key: value for key, value in settings.items() if key.partition(".")[0] == "augment"}
+        if _normalize(own) == _normalize(effective_settings({"augment": parts})):
+            hashed = {key: value for key, value in hashed.items() if key not in own}
+            hashed.setdefault("data.augment", augmentation)
+    own = {key: value for key, value in settings.items() if key.startswith("loss.")}
+    label_smoothing = own.get("loss.label_smoothing")
+    if own and _normalize(own) == _normalize(flatten({"loss": _loss_of_0_2(label_smoothing)})):
+        hashed = {key: value for key, value in hashed.items() if key not in own}
+        hashed["label_smoothing"] = label_smoothing
+    return hashed
 
 
 def config_hash(settings: Mapping[str, Any]) -> str:
@@ -166,6 +186,7 @@ _ERASE = {
     "ratio": 0.3,
 }
 _AUGMENTATIONS_OF_0_2: dict[str, dict[str, Any]] = {
+    "none": {},
     "flip": {"flip": _FLIP},
     "crop_flip": {"crop": _CROP, "flip": _FLIP},
     "crop_flip_erase": {"crop": _CROP, "flip": _FLIP, "erase": _ERASE},
@@ -174,12 +195,15 @@ _AUGMENTATIONS_OF_0_2: dict[str, dict[str, Any]] = {
 
 def _moved_settings(augmentation: Any, label_smoothing: Any) -> dict[str, Any]:
     """Return the groups that are now in place of `data.augment` and `label_smoothing`."""
-    loss = {
+    return {"augment": _AUGMENTATIONS_OF_0_2.get(str(augmentation), {}), "loss": _loss_of_0_2(label_smoothing)}
+
+
+def _loss_of_0_2(label_smoothing: Any) -> dict[str, Any]:
+    return {
         "_target_": "cnn_experiments.training.loss.CrossEntropy",
         "label_smoothing": label_smoothing,
         "class_weights": None,
     }
-    return {"augment": _AUGMENTATIONS_OF_0_2.get(str(augmentation), {}), "loss": loss}
 
 
 def has_moved_settings(settings: Mapping[str, Any]) -> bool:

@@ -217,8 +217,8 @@ def _is_required(key: Field[Any]) -> bool:
 def _upgrade(content: Mapping[str, Any]) -> dict[str, Any]:
     """Convert the content that an earlier version wrote to this schema.
 
-    The hashes are computed again from the settings, so that no run is repeated. In version 0.1, which had no key
-    `signal`, the task was a group, and `error` also held the name of a signal, or that a search had pruned the run.
+    In version 0.1, which had no key `signal`, the task was a group, and `error` also held the name of a signal, or that
+    a search had pruned the run. Its hashes are computed again from the settings, so that no run is repeated.
     """
     content = dict(content)
     settings = content.get("settings")
@@ -226,6 +226,7 @@ def _upgrade(content: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(settings, Mapping) and settings and (is_of_0_1 or has_moved_settings(settings)):
         processes = content.get("processes")
         content["settings"] = upgrade_settings(settings, processes if isinstance(processes, int) else None)
+    if is_of_0_1 and content.get("settings"):
         content["identity"] = run_id(content["settings"])
         content["configuration"] = config_hash(content["settings"])
     if not is_of_0_1:

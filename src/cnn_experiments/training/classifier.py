@@ -74,8 +74,8 @@ class Classifier(pl.LightningModule):
             self._needs_compilation = False
 
     def setup(self, stage: str) -> None:
-        """Give the loss the numbers of training images of the classes, if it weights them."""
-        if stage == "fit" and isinstance(self.loss, ClassWeightedLoss):
+        """Give the loss the numbers of training images of the classes, if its weights depend on them."""
+        if stage == "fit" and isinstance(self.loss, ClassWeightedLoss) and self.loss.is_balanced:
             labels = self.trainer.datamodule.stored_split("train").labels  # type: ignore[attr-defined]
             self.loss.set_class_counts(labels.bincount(minlength=self._num_classes))
 

@@ -40,14 +40,12 @@ class ClassWeightedLoss(nn.Module):
         self.register_buffer("class_weights", torch.tensor(weights).float() if weights else None, persistent=False)
 
     def set_class_counts(self, counts: Tensor) -> None:
-        """Compute balanced weights.
+        """Compute the weights of balanced classes.
 
         Args:
             counts: the number of training images of each class, int64 (num_classes,).
         """
-        if self.is_balanced:  # a class without images has no weight, which nothing asks for
-            weights = counts.sum() / (len(counts) * counts.clamp(min=1))
-            self.class_weights = weights.float().to(counts.device)
+        self.class_weights = (counts.sum() / (len(counts) * counts.clamp(min=1))).float()
 
     @property
     def training_weights(self) -> Tensor | None:
