@@ -9,8 +9,10 @@ from cnn_experiments.runs.fingerprint import (
     ADDED_DEFAULTS,
     config_hash,
     differing_keys,
+    effective_settings,
     flatten,
     run_id,
+    upgrade_nested_settings,
     upgrade_settings,
 )
 from tests.conftest import ROOT, compose_settings
@@ -126,3 +128,38 @@ def test_hashes_of_the_published_runs_stay() -> None:
         overrides = [override for override in results["overrides"] if not override.startswith("hydra")]
         settings = compose_settings(*overrides)
         assert (run_id(settings), config_hash(settings)) == (results["identity"], results["configuration"]), recipe
+
+
+def test_ready_loggers_change_no_hash_and_own_ones_do() -> None:
+    ready = {"csv": {"_target_": "lightning.pytorch.loggers.CSVLogger", "name": "a"}}
+    own = {"lines": {"_target_": "own.Lines", "digits": 2}}
+    assert run_id(SETTINGS | {"logger": ready}) == run_id(SETTINGS)
+    assert run_id(SETTINGS | {"logger": own}) != run_id(SETTINGS)
+    assert run_id(SETTINGS | {"logger": ready | own}) == run_id(SETTINGS | {"logger": own})
+
+
+def test_order_of_augmentations_counts() -> None:
+    crop, flip = {"crop": {"_target_": "own.crop"}}, {"flip": {"_target_": "own.flip"}}
+    assert run_id(SETTINGS | {"augment": crop | flip}) != run_id(SETTINGS | {"augment": flip | crop})
+    stored = json.loads(json.dumps(effective_settings(SETTINGS | {"augment": flip | crop})))
+    assert stored["augment"] == "flip,crop"
+    assert run_id(stored) == run_id(SETTINGS | {"augment": flip | crop})
+
+
+@pytest.mark.parametrize("augmentation", ["none", "flip", "crop_flip", "crop_flip_erase"])
+def test_settings_of_version_0_2_have_the_hash_of_those_in_groups(augmentation: str) -> None:
+    stored = SETTINGS | {"data": SETTINGS["data"] | {"augment": augmentation}, "label_smoothing": 0.1}
+    upgraded = upgrade_nested_settings(stored)
+    assert "augment" not in upgraded["data"]
+    assert list(upgraded["augment"]) == [part for part in augmentation.split("_") if part != "none"]
+    assert upgraded["loss"]["label_smoothing"] == 0.1
+    assert run_id(stored) == run_id(upgraded) == run_id(upgrade_settings(stored))
+    assert config_hash(stored) == config_hash(upgraded)
+
+
+def test_moved_options_have_the_settings_of_version_0_2() -> None:
+    settings = compose_settings("augment=[crop,flip,erase]")
+    old = {key: value for key, value in settings.items() if key not in ("augment", "loss")}
+    old |= {"label_smoothing": 0.0, "data": settings["data"] | {"augment": "crop_flip_erase"}}
+    upgraded = upgrade_nested_settings(old)
+    assert (upgraded["augment"], upgraded["loss"]) == (settings["augment"], settings["loss"])

@@ -65,9 +65,16 @@ def effective_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         key: value
         for key, value in flat.items()
         if key not in (*NO_EFFECT_KEYS, "augment")
-        and not key.startswith(("task.", "logger."))
+        and not key.startswith("task.")
+        and not _is_of_ready_logger(key, flat)
         and not (key in ADDED_DEFAULTS and is_same(value, ADDED_DEFAULTS[key]))
     }
+
+
+def _is_of_ready_logger(key: str, flat: Mapping[str, Any]) -> bool:
+    """Return whether a setting is of a logger of this program or of Lightning, which changes no result."""
+    group, *names = key.split(".")
+    return group == "logger" and str(flat.get(f"logger.{names[0]}._target_")).startswith((_PACKAGE, "lightning."))
 
 
 def run_id(settings: Mapping[str, Any]) -> str:
