@@ -3,11 +3,13 @@
 import http.client
 import logging
 import shutil
+import tarfile
 import tempfile
 import threading
 import time
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
@@ -24,7 +26,23 @@ _READ_SECONDS = 10.0
 _NETWORK_ERRORS = (OSError, http.client.HTTPException)
 
 
-def download_files(root: Path, subdirectory: str, md5: Mapping[str, str], mirrors: Sequence[str], *, name: str) -> None:
+@dataclass(frozen=True)
+class TarArchive:
+    """A compressed tar file that holds the files of a data set in their subdirectory."""
+
+    name: str
+    md5: str
+
+
+def download_files(
+    root: Path,
+    subdirectory: str,
+    md5: Mapping[str, str],
+    mirrors: Sequence[str],
+    *,
+    name: str,
+    archive: TarArchive | None = None,
+) -> None:
     """Download the files of a data set from the first mirror that delivers all of them intact.
 
     Files that exist with the right checksum are not downloaded again, and nothing is written if all of them do. Several
@@ -36,28 +54,31 @@ def download_files(root: Path, subdirectory: str, md5: Mapping[str, str], mirror
         md5: MD5 checksum of each file, by file name.
         mirrors: URLs, each with a slash at its end, to which a file name is appended.
         name: name of the data set, such as `Fashion-MNIST`, for messages, the lock file and temporary directories.
+        archive: is downloaded instead of the files, which are extracted from it, and is not kept. An intact one that
+            somebody has put into `root` is used without a download.
 
     Raises:
         RunFailedError: `root` cannot be created, or no mirror delivers the files.
     """
     directory = root / subdirectory
-    invalid = _invalid_files(directory, md5)
-    if not invalid:
+    if not _invalid_files(directory, md5):
         return
-    responding = _responding_mirrors(mirrors, next(iter(md5)))  # before the lock: offline processes need not queue up
+    place, remote_md5 = (root, {archive.name: archive.md5}) if archive else (directory, md5)
+    damaged = _damaged_files(place, remote_md5)
+    if archive and (root / archive.name).exists() and not damaged:
+        mirrors = [f"{root.absolute().as_uri()}/"]
+    responding = _responding_mirrors(mirrors, next(iter(remote_md5)))  # before the lock: no queue of those offline
     if not responding:  # nothing is made where a disk may only not be mounted
-        raise _not_delivered(directory, md5, _existing(directory, invalid), name)
+        raise _not_delivered(place, remote_md5, damaged, name)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFailedError(f"data.root={root}: could not create this directory ({error.strerror})") from error
     hidden_name = f".{name.lower().replace('-', '_')}"
     with FileLock(root / f"{hidden_name}.lock"):
-        invalid = _invalid_files(directory, md5)
-        if not invalid:
+        if not _invalid_files(directory, md5):
             return
-        damaged = _existing(directory, invalid)
-        for file in damaged:
+        for file in _damaged_files(directory, md5):
             log.warning("%s is damaged: its MD5 is not %s; downloading it again", directory / file, md5[file])
         for abandoned in root.glob(f"{hidden_name}-*"):  # by a process that was killed
             shutil.rmtree(abandoned)
@@ -65,8 +86,10 @@ def download_files(root: Path, subdirectory: str, md5: Mapping[str, str], mirror
             log.info("downloading %s from %s", name, mirror)
             with tempfile.TemporaryDirectory(dir=root, prefix=f"{hidden_name}-") as temporary:
                 try:
-                    for file in md5:
-                        _download_file(mirror + file, Path(temporary, file), md5[file])
+                    for file in remote_md5:
+                        _download_file(mirror + file, Path(temporary, file), remote_md5[file])
+                    if archive:
+                        _extract_files(Path(temporary, archive.name), subdirectory, md5)
                 except _NETWORK_ERRORS as error:
                     log.warning("download from %s failed: %s", mirror, error)
                     continue
@@ -74,7 +97,7 @@ def download_files(root: Path, subdirectory: str, md5: Mapping[str, str], mirror
                 for file in md5:
                     Path(temporary, file).replace(directory / file)
                 return
-    raise _not_delivered(directory, md5, damaged, name)
+    raise _not_delivered(place, remote_md5, damaged, name)
 
 
 def _not_delivered(directory: Path, files: Iterable[str], damaged: Sequence[str], name: str) -> RunFailedError:
@@ -86,8 +109,8 @@ def _not_delivered(directory: Path, files: Iterable[str], damaged: Sequence[str]
     )
 
 
-def _existing(directory: Path, files: Iterable[str]) -> list[str]:
-    return [file for file in files if (directory / file).exists()]
+def _damaged_files(directory: Path, md5: Mapping[str, str]) -> list[str]:
+    return [file for file in _invalid_files(directory, md5) if (directory / file).exists()]
 
 
 def _invalid_files(directory: Path, md5: Mapping[str, str]) -> list[str]:
@@ -122,3 +145,19 @@ def _download_file(url: str, path: Path, md5: str) -> None:
         shutil.copyfileobj(response, file)
     if not check_integrity(path, md5):
         raise OSError(f"MD5 of {path.name} is not {md5}")
+
+
+def _extract_files(archive: Path, subdirectory: str, md5: Mapping[str, str]) -> None:
+    """Extract the files from an archive into the directory that it is in, and nothing else."""
+    try:
+        with tarfile.open(archive) as tar:
+            for name in md5:
+                packed = tar.extractfile(f"{subdirectory}/{name}")
+                if packed is None:
+                    raise OSError(f"{name} in {archive.name} is no file")
+                with packed, archive.with_name(name).open("wb") as file:
+                    shutil.copyfileobj(packed, file)
+    except (KeyError, tarfile.TarError) as error:
+        raise OSError(f"{archive.name} can't be read: {error}") from error
+    if damaged := _invalid_files(archive.parent, md5):
+        raise OSError(f"MD5 of {', '.join(damaged)} in {archive.name} is not that of the data set")
