@@ -66,7 +66,7 @@ def train_with_framework(config: ComposedConfig) -> Measurement:
         results = json.loads((Path(directory) / "results.json").read_text())
         header, *rows = (line.split(",") for line in (Path(directory) / "metrics.csv").read_text().splitlines())
     column = header.index("train/images_per_second")
-    num_images = build_data(config.settings).num_train_images - config.settings["data"]["val_size"]
+    num_images = build_data(config.settings).num_images_per_epoch
     return [num_images / float(row[column]) for row in rows[1:]], results["peak_memory_bytes"]
 
 

@@ -33,6 +33,7 @@ from cnn_experiments.config.schema import validate
 from cnn_experiments.config.sources import begins_with_byte_order_mark
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.fingerprint import (
+    IMAGE_KEYS,
     PATH_KEYS,
     READ_ONLY_KEYS,
     SWEEP_KEYS,
@@ -140,7 +141,7 @@ class ComposedConfig:
         Raises:
             ConfigError: a setting refers to something that does not exist.
         """
-        for key in READ_ONLY_KEYS:
+        for key in IMAGE_KEYS:
             group, _, name = key.partition(".")
             facts = self._unresolved.get(group)
             if isinstance(facts, dict) and facts.get(name) is None:
@@ -224,6 +225,7 @@ class ComposedConfig:
         """
         with self.error_context():
             self._check_recipe()
+            self._check_facts()
             validate(self.settings, self._options.without_recipe.settings)
 
     @contextmanager
@@ -243,6 +245,15 @@ class ComposedConfig:
             elif key in self.choices and (typed := self._typed_of_group(key)):
                 remarks.append(f"with {' '.join(typed)}")
             raise error.with_context(*remarks) from error
+
+    def _check_facts(self) -> None:
+        """Check that no fact of a chosen option was changed; it may depend on other settings of that option."""
+        unresolved, own = flatten(self._unresolved), flatten(self._options.without_recipe.unresolved)
+        for key in READ_ONLY_KEYS:
+            if key in unresolved and key in own and unresolved[key] != own[key]:
+                resolved = self._options.without_recipe.flat_settings[key]
+                problem = f"must be {resolved}, which is fixed by the data set"
+                raise ConfigError(key, self.flat_settings[key], problem=problem)
 
     def _typed_of_group(self, group: str) -> list[str]:
         return [str(override.input_line) for override in self._typed if override.key_or_group.startswith(f"{group}.")]

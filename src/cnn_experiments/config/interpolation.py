@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import Container, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from cnn_experiments.config.rules import MISSING
+from cnn_experiments.errors import ConfigError, suggest
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\}", re.ASCII)
 _ENVIRONMENT = re.compile(r"\$\{oc\.env:(\w+)(?:,[\w./-]*)?\}", re.ASCII)
@@ -23,14 +25,37 @@ def resolve(unresolved: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of settings in which every interpolation is replaced by its value.
 
     Raises:
+        ConfigError: a setting that another depends on has none of the values that are listed for it.
         OmegaConfBaseException: an interpolation refers to something that does not exist, or to itself.
     """
     try:
         return {key: _resolve(value, unresolved, 0) for key, value in unresolved.items()}
     except _OmegaConfNeededError:
-        resolved = OmegaConf.to_container(OmegaConf.create(dict(unresolved)), resolve=True)
+        try:
+            resolved = OmegaConf.to_container(OmegaConf.create(dict(unresolved)), resolve=True)
+        except OmegaConfBaseException as error:
+            raise _resolver_error(error) or error from None
         assert isinstance(resolved, dict)
         return {str(key): value for key, value in resolved.items()}
+
+
+def _value_for(key: str, values: Mapping[str, Any], *, _root_: Container) -> Any:
+    """Return what a setting is for the value of another one: `${by_value:data.split,{digits:10,letters:26}}`."""
+    value = OmegaConf.select(_root_, key)
+    if value not in values:
+        problem = f"must be one of {', '.join(values)}"
+        raise ConfigError(key, value, problem=problem, suggestion=suggest(str(value), values))
+    return values[value]
+
+
+OmegaConf.register_new_resolver("by_value", _value_for, replace=True)
+
+
+def _resolver_error(error: BaseException | None) -> ConfigError | None:
+    """Return the error that a resolver raised, which OmegaConf hides in its own."""
+    while error is not None and not isinstance(error, ConfigError):
+        error = error.__context__
+    return error
 
 
 def _resolve(value: Any, root: Mapping[str, Any], depth: int) -> Any:

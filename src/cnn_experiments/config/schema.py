@@ -26,7 +26,7 @@ from cnn_experiments.config.rules import (
 )
 from cnn_experiments.config.trainer import check_trainer_keys
 from cnn_experiments.errors import ConfigError, format_value, suggest
-from cnn_experiments.runs.fingerprint import COMMAND_KEYS, READ_ONLY_KEYS, TASK_KEYS, flatten
+from cnn_experiments.runs.fingerprint import COMMAND_KEYS, TASK_KEYS, flatten
 
 LIST_GROUPS = ("augment", "metrics", "callbacks", "logger")
 """Groups of which several options may be chosen: each has one part, with a name."""
@@ -65,7 +65,9 @@ RULES: dict[str, Rule] = {
     "on_error": one_of("continue", "stop"),
     "on_invalid": one_of("error", "skip"),
     "data.batch_size": integer(1),
+    "data.channels": integer(1),
     "data.val_size": integer(0),
+    "data.train_size": integer(1) | NULL,
     "data.seed": integer(0, 2**32 - 1),
     "data.resize": integer(1) | NULL,
     "loss.label_smoothing": BELOW_ONE,
@@ -113,8 +115,6 @@ def validate(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
             raise ConfigError(key, problem=f"must be given{allowed}")
         if key not in known:
             raise unknown_key_error(key, value, known)
-        if key in READ_ONLY_KEYS and value != known[key]:
-            raise ConfigError(key, value, problem=f"must be {known[key]}, which is fixed by the data set")
         rule = RULES.get(key) or _rule_for_default(known[key])
         if rule is not None:
             rule.check(key, value)

@@ -1,6 +1,10 @@
 """Data sets held in memory as uint8 and turned into network inputs by batch, on the device."""
 
+from cnn_experiments.data.cifar import CIFAR10, CIFAR100
 from cnn_experiments.data.digits import Digits
+from cnn_experiments.data.emnist import EMNIST
 from cnn_experiments.data.fashion_mnist import FashionMNIST
+from cnn_experiments.data.mnist import KMNIST, MNIST, QMNIST
+from cnn_experiments.data.svhn import SVHN
 
-__all__ = ["Digits", "FashionMNIST"]
+__all__ = ["CIFAR10", "CIFAR100", "EMNIST", "KMNIST", "MNIST", "QMNIST", "SVHN", "Digits", "FashionMNIST"]

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.data import transforms
 from cnn_experiments.data.augmentation import Augmentation
+from cnn_experiments.data.channels import convert_channels, convert_mean, convert_std, convertible_channels
 from cnn_experiments.data.loader import InMemoryLoader
 from cnn_experiments.data.validation import facts_problem, split_problem
 from cnn_experiments.errors import ConfigError, RunFailedError, describe_error
@@ -38,7 +39,7 @@ class EvaluationProtocol:
 
 @dataclass(frozen=True)
 class StoredSplit:
-    """The images of a split, as the data set stores them."""
+    """The images of a split, at the size at which the data set stores them."""
 
     images: Tensor
     """uint8 (N, channels, native_size, native_size)."""
@@ -74,31 +75,38 @@ class ImageDataModule(pl.LightningDataModule, ABC):
     A batch reaches the network as float32 images (N, channels, size, size) and int64 labels (N,).
 
     Args:
-        channels: number of channels of the stored images.
+        channels: of the images that reach the network. Gray images are repeated to 3 channels, and color images
+            become gray.
         classes: number of classes.
         batch_size: images per process and step.
         val_size: number of images held out of the training set, stratified by class.
+        train_size: number of the other images that are trained on, stratified by class, or None for all of them. A
+            smaller number selects a part of what a larger one does, and changes no other split.
         test_every_epoch: whether the test set is evaluated after every epoch; requires `val_size` 0.
         resize: pixels per side of the network's input, or None for the stored size.
         normalize: whether inputs are normalized to mean 0 and standard deviation 1.
-        seed: determines the held-out images and the order of the training images.
+        seed: determines the held-out images, those that are trained on and their order.
 
     Raises:
-        ArgumentError: `batch_size` exceeds the training images; `val_size` leaves no training image, is smaller than
-            the number of classes, or is not 0 although the test set is evaluated after every epoch.
+        ArgumentError: `channels` can't be made of the stored ones; `val_size` leaves no training image, is smaller than
+            the number of classes, or is not 0 although the test set is evaluated after every epoch; `train_size` is
+            smaller than the number of classes or exceeds the images that are not held out; or `batch_size` exceeds the
+            images that are trained on.
         ValueError: the class lacks one of its facts.
     """
 
-    class_names: ClassVar[Sequence[str]]
-    native_size: ClassVar[int]
+    class_names: Sequence[str]
+    native_size: int
     """Pixels per side, as stored."""
-    num_train_images: ClassVar[int]
+    native_channels: int | None = None
+    """Number of channels, as stored; None if `channels` says it, so that no other number is possible."""
+    num_train_images: int
     """Number of images of the training set, those held out included."""
-    num_test_images: ClassVar[int]
-    mean: ClassVar[float | Sequence[float]]
-    """Mean of the training pixels in 0..1: one number, or one for each channel."""
-    std: ClassVar[float | Sequence[float]]
-    """Standard deviation of the training pixels in 0..1: one number, or one for each channel."""
+    num_test_images: int
+    mean: float | Sequence[float]
+    """Mean of the training pixels in 0..1, as stored: one number, or one for each channel."""
+    std: float | Sequence[float]
+    """Standard deviation of the training pixels in 0..1, as stored: one number, or one for each channel."""
 
     def __init__(
         self,
@@ -107,22 +115,34 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         classes: int,
         batch_size: int,
         val_size: int,
+        train_size: int | None,
         test_every_epoch: bool,
         resize: int | None,
         normalize: bool,
         seed: int,
     ) -> None:
         super().__init__()
-        facts = {name: getattr(self, name) for name in dir(type(self)) if name in ImageDataModule.__annotations__}
-        if problem := facts_problem(facts, channels, classes):
+        facts = {name: getattr(self, name) for name in ImageDataModule.__annotations__ if hasattr(self, name)}
+        self._stored_channels = channels if self.native_channels is None else self.native_channels
+        if problem := facts_problem(facts, self._stored_channels, classes):
             raise ValueError(f"{type(self).__name__} {problem}")
-        if batch_size > self.num_train_images - val_size > 0:
-            limit = f"{self.num_train_images - val_size}, the number of training images"
-            raise ArgumentError("batch_size", batch_size, f"must be at most {limit}")
-        if val_size >= self.num_train_images:
+        if channels not in (allowed := convertible_channels(self._stored_channels)):
+            raise ArgumentError("channels", channels, f"must be {' or '.join(map(str, allowed))}")
+        num_available = self.num_train_images - val_size
+        if num_available <= 0:
             raise ArgumentError("val_size", val_size, f"must be below the {self.num_train_images} training images")
         if 0 < val_size < classes:
             raise ArgumentError("val_size", val_size, f"must be 0 or at least {classes}, one image per class")
+        if train_size is not None and train_size < classes:
+            raise ArgumentError("train_size", train_size, f"must be null or at least {classes}, one image per class")
+        if train_size is not None and train_size > num_available:
+            limit = f"{num_available}, the number of training images that are not held out"
+            raise ArgumentError("train_size", train_size, f"must be at most {limit}")
+        self.num_images_per_epoch = num_available if train_size is None else train_size
+        """Number of images that are trained on."""
+        if batch_size > self.num_images_per_epoch:
+            limit = f"{self.num_images_per_epoch}, the number of training images"
+            raise ArgumentError("batch_size", batch_size, f"must be at most {limit}")
         if test_every_epoch and val_size:
             raise ArgumentError(
                 "test_every_epoch",
@@ -134,11 +154,14 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.classes = classes
         self.batch_size = batch_size
         self.val_size = val_size
+        self.train_size = train_size
         self.test_every_epoch = test_every_epoch
         self.size = resize or self.native_size
         self.seed = seed
         self.preprocessing = transforms.Preprocessing(
-            size=self.size, mean=self.mean if normalize else 0, std=self.std if normalize else 1
+            size=self.size,
+            mean=convert_mean(self.mean, channels) if normalize else 0,
+            std=convert_std(self.std, channels) if normalize else 1,
         )
         self.augmentations: Sequence[Augmentation] = ()
         """What is applied to training images on the device, in this order."""
@@ -160,7 +183,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         """Return the training set or the test set, as stored.
 
         Returns:
-            images: uint8 (N, channels, native_size, native_size).
+            images: uint8 (N, native_channels, native_size, native_size).
             labels: int64 (N,).
         """
 
@@ -177,7 +200,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         """
         split = self.load(train)
         num_images = self.num_train_images if train else self.num_test_images
-        if problem := split_problem(split, num_images, self.channels, self.native_size, self.classes):
+        if problem := split_problem(split, num_images, self._stored_channels, self.native_size, self.classes):
             raise ValueError(f"{type(self).__name__}.load(train={train}): {problem}")
         return split
 
@@ -213,16 +236,22 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         if split in self._splits:
             return
         images, labels = self._load_or_fail(train=split != "test")
-        if split == "test":
-            self._splits["test"] = StoredSplit(images, labels, torch.arange(len(images)))
-            return
-        if self.val_size == 0:
-            self._splits["train"] = StoredSplit(images, labels, torch.arange(len(images)))
+        if split == "test" or (self.val_size == 0 and self.train_size is None):
+            self._splits[split] = self._select(images, labels, None)
             return
         order = stratified_permutation(labels, self.seed)
-        val, train = order[: self.val_size], order[self.val_size :].sort().values
-        self._splits["val"] = StoredSplit(images[val], labels[val], val)
-        self._splits["train"] = StoredSplit(images[train], labels[train], train)
+        val, train = order[: self.val_size], order[self.val_size :]
+        if self.train_size is not None:
+            train = train[stratified_permutation(labels[train], self.seed)[: self.train_size]]
+        if self.val_size:
+            self._splits["val"] = self._select(images, labels, val)
+        self._splits["train"] = self._select(images, labels, train.sort().values)
+
+    def _select(self, images: Tensor, labels: Tensor, index: Tensor | None) -> StoredSplit:
+        """Return the images at these places of the training set or the test set, or all, with `channels` channels."""
+        if index is None:
+            return StoredSplit(convert_channels(images, self.channels), labels, torch.arange(len(images)))
+        return StoredSplit(convert_channels(images[index], self.channels), labels[index], index)
 
     def train_dataloader(self) -> InMemoryLoader:
         """Return the training images, in an order that depends on (seed, epoch)."""

@@ -15,13 +15,16 @@ COMMAND_KEYS = (*SWEEP_KEYS, "restart")
 TASK_KEYS = ("input", "format")
 """Settings of a task that are not in its group, because they are typed most often."""
 
-READ_ONLY_KEYS = ("data.channels", "data.classes")
+READ_ONLY_KEYS = ("data.classes",)
 """Facts of the chosen option, in its file so that other settings can refer to them."""
+
+IMAGE_KEYS = ("data.channels", *READ_ONLY_KEYS)
+"""What networks are built for: their own settings refer to these, and differ where these do."""
 
 PATH_KEYS = ("ckpt_path", "data.root")
 """Settings that are paths; a relative one starts where the command was typed."""
 
-NO_EFFECT_KEYS = ("task", *TASK_KEYS, *PATH_KEYS, "trainer.accelerator", *COMMAND_KEYS, *READ_ONLY_KEYS)
+NO_EFFECT_KEYS = ("task", *TASK_KEYS, *PATH_KEYS, "trainer.accelerator", *COMMAND_KEYS, *IMAGE_KEYS)
 """Settings that do not change the result, or that follow from others."""
 
 PERFORMANCE_KEYS = ("compile", "memory_format")
@@ -35,7 +38,7 @@ LIMIT_DEFAULTS: dict[str, Any] = {
 }
 """The values of Lightning's limits that limit nothing."""
 
-ADDED_DEFAULTS: dict[str, Any] = LIMIT_DEFAULTS | {"monitor": "val/acc", "monitor_mode": None}
+ADDED_DEFAULTS: dict[str, Any] = LIMIT_DEFAULTS | {"monitor": "val/acc", "monitor_mode": None, "data.train_size": None}
 """Settings that earlier versions did not have, with the value that means what their runs did. At this value they are no
 part of the settings that change the result, so that the hashes of earlier runs stay."""
 

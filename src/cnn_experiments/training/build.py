@@ -32,7 +32,7 @@ MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.
 _MAX_PARTS = 50_000
 """More modules, parameters and buffers than any network has whose steps end in reasonable time."""
 
-_LOADER_KEYS = ("batch_size", "val_size", "test_every_epoch", "resize", "normalize", "seed")
+_LOADER_KEYS = ("batch_size", "val_size", "train_size", "test_every_epoch", "resize", "normalize", "seed")
 """Settings of a data set that do not change the images that it stores."""
 
 _checked_images: set[str] = set()

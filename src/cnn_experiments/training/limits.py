@@ -79,5 +79,5 @@ def count_limited_batches(settings: Settings, data: ImageDataModule, split: str,
 
 def count_steps_per_epoch(settings: Settings, data: ImageDataModule) -> int:
     """Return the number of optimizer steps of an epoch."""
-    num_batches = count_limited_batches(settings, data, "train", data.num_train_images - data.val_size)
+    num_batches = count_limited_batches(settings, data, "train", data.num_images_per_epoch)
     return max(1, ceil(num_batches / settings["trainer"].get("accumulate_grad_batches", 1)))

@@ -158,7 +158,7 @@ def _check_batches(settings: Settings, data: ImageDataModule) -> None:
     trainer = settings["trainer"]
     eval_images = data.num_test_images if data.protocol.eval_split == "test" else data.val_size
     num_images = {
-        "train": data.num_train_images - data.val_size,
+        "train": data.num_images_per_epoch,
         "val": eval_images if data.protocol.eval_split else 0,
         "test": data.num_test_images,
     }
@@ -208,7 +208,7 @@ def _check_memory(settings: Settings, data: ImageDataModule, model: nn.Module) -
 
 
 def _largest_batch(data: ImageDataModule) -> int:
-    return min(data.batch_size, data.num_train_images - data.val_size)
+    return min(data.batch_size, data.num_images_per_epoch)
 
 
 def build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
@@ -298,7 +298,7 @@ def _training_error(model: nn.Module, image: ImageSpec, data: ImageDataModule, i
 def _batch_sizes(data: ImageDataModule, device: str) -> list[int]:
     """Return the sizes of the batches of all splits in one process, those of training first."""
     sizes = []
-    for num_images in (data.num_train_images - data.val_size, data.val_size, data.num_test_images):
+    for num_images in (data.num_images_per_epoch, data.val_size, data.num_test_images):
         num_batches = count_batches(num_images, data.batch_size, world_size=1)
         sizes += [min(data.batch_size, num_images), num_images - (num_batches - 1) * data.batch_size]
     most = math.inf if device == "meta" else _MAX_PROBED_IMAGES
