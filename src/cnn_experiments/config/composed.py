@@ -33,7 +33,7 @@ from cnn_experiments.config.schema import validate
 from cnn_experiments.config.sources import begins_with_byte_order_mark
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.fingerprint import (
-    IMAGE_KEYS,
+    DATA_SHAPE_KEYS,
     PATH_KEYS,
     READ_ONLY_KEYS,
     SWEEP_KEYS,
@@ -141,7 +141,7 @@ class ComposedConfig:
         Raises:
             ConfigError: a setting refers to something that does not exist.
         """
-        for key in IMAGE_KEYS:
+        for key in DATA_SHAPE_KEYS:
             group, _, name = key.partition(".")
             facts = self._unresolved.get(group)
             if isinstance(facts, dict) and facts.get(name) is None:
@@ -251,8 +251,9 @@ class ComposedConfig:
         unresolved, own = flatten(self._unresolved), flatten(self._options.without_recipe.unresolved)
         for key in READ_ONLY_KEYS:
             if key in unresolved and key in own and unresolved[key] != own[key]:
-                resolved = self._options.without_recipe.flat_settings[key]
-                problem = f"must be {resolved}, which is fixed by the data set"
+                group, _, name = key.partition(".")
+                facts = resolve({**self._unresolved, group: {**self._unresolved[group], name: own[key]}})[group]
+                problem = f"must be {facts[name]}, which is fixed by the data set"
                 raise ConfigError(key, self.flat_settings[key], problem=problem)
 
     def _typed_of_group(self, group: str) -> list[str]:

@@ -19,6 +19,7 @@ from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.fingerprint import (
     ADDED_DEFAULTS,
     COMMAND_KEYS,
+    DATA_SHAPE_KEYS,
     TASK_KEYS,
     effective_settings,
     flatten,
@@ -80,7 +81,7 @@ def uses_other_data(run_settings: Mapping[str, Any], command: ComposedConfig) ->
     own, typed = run_settings["data"], command.settings["data"]
     return any(
         normalize_value(f"data.{name}", own.get(name)) != normalize_value(f"data.{name}", typed.get(name))
-        for name in ("_target_", "root")
+        for name in ("_target_", "split", "root")
     )
 
 
@@ -98,7 +99,7 @@ def _check_typed(
     is_of_data = key == "data" or key.startswith("data.")
     if is_of_data and allows_other_data and uses_other_data(run_settings, command) and key not in _PREPROCESSING_KEYS:
         return
-    run, current = effective_settings(run_settings), effective_settings(command.settings)
+    run, current = _comparable_settings(run_settings), _comparable_settings(command.settings)
     is_group = key in command.choices
     prefix = "" if key == RECIPE else f"{key}."
     keys = [name for name in run | current if name.startswith(prefix)] if is_group else [key]
@@ -114,6 +115,12 @@ def _check_typed(
             f"must be left out, or be that of the run of ckpt_path, which has {name}={format_value(run.get(name))}"
         )
         raise ConfigError(key, typed, problem=problem)
+
+
+def _comparable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that change the result, and those of images that networks are built for."""
+    flat = flatten(settings)
+    return effective_settings(settings) | {key: flat[key] for key in DATA_SHAPE_KEYS if key in flat}
 
 
 def _check_device(key: str, command: ComposedConfig, free_keys: Collection[str]) -> None:

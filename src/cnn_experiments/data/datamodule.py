@@ -69,6 +69,13 @@ def stratified_permutation(labels: Tensor, seed: int) -> Tensor:
     return order[quantile[order].argsort(stable=True)]
 
 
+def _num_channels(split: Any) -> int | None:
+    """Return the number of channels of what a data set loaded, or None if it is no batch of images of equal sides."""
+    images = split[0] if isinstance(split, tuple | list) and split else None
+    is_batch = isinstance(images, Tensor) and images.ndim == 4 and images.shape[2] == images.shape[3]
+    return images.shape[1] if is_batch else None
+
+
 class ImageDataModule(pl.LightningDataModule, ABC):
     """Keeps all images as one uint8 tensor; batches are indexed, and augmented, resized and normalized on the device.
 
@@ -126,8 +133,10 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self._stored_channels = channels if self.native_channels is None else self.native_channels
         if problem := facts_problem(facts, self._stored_channels, classes):
             raise ValueError(f"{type(self).__name__} {problem}")
-        if channels not in (allowed := convertible_channels(self._stored_channels)):
-            raise ArgumentError("channels", channels, f"must be {' or '.join(map(str, allowed))}")
+        self.possible_channels = convertible_channels(self._stored_channels)
+        """The values that `channels` can have."""
+        if channels not in self.possible_channels:
+            raise ArgumentError("channels", channels, f"must be {' or '.join(map(str, self.possible_channels))}")
         num_available = self.num_train_images - val_size
         if num_available <= 0:
             raise ArgumentError("val_size", val_size, f"must be below the {self.num_train_images} training images")
@@ -200,6 +209,9 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         """
         split = self.load(train)
         num_images = self.num_train_images if train else self.num_test_images
+        if self.native_channels is None and (found := _num_channels(split)) not in (self.channels, None):
+            problem = f"must be {found}, the number of channels of the images that {type(self).__name__} loads"
+            raise ArgumentError("channels", self.channels, problem)
         if problem := split_problem(split, num_images, self._stored_channels, self.native_size, self.classes):
             raise ValueError(f"{type(self).__name__}.load(train={train}): {problem}")
         return split

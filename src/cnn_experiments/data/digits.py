@@ -26,6 +26,7 @@ class Digits(ImageDataModule):
 
     class_names = tuple("0123456789")
     native_size = 8
+    native_channels = 1
     num_train_images = 1437
     num_test_images = 360
     mean = 0.3060

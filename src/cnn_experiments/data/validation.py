@@ -21,8 +21,9 @@ def facts_problem(facts: Mapping[str, Any], channels: int, classes: int) -> str 
     required = ("class_names", *_COUNTS, "mean", "std")
     if missing := [name for name in required if name not in facts]:
         return f"must have the class attributes {', '.join(missing)}"
-    for name in _COUNTS:
-        if type(facts[name]) is not int or facts[name] < 1:
+    for name in (*_COUNTS, "native_channels"):
+        is_left_out = name == "native_channels" and facts.get(name) is None
+        if not is_left_out and (type(facts[name]) is not int or facts[name] < 1):
             return f"{name} must be an integer >= 1, not {facts[name]!r}"
     names = facts["class_names"]
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):

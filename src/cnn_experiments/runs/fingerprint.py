@@ -18,13 +18,13 @@ TASK_KEYS = ("input", "format")
 READ_ONLY_KEYS = ("data.classes",)
 """Facts of the chosen option, in its file so that other settings can refer to them."""
 
-IMAGE_KEYS = ("data.channels", *READ_ONLY_KEYS)
+DATA_SHAPE_KEYS = ("data.channels", *READ_ONLY_KEYS)
 """What networks are built for: their own settings refer to these, and differ where these do."""
 
 PATH_KEYS = ("ckpt_path", "data.root")
 """Settings that are paths; a relative one starts where the command was typed."""
 
-NO_EFFECT_KEYS = ("task", *TASK_KEYS, *PATH_KEYS, "trainer.accelerator", *COMMAND_KEYS, *IMAGE_KEYS)
+NO_EFFECT_KEYS = ("task", *TASK_KEYS, *PATH_KEYS, "trainer.accelerator", *COMMAND_KEYS, *DATA_SHAPE_KEYS)
 """Settings that do not change the result, or that follow from others."""
 
 PERFORMANCE_KEYS = ("compile", "memory_format")

@@ -106,7 +106,9 @@ def _other_data(config: ComposedConfig, trained: TrainedNetwork) -> ImageDataMod
     for name in ("channels", "classes"):
         if getattr(data, name) != getattr(own, name):
             problem = f"has {getattr(data, name)} {name}; the network was trained with {getattr(own, name)}"
-            raise ConfigError("data", config.choices["data"], problem=problem)
+            can_convert = name == "channels" and own.channels in data.possible_channels
+            suggestion = f"data.channels={own.channels}" if can_convert else None
+            raise ConfigError("data", config.choices["data"], problem=problem, suggestion=suggestion)
     data.preprocessing = own.preprocessing
     return data
 
