@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cnn_experiments.data.fashion_mnist import MIRRORS
+from cnn_experiments.data.fashion_mnist import FashionMNIST
 from tests.commands import spawn, wait_while_running
 from tests.conftest import read_epochs, read_results, runs_in
 
@@ -389,7 +389,7 @@ def test_failed_download_asks_each_mirror_once_and_is_reported(
 ) -> None:
     completed = command("trainer=smoke", https_proxy=proxy.url, no_proxy="", CNN_EXPERIMENTS_DATA="images")
     assert proxy.hosts
-    assert Counter(proxy.hosts) <= Counter(f"{urlsplit(mirror).netloc}:443" for mirror in MIRRORS)
+    assert Counter(proxy.hosts) <= Counter(f"{urlsplit(mirror).netloc}:443" for mirror in FashionMNIST.mirrors)
     assert completed.returncode == 1
     last_line = completed.stdout.splitlines()[-1]
     assert last_line.startswith(

@@ -1,18 +1,17 @@
 """Tests of downloads, from servers on this machine."""
 
-import functools
 import hashlib
 import re
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from cnn_experiments.data import download
 from cnn_experiments.errors import RunFailedError
+from tests.data.mirror import Server
 
 FILES = {"images.gz": b"content of the images", "labels.gz": b"content of the labels"}
 MD5 = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}  # noqa: S324
@@ -22,26 +21,6 @@ UNREACHABLE = "http://127.0.0.1:9/"
 
 def download_files(root: Path, mirrors: Sequence[str]) -> None:
     download.download_files(root, "SomeImages/raw", MD5, mirrors, name="Some-Images")
-
-
-class Server:
-    """An HTTP server for a directory that records the requests."""
-
-    def __init__(self, directory: Path) -> None:
-        self.requests: list[str] = []
-        server = self
-
-        class Handler(SimpleHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                server.requests.append(f"{self.command} {self.path}")
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(directory)))
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}/"
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
 
 
 @pytest.fixture

@@ -72,8 +72,9 @@ def stratified_permutation(labels: Tensor, seed: int) -> Tensor:
 def _num_channels(split: Any) -> int | None:
     """Return the number of channels of what a data set loaded, or None if it is no batch of images of equal sides."""
     images = split[0] if isinstance(split, tuple | list) and split else None
-    is_batch = isinstance(images, Tensor) and images.ndim == 4 and images.shape[2] == images.shape[3]
-    return images.shape[1] if is_batch else None
+    if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[2] != images.shape[3]:
+        return None
+    return images.shape[1]
 
 
 class ImageDataModule(pl.LightningDataModule, ABC):
@@ -210,8 +211,8 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         split = self.load(train)
         num_images = self.num_train_images if train else self.num_test_images
         if self.native_channels is None and (found := _num_channels(split)) not in (self.channels, None):
-            problem = f"must be {found}, the number of channels of the images that {type(self).__name__} loads"
-            raise ArgumentError("channels", self.channels, problem)
+            allowed = f"must be {found}, the number of channels of the images that {type(self).__name__} loads"
+            raise ArgumentError("channels", self.channels, allowed)
         if problem := split_problem(split, num_images, self._stored_channels, self.native_size, self.classes):
             raise ValueError(f"{type(self).__name__}.load(train={train}): {problem}")
         return split
