@@ -71,6 +71,22 @@ def test_run_id_depends_on_settings_alone() -> None:
     assert run_id != ComposedConfig.from_overrides().run_id
 
 
+def test_run_id_depends_on_the_part_of_the_images_and_their_channels() -> None:
+    run_ids = [
+        ComposedConfig.from_overrides("data=cifar10", *overrides).run_id
+        for overrides in ([], ["data.channels=1"], ["data.train_size=100"], ["data.train_size=200"])
+    ]
+    assert len(set(run_ids)) == 4
+    assert ComposedConfig.from_overrides("data=cifar10", "data.channels=3", "data.train_size=null").run_id == run_ids[0]
+
+
+def test_classes_follow_from_a_split_in_every_run_of_a_sweep() -> None:
+    splits = {"letters": 26, "digits": 10, "balanced": 47}
+    for split, classes in splits.items():
+        settings = ComposedConfig.from_overrides("data=emnist", f"data.split={split}").settings
+        assert settings["data"]["classes"] == settings["model"]["num_classes"] == classes
+
+
 @pytest.mark.parametrize(
     ("overrides", "key", "value"),
     [
@@ -94,7 +110,11 @@ def test_valid_configuration_is_accepted(overrides: tuple[str, ...], key: str, v
         (["task=predict", "format=onnx"], "format=onnx: only valid with task=export"),
         (["model=[lenet,nin]"], "model=[lenet,nin]: must be one option"),
         (["~model"], "~model: groups can't be deleted"),
-        (["data.channels=3"], "data.channels=3: must be 1, which is fixed by the data set"),
+        (["data.classes=3"], "data.classes=3: must be 10, which is fixed by the data set"),
+        (["data=emnist", "data.split=letters", "data.classes=47"], "data.classes=47: must be 26, which is fixed by the data set"),
+        (["data=emnist", "data.split=leters"], "data.split=leters: must be one of balanced, byclass, bymerge, digits, letters, mnist; did you mean letters?"),
+        (["data.channels=0"], "data.channels=0: must be an integer >= 1"),
+        (["data.train_size=0"], "data.train_size=0: must be an integer >= 1 or null"),
         (["model.norm=${nothing}"], "model.norm=${nothing}: Interpolation key 'nothing' not found"),
         (["+model.foo.bar=1"], "model.foo.bar=1: unknown key; keys of model: in_channels, norm, num_classes, padding, pool"),
         (["optimizer.lr=${data.root}"], "optimizer.lr=data: must be a number > 0"),

@@ -78,7 +78,6 @@ def test_value_of_the_right_type_is_accepted(key: str, value: Any) -> None:
         ("optimizer.lr", -1, "optimizer.lr=-1: must be a number > 0"),
         ("optimizer.lr", float("inf"), "optimizer.lr=inf: must be a number > 0"),
         ("data.resize", 0, "data.resize=0: must be an integer >= 1 or null"),
-        ("data.classes", 11, "data.classes=11: must be 10, which is fixed by the data set"),
         ("seed", 2**32, "seed=4294967296: must be an integer from 0 to 4294967295"),
         (
             "model.widht",

@@ -9,11 +9,18 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from cnn_experiments.data.datamodule import EvaluationProtocol, ImageDataModule, stratified_permutation
+from cnn_experiments.data.datamodule import (
+    EvaluationProtocol,
+    ImageDataModule,
+    StoredSplit,
+    stratified_permutation,
+)
 from cnn_experiments.data.digits import Digits
 from cnn_experiments.errors import ConfigError, RunFailedError
+from cnn_experiments.runs.metrics import Split
 from cnn_experiments.training import build
 from cnn_experiments.training.build import build_data, check_images
+from cnn_experiments.training.limits import count_steps_per_epoch
 from tests.conftest import compose_settings
 
 
@@ -117,9 +124,119 @@ def test_normalized_training_images_have_mean_zero_and_standard_deviation_one() 
     assert inputs.std().item() == pytest.approx(1, abs=1e-3)
 
 
+def test_part_of_the_training_images_is_stratified_and_grows() -> None:
+    def split_of(split: Split, train_size: int | None) -> StoredSplit:
+        size = "null" if train_size is None else train_size
+        return make_digits(f"data.train_size={size}").stored_split(split)
+
+    everything = split_of("train", None)
+    proportions = everything.labels.bincount() / len(everything.labels)
+    smaller: set[int] = set()
+    for train_size in (16, 100, 800, 1257):
+        part = split_of("train", train_size)
+        assert len(part.images) == train_size
+        assert torch.equal(part.index, part.index.sort().values)
+        assert (part.labels.bincount(minlength=10) - proportions * train_size).abs().max() <= 1
+        places = set(part.index.tolist())
+        assert smaller < places
+        smaller = places
+        assert torch.equal(part.index, split_of("train", train_size).index)
+        assert torch.equal(split_of("val", train_size).index, split_of("val", None).index)
+        assert torch.equal(split_of("test", train_size).index, split_of("test", None).index)
+    assert torch.equal(part.index, everything.index)
+    assert not torch.equal(
+        make_digits("data.train_size=100", "seed=1").stored_split("train").index, split_of("train", 100).index
+    )
+
+
+def test_smallest_part_has_an_image_of_every_class() -> None:
+    for seed in range(5):
+        data = make_digits("data.train_size=10", "data.batch_size=2", f"seed={seed}")
+        assert data.stored_split("train").labels.sort().values.tolist() == list(range(10))
+
+
+def test_part_of_the_training_images_needs_none_held_out() -> None:
+    data = make_digits("data.val_size=0", "data.train_size=100")
+    data.setup("fit")
+    assert data.num_images_per_epoch == sum(len(labels) for _, labels in data.train_dataloader()) == 100
+
+
+def test_steps_of_an_epoch_are_those_of_the_images_that_are_trained_on() -> None:
+    settings = compose_settings("data=digits", "data.train_size=100")  # 6 batches of 16, and one of 4
+    assert count_steps_per_epoch(settings, build_data(settings)) == 7
+    settings = compose_settings("data=digits")
+    assert count_steps_per_epoch(settings, build_data(settings)) == 79
+
+
+def test_gray_images_are_repeated_to_three_channels() -> None:
+    gray, color = make_digits("data.normalize=true"), make_digits("data.channels=3", "data.normalize=true")
+    assert build_data(compose_settings("data=digits", "data.channels=3")).channels == 3
+    for split in ("train", "val", "test"):
+        images, repeated = (data.stored_split(split) for data in (gray, color))
+        assert repeated.images.shape[1] == 3
+        assert all(torch.equal(repeated.images[:, [channel]], images.images) for channel in range(3))
+        inputs = color.on_after_batch_transfer((repeated.images, repeated.labels), 0)[0]
+        expected = gray.on_after_batch_transfer((images.images, images.labels), 0)[0]
+        assert torch.equal(inputs, expected.expand(-1, 3, -1, -1))
+
+
+class ColorDigits(Digits):
+    """Digits in colors whose channels rise and fall together, as they almost do in photographs."""
+
+    native_channels = 3
+    mean = (Digits.mean, Digits.mean / 2, Digits.mean / 4)
+    std = (Digits.std, Digits.std / 2, Digits.std / 4)
+
+    def load(self, train: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        images, labels = super().load(train)
+        return torch.cat([images, images // 2, images // 4], dim=1), labels
+
+
+class OwnDigits(Digits):
+    """Digits of somebody who does not state how many channels are stored."""
+
+    native_channels = None
+
+
+def test_normalized_images_that_were_made_gray_have_mean_zero_and_standard_deviation_one() -> None:
+    settings = USER_DIGITS | {"_target_": f"{__name__}.ColorDigits", "normalize": True, "resize": None, "channels": 1}
+    data = build_data(compose_settings("data=digits") | {"data": settings})
+    stored = data.stored_split("train")
+    assert stored.images.shape == (1257, 1, 8, 8)
+    inputs, _ = data.on_after_batch_transfer((stored.images, stored.labels), 0)
+    assert inputs.mean().item() == pytest.approx(0, abs=0.01)
+    assert inputs.std().item() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("target", "channels", "line"),
+    [
+        ("ColorDigits", 2, "data.channels=2: must be 1 or 3"),
+        ("OwnDigits", 3, "data.channels=3: must be 1, the number of channels of the images that OwnDigits loads"),
+    ],
+)
+def test_channels_that_a_data_set_cannot_give_are_rejected(
+    monkeypatch: pytest.MonkeyPatch, target: str, channels: int, line: str
+) -> None:
+    monkeypatch.setattr(build, "_checked_images", set())
+    settings = compose_settings("data=digits") | {
+        "data": USER_DIGITS | {"_target_": f"{__name__}.{target}", "channels": channels}
+    }
+    with pytest.raises(ConfigError) as error:
+        check_images(settings, build_data(settings))
+    assert str(error.value) == line
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("data.channels=2", "channels=2: must be 1 or 3"),
+        ("data.train_size=9", "train_size=9: must be null or at least 10, one image per class"),
+        (
+            "data.train_size=1258",
+            "train_size=1258: must be at most 1257, the number of training images that are not held out",
+        ),
+        ("data.train_size=15", "batch_size=16: must be at most 15, the number of training images"),
         ("data.val_size=1437", "val_size=1437: must be below the 1437 training images"),
         ("data.val_size=9", "val_size=9: must be 0 or at least 10, one image per class"),
         (
@@ -204,6 +321,7 @@ def test_images_that_may_have_to_be_downloaded_are_not_loaded_for_a_check(tmp_pa
     [
         ({"class_names": "0123456789", "load": None}, "data: Incomplete must have the class attributes native_size, num_train_images, num_test_images, mean, std"),
         ({**vars(Digits), "class_names": ("a", "b")}, "data: Incomplete class_names must be 10 different names, as data.classes says, not 2"),
+        ({**vars(Digits), "native_channels": "3"}, "data: Incomplete native_channels must be an integer >= 1, not '3'"),
         ({**vars(Digits), "num_test_images": 0}, "data: Incomplete num_test_images must be an integer >= 1, not 0"),
         ({**vars(Digits), "std": (0.1, 0.2, 0.3)}, "data: Incomplete std must be a number, or 1 of them, one for each channel, not (0.1, 0.2, 0.3)"),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.stored_settings import DEVICE_KEYS, IMAGES_KEYS
@@ -87,6 +88,43 @@ def test_other_data_are_preprocessed_as_those_of_the_run(
     assert "the classes have other names: the network learned 0, 1, 2, ...; these images are of T-shirt/top" in (
         capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["data.channels=3"], "data.channels=3: must be 1, as in the run of ckpt_path"),
+        (["data.train_size=100"], "data.train_size=100: must be left out, as in the run of ckpt_path"),
+        (
+            ["data=cifar10"],
+            "data=cifar10: has 3 channels; the network was trained with 1; did you mean data.channels=1?",
+        ),
+    ],
+)
+def test_images_that_the_network_was_not_built_for_are_rejected(
+    run: Path, measure: Callable[..., dict[str, Any]], overrides: list[str], line: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        measure(*overrides)
+    assert str(error.value) == line
+
+
+def test_part_of_the_images_in_three_channels_is_trained_on_measured_and_resumed(
+    train: Callable[..., Path], tmp_path: Path
+) -> None:
+    overrides = ("data.train_size=64", "data.channels=3", "model=lenet_bn")
+    run = train("part", *overrides, "trainer.max_epochs=2")
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 2 * 64 / 16
+    assert next(iter(checkpoint["state_dict"].values())).shape[1] == 3
+    typed = ("task=evaluate", f"ckpt_path={run}", "trainer=cpu")
+    evaluate([ComposedConfig.from_overrides(*typed, f"task.to={tmp_path / 'written'}", "task.split=train")], None)
+    evaluation = json.loads((tmp_path / "written" / "evaluation.json").read_text())
+    assert evaluation["images"] == 64
+    shorter = train("shorter", *overrides, "trainer.max_epochs=1")
+    resumed = train("resumed", *overrides, "trainer.max_epochs=2", f"ckpt_path={shorter}")
+    again = torch.load(resumed / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(again[name], weights) for name, weights in checkpoint["state_dict"].items())
 
 
 def test_nothing_is_overwritten(measure: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
