@@ -11,7 +11,7 @@ def make_loader(
 ) -> InMemoryLoader:
     """Return a loader whose images are their own numbers, and whose labels are the negative numbers."""
     numbers = torch.arange(num_images)
-    return InMemoryLoader(numbers, -numbers, batch_size, seed=seed, rank=rank, world_size=world_size)
+    return InMemoryLoader(numbers, -numbers, batch_size, index=numbers, seed=seed, rank=rank, world_size=world_size)
 
 
 def read_batches(loader: InMemoryLoader) -> list[list[int]]:

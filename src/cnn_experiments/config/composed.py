@@ -25,10 +25,12 @@ from cnn_experiments.config.composition import (
     choices_of,
     compose_options,
 )
+from cnn_experiments.config.data_facts import ROOT_KEY, expected_source, is_fact
 from cnn_experiments.config.hydra_errors import translate
 from cnn_experiments.config.hydra_internals import config_directories, config_loader
 from cnn_experiments.config.interpolation import resolve
 from cnn_experiments.config.overrides import parse_override, quote_override, values_by_key, without_sweep_keys
+from cnn_experiments.config.rules import MISSING
 from cnn_experiments.config.schema import validate
 from cnn_experiments.config.sources import begins_with_byte_order_mark
 from cnn_experiments.errors import ConfigError, format_value
@@ -141,6 +143,7 @@ class ComposedConfig:
         Raises:
             ConfigError: a setting refers to something that does not exist.
         """
+        self._check_root()
         for key in DATA_SHAPE_KEYS:
             group, _, name = key.partition(".")
             facts = self._unresolved.get(group)
@@ -226,7 +229,23 @@ class ComposedConfig:
         with self.error_context():
             self._check_recipe()
             self._check_facts()
-            validate(self.settings, self._options.without_recipe.settings)
+            validate(self.settings, self._defaults())
+
+    def _check_root(self) -> None:
+        """Check that the place of images is given from which other settings follow."""
+        data = self._unresolved.get("data")
+        if isinstance(data, dict) and data.get("root") == MISSING:
+            expected = next(filter(None, map(expected_source, data.values())), None)
+            raise ConfigError(ROOT_KEY, problem=f"must be given: {expected}" if expected else "must be given")
+
+    def _defaults(self) -> dict[str, Any]:
+        """Return the settings of the chosen options; what follows from images follows from those of this run."""
+        options = self._options.without_recipe
+        own, unresolved = options.unresolved.get("data"), self._unresolved.get("data")
+        if not isinstance(own, dict) or not isinstance(unresolved, dict) or not any(map(is_fact, own.values())):
+            return options.settings
+        source = {name: unresolved[name] for name in ("root", "test_size") if name in own and name in unresolved}
+        return resolve({**options.unresolved, "data": own | source})
 
     @contextmanager
     def error_context(self) -> Iterator[None]:

@@ -89,6 +89,8 @@ def translate(error: Exception, typed: Mapping[str, str] | None = None) -> Confi
     if isinstance(error, YAMLError):
         return _yaml_error(error)
     cause = error.__cause__
+    if isinstance(cause, ConfigError):  # of a resolver
+        return cause
     for omegaconf_error in (error, cause):
         if isinstance(omegaconf_error, OmegaConfBaseException) and omegaconf_error.full_key:
             key = omegaconf_error.full_key

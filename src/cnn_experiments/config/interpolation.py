@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import Container, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cnn_experiments.config.data_facts import NO_ROOT, ROOT_KEY, is_fact, resolve_fact
 from cnn_experiments.config.rules import MISSING
 from cnn_experiments.errors import ConfigError, suggest
 
@@ -27,16 +28,29 @@ def resolve(unresolved: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: a setting that another depends on has none of the values that are listed for it.
         OmegaConfBaseException: an interpolation refers to something that does not exist, or to itself.
+        ConfigError: there are no images from which a setting follows.
     """
     try:
         return {key: _resolve(value, unresolved, 0) for key, value in unresolved.items()}
     except _OmegaConfNeededError:
-        try:
-            resolved = OmegaConf.to_container(OmegaConf.create(dict(unresolved)), resolve=True)
-        except OmegaConfBaseException as error:
-            raise _resolver_error(error) or error from None
-        assert isinstance(resolved, dict)
-        return {str(key): value for key, value in resolved.items()}
+        return _resolve_with_omegaconf(unresolved)
+
+
+def _resolve_with_omegaconf(unresolved: Mapping[str, Any]) -> dict[str, Any]:
+    group, _, name = ROOT_KEY.partition(".")
+    data = unresolved.get(group)
+    is_root_missing = isinstance(data, dict) and data.get(name) == MISSING
+    settings = dict(unresolved)
+    if isinstance(data, dict) and is_root_missing:
+        settings[group] = {**data, name: NO_ROOT}  # OmegaConf would raise an error for each setting that refers to it
+    try:
+        resolved = OmegaConf.to_container(OmegaConf.create(settings), resolve=True)
+    except OmegaConfBaseException as error:
+        raise _resolver_error(error) or error from None
+    assert isinstance(resolved, dict)
+    if is_root_missing:
+        resolved[group][name] = MISSING
+    return {str(key): value for key, value in resolved.items()}
 
 
 def _value_for(key: str, values: Mapping[str, Any], *, _root_: Container) -> Any:
@@ -67,6 +81,12 @@ def _resolve(value: Any, root: Mapping[str, Any], depth: int) -> Any:
         return value
     if _ENVIRONMENT.fullmatch(value):
         return _environment_value(value, os.environ.get(value[len("${oc.env:") : -1].partition(",")[0]))
+    if is_fact(value):
+        return resolve_fact(value, lambda reference: _resolve_reference(reference, root, depth))
+    return _resolve_reference(value, root, depth)
+
+
+def _resolve_reference(value: str, root: Mapping[str, Any], depth: int) -> Any:
     match = _REFERENCE.fullmatch(value)
     if match is None or depth == _MAX_DEPTH:
         raise _OmegaConfNeededError
@@ -75,7 +95,7 @@ def _resolve(value: Any, root: Mapping[str, Any], depth: int) -> Any:
         if not isinstance(target, dict) or name not in target:
             raise _OmegaConfNeededError
         target = target[name]
-    if target == MISSING:
+    if target == MISSING and match[1] != ROOT_KEY:
         raise _OmegaConfNeededError
     return _resolve(target, root, depth + 1)
 

@@ -70,6 +70,8 @@ RULES: dict[str, Rule] = {
     "data.train_size": integer(1) | NULL,
     "data.seed": integer(0, 2**32 - 1),
     "data.resize": integer(1) | NULL,
+    "data.test_size": integer(1) | NULL,
+    "data.cache": STRING | NULL,
     "loss.label_smoothing": BELOW_ONE,
     "optimizer.lr": POSITIVE.at_most(1e6),
     "optimizer.momentum": BELOW_ONE,

@@ -27,7 +27,7 @@ from cnn_experiments.runs.fingerprint import (
     upgrade_nested_settings,
 )
 
-IMAGES_KEYS = ("data.root", "data.batch_size")
+IMAGES_KEYS = ("data.root", "data.cache", "data.batch_size")
 DEVICE_KEYS = ("trainer.accelerator",)
 MEASUREMENT_KEYS = (
     "trainer.precision",
@@ -68,7 +68,9 @@ def used_settings(stored: Mapping[str, Any], command: ComposedConfig, free_keys:
             settings[group][name] = current[key]
     settings["trainer"] |= _ONE_PROCESS | {"accelerator": current["trainer.accelerator"]}
     root = settings["data"].get("root")
-    if root is not None and not Path(root).is_dir() and "data.root" in current:  # that of another machine
+    has_own_place = "content" in settings["data"]  # of images that no other directory has
+    if root is not None and not has_own_place and not Path(root).is_dir() and "data.root" in current:
+        # that of another machine
         settings["data"]["root"] = current["data.root"]
     settings["compile"] = False  # compiling takes longer than most uses of a network
     return settings
@@ -81,7 +83,7 @@ def uses_other_data(run_settings: Mapping[str, Any], command: ComposedConfig) ->
     own, typed = run_settings["data"], command.settings["data"]
     return any(
         normalize_value(f"data.{name}", own.get(name)) != normalize_value(f"data.{name}", typed.get(name))
-        for name in ("_target_", "split", "root")
+        for name in ("_target_", "split", "content" if "content" in own else "root")
     )
 
 

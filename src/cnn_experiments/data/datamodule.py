@@ -1,8 +1,9 @@
 """The LightningDataModule that all data sets share, and the evaluation protocol that it implies."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -13,6 +14,7 @@ from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.data import transforms
 from cnn_experiments.data.augmentation import Augmentation
 from cnn_experiments.data.channels import convert_channels, convert_mean, convert_std, convertible_channels
+from cnn_experiments.data.facts import DataFacts, measure_pixels
 from cnn_experiments.data.loader import InMemoryLoader
 from cnn_experiments.data.validation import facts_problem, split_problem
 from cnn_experiments.errors import ConfigError, RunFailedError, describe_error
@@ -41,16 +43,25 @@ class EvaluationProtocol:
 class StoredSplit:
     """The images of a split, at the size at which the data set stores them."""
 
-    images: Tensor
-    """uint8 (N, channels, native_size, native_size)."""
+    stored_images: Tensor
+    """uint8 (M, channels, native_size, native_size): the training set or the test set, which the split is a part of."""
     labels: Tensor
     """int64 (N,)."""
     index: Tensor
     """int64 (N,): the place of each image in the training set or the test set."""
 
+    @property
+    def images(self) -> Tensor:
+        """Return the images of the split, uint8 (N, channels, native_size, native_size); those of a part are copied."""
+        is_all = len(self.index) == len(self.stored_images)
+        return self.stored_images if is_all else self.stored_images[self.index]
+
 
 HOLDOUT = EvaluationProtocol("holdout", eval_split="val", monitor="val/acc")
 LAST_EPOCH = EvaluationProtocol("last_epoch", eval_split=None, monitor=None)
+MEASURED: Any = "measured"
+"""The mean and the standard deviation of a data set that are computed from its training images."""
+
 BOOK = EvaluationProtocol("book", eval_split="test", monitor=None)
 
 
@@ -112,9 +123,11 @@ class ImageDataModule(pl.LightningDataModule, ABC):
     """Number of images of the training set, those held out included."""
     num_test_images: int
     mean: float | Sequence[float]
-    """Mean of the training pixels in 0..1, as stored: one number, or one for each channel."""
+    """Mean of the training pixels in 0..1, as stored: one number, or one for each channel; or `MEASURED`."""
     std: float | Sequence[float]
-    """Standard deviation of the training pixels in 0..1, as stored: one number, or one for each channel."""
+    """Standard deviation of the training pixels in 0..1, likewise."""
+    background: int | None = None
+    """Value of transparent pixels of image files; None for black or white, which is nearer to `mean`."""
 
     def __init__(
         self,
@@ -168,11 +181,8 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.test_every_epoch = test_every_epoch
         self.size = resize or self.native_size
         self.seed = seed
-        self.preprocessing = transforms.Preprocessing(
-            size=self.size,
-            mean=convert_mean(self.mean, channels) if normalize else 0,
-            std=convert_std(self.std, channels) if normalize else 1,
-        )
+        self.normalize = normalize
+        self.preprocessing = self._preprocessing()
         self.augmentations: Sequence[Augmentation] = ()
         """What is applied to training images on the device, in this order."""
         self.tested_split: Split = "test"
@@ -180,6 +190,38 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self._splits: dict[Split, StoredSplit] = {}
         self._train_loader: InMemoryLoader | None = None
         self._resume_state: dict[str, int] | None = None
+
+    def _preprocessing(self) -> transforms.Preprocessing:
+        if not self.normalize:
+            return transforms.Preprocessing(self.size, mean=0, std=1)
+        if not self.is_measured:  # inputs are NaN until then
+            return transforms.Preprocessing(self.size, mean=math.nan, std=math.nan)
+        mean, std = convert_mean(self.mean, self.channels), convert_std(self.std, self.channels)
+        return transforms.Preprocessing(self.size, mean, std)
+
+    @property
+    def is_measured(self) -> bool:
+        """Return whether mean and standard deviation are known; if not, they are when the training set is loaded."""
+        return MEASURED not in (self.mean, self.std)
+
+    @property
+    def facts(self) -> DataFacts:
+        """Return what a trained network needs of the data set without the images."""
+        return DataFacts(
+            class_names=tuple(self.class_names),
+            native_size=self.native_size,
+            num_train_images=self.num_train_images,
+            num_test_images=self.num_test_images,
+            mean=convert_mean(self.mean, self.channels) if self.is_measured else self.mean,
+            std=convert_std(self.std, self.channels) if self.is_measured else self.std,
+            background=self.background,
+        )
+
+    def use_facts(self, facts: DataFacts) -> None:
+        """Replace what the data set states of itself by what it was in training."""
+        for name, value in vars(facts).items():
+            setattr(self, name, value)
+        self.preprocessing = self._preprocessing()
 
     @property
     def protocol(self) -> EvaluationProtocol:
@@ -249,22 +291,28 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         if split in self._splits:
             return
         images, labels = self._load_or_fail(train=split != "test")
-        if split == "test" or (self.val_size == 0 and self.train_size is None):
-            self._splits[split] = self._select(images, labels, None)
+        images = convert_channels(images, self.channels)
+        if split == "test":
+            self._splits[split] = StoredSplit(images, labels, torch.arange(len(images)))
             return
-        order = stratified_permutation(labels, self.seed)
-        val, train = order[: self.val_size], order[self.val_size :]
-        if self.train_size is not None:
-            train = train[stratified_permutation(labels[train], self.seed)[: self.train_size]]
-        if self.val_size:
-            self._splits["val"] = self._select(images, labels, val)
-        self._splits["train"] = self._select(images, labels, train.sort().values)
+        train = torch.arange(len(images))
+        if self.val_size or self.train_size is not None:
+            order = stratified_permutation(labels, self.seed)
+            val, train = order[: self.val_size], order[self.val_size :]
+            if self.train_size is not None:
+                train = train[stratified_permutation(labels[train], self.seed)[: self.train_size]]
+            train = train.sort().values
+            if self.val_size:
+                self._splits["val"] = StoredSplit(images, labels[val], val)
+        self._splits["train"] = StoredSplit(images, labels[train], train)
+        self._measure()
 
-    def _select(self, images: Tensor, labels: Tensor, index: Tensor | None) -> StoredSplit:
-        """Return the images at these places of the training set or the test set, or all, with `channels` channels."""
-        if index is None:
-            return StoredSplit(convert_channels(images, self.channels), labels, torch.arange(len(images)))
-        return StoredSplit(convert_channels(images[index], self.channels), labels[index], index)
+    def _measure(self) -> None:
+        """Compute mean and standard deviation from the training images, if the data set does not state them."""
+        if not self.is_measured:
+            train = self._splits["train"]
+            mean, std = measure_pixels(train.stored_images, train.index)
+            self.use_facts(replace(self.facts, mean=mean, std=std))
 
     def train_dataloader(self) -> InMemoryLoader:
         """Return the training images, in an order that depends on (seed, epoch)."""
@@ -288,12 +336,13 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         return self._loader("val")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position of training within its epoch.
+        """Return the position of training within its epoch, and what a trained network needs without the images.
 
         Lightning saves the state of the loader too, but does not restore it if the loader is created early to count the
         steps of the run, which a schedule causes.
         """
-        return {"training": self._train_loader.state_dict()} if self._train_loader else {}
+        state: dict[str, Any] = {"facts": self.facts.state_dict()} if self.is_measured else {}
+        return state | ({"training": self._train_loader.state_dict()} if self._train_loader else {})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let training continue from the position in `state_dict`."""
@@ -318,5 +367,11 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         stored = self._splits[split]
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return InMemoryLoader(
-            stored.images, stored.labels, self.batch_size, seed=seed, rank=rank, world_size=world_size
+            stored.stored_images,
+            stored.labels,
+            self.batch_size,
+            index=stored.index,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
         )

@@ -2,9 +2,9 @@
 
 import glob
 import os
-import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -15,14 +15,14 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from cnn_experiments.config.image_folder import IMAGE_SUFFIXES, is_image, natural_order
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.errors import ConfigError, suggest
 from cnn_experiments.runs.regular_file import open_to_read, reading_problem
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
-"""Endings, in any case, of the names of files that count as images in a folder or of a pattern."""
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # no other: EPS, for example, is a program that Pillow would execute
-_FORMAT_NAMES = "PNG, JPEG, GIF, BMP or WebP"
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+"""No other: EPS, for example, is a program that Pillow would execute."""
+FORMAT_NAMES = "PNG, JPEG, GIF, BMP, WebP, TIFF or PPM"
 _MODES = {1: "L", 3: "RGB"}
 _DRAFT_SCALE = 4
 """A JPEG file is decoded at 1/2, 1/4 or 1/8 of its size if that is at least this many times the size asked for, which
@@ -74,7 +74,7 @@ def find_image_files(source: str) -> FoundImages:
     else:
         problem = "must be an image, a folder of images or a pattern such as 'images/*.png'; there is no such file"
         raise ConfigError("input", source, problem=problem, suggestion=_nearest_path(Path(path)))
-    images = sorted((file for file in files if _is_image(file)), key=_natural)
+    images = sorted((file for file in files if _is_image(file)), key=lambda path: natural_order(path.as_posix()))
     if not images:
         raise ConfigError("input", source, problem=problem)
     return FoundImages(images, _left_out(len(files) - len(images), place))
@@ -84,7 +84,7 @@ def _left_out(num_others: int, place: str) -> str | None:
     if not num_others:
         return None
     others = "1 other file" if num_others == 1 else f"{num_others:,} other files"
-    return f"{others} {place} {'is' if num_others == 1 else 'are'} left out; images are {_FORMAT_NAMES}"
+    return f"{others} {place} {'is' if num_others == 1 else 'are'} left out; images are {FORMAT_NAMES}"
 
 
 def _files_below(folder: Path) -> Iterable[Path]:
@@ -109,12 +109,7 @@ def _matches(pattern: Path) -> Iterable[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES
-
-
-def _natural(path: Path) -> list[list[str | int]]:
-    """Return a key that sorts paths by folder, and numbers in names by value."""
-    return [[int(word) if word.isdecimal() else word for word in re.split(r"(\d+)", part)] for part in path.parts]
+    return is_image(path.name)
 
 
 def _nearest_path(missing: Path) -> str | None:
@@ -139,7 +134,7 @@ def read_image(path: Path, *, channels: int, size: int, background: int = 0, inv
     median color of its border, so that nothing is distorted or cut off.
 
     Args:
-        path: of a PNG, JPEG, GIF, BMP or WebP file, whatever its name.
+        path: of a PNG, JPEG, GIF, BMP, WebP, TIFF or PPM file, whatever its name.
         channels: 1 for gray, or 3 for RGB.
         size: pixels per side.
         background: value 0..255 of transparent pixels in the image that is returned.
@@ -151,13 +146,31 @@ def read_image(path: Path, *, channels: int, size: int, background: int = 0, inv
     Raises:
         ImageFileError: the file can't be read, is no image, is damaged, or is too large.
     """
+    with pillow_warnings():
+        return read_image_in_thread(path, channels=channels, size=size, background=background, invert=invert)
+
+
+@contextmanager
+def pillow_warnings() -> Iterator[None]:
+    """Let Pillow reject images that are too large, and skip metadata that is damaged without a word.
+
+    This changes the whole process, so that only one thread may do it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def read_image_in_thread(path: Path, *, channels: int, size: int, background: int = 0, invert: bool = False) -> Tensor:
+    """Do what `read_image` does, in one of several threads that work within `pillow_warnings`."""
     try:
         with open_to_read(path) as file:
             image = _decode(file, _MODES[channels], size, 255 - background if invert else background)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ImageFileError(f"too large: an image may have {Image.MAX_IMAGE_PIXELS:,} pixels") from error
     except UnidentifiedImageError as error:
-        raise ImageFileError(f"not a {_FORMAT_NAMES} image, or damaged at its beginning") from error
+        raise ImageFileError(f"not a {FORMAT_NAMES} image, or damaged at its beginning") from error
     except Exception as error:  # Pillow raises anything for a damaged file: SyntaxError, struct.error, IndexError
         if isinstance(error, OSError) and error.strerror:
             raise ImageFileError(error.strerror) from error
@@ -192,7 +205,7 @@ def convert_image_for(data: ImageDataModule, image: Image.Image, *, invert: bool
     _check_channels(data, "images", type(image).__name__)
     background = 255 - _background(data) if invert else _background(data)
     try:
-        converted = _to_mode(image, _MODES[data.channels], background)
+        converted = _to_mode(ImageOps.exif_transpose(image), _MODES[data.channels], background)
     except OSError as error:  # of the file, which PIL may not have read yet
         raise ConfigError("images", type(image).__name__, problem=_one_line(reading_problem(error))) from error
     return _to_square(converted, data.native_size, invert=invert)
@@ -205,6 +218,8 @@ def _check_channels(data: ImageDataModule, key: str, value: object) -> None:
 
 
 def _background(data: ImageDataModule) -> int:
+    if data.background is not None:
+        return data.background
     return 0 if mean_brightness(data) < 0.5 else 255
 
 
@@ -214,8 +229,9 @@ def mean_brightness(data: ImageDataModule) -> float:
 
 
 def border_color(image: Tensor) -> Tensor:
-    """Return the median color, (C,), of the pixels at the border of an image, (C, H, W)."""
-    return torch.cat([image[:, 0], image[:, -1], image[:, 1:-1, 0], image[:, 1:-1, -1]], dim=1).median(dim=1).values
+    """Return the median color, (..., C), of the pixels at the border of an image, (..., C, H, W)."""
+    sides = [image[..., 0, :], image[..., -1, :], image[..., 1:-1, 0], image[..., 1:-1, -1]]
+    return torch.cat(sides, dim=-1).median(dim=-1).values
 
 
 def _decode(file: IO[bytes], mode: str, size: int, background: int) -> Image.Image:
@@ -227,26 +243,26 @@ def _decode(file: IO[bytes], mode: str, size: int, background: int) -> Image.Ima
         size: to which the image will be resized.
         background: value of transparent pixels.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow skips metadata that is damaged
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        Image.open(file, formats=_FORMATS).verify()  # of a PNG: decoding does not compare all its checksums
-        file.seek(0)
-        image = Image.open(file, formats=_FORMATS)
-        image.draft(None, (_DRAFT_SCALE * size, _DRAFT_SCALE * size))
-        return _to_mode(image, mode, background)
+    Image.open(file, formats=_FORMATS).verify()  # of a PNG: decoding does not compare all its checksums
+    file.seek(0)
+    image = Image.open(file, formats=_FORMATS)
+    image.draft(None, (_DRAFT_SCALE * size, _DRAFT_SCALE * size))
+    ImageOps.exif_transpose(image, in_place=True)
+    return _to_mode(image, mode, background)
 
 
 def _to_mode(image: Image.Image, mode: str, background: int) -> Image.Image:
-    """Return an image upright and in 8 bits per channel, with transparent pixels in the background's value."""
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I") or upright.mode == "F":
-        upright = _to_8_bits(upright)
-    if upright.has_transparency_data:
-        canvas = Image.new("RGBA", upright.size, (background, background, background, 255))
-        canvas.alpha_composite(upright.convert("RGBA"))
-        upright = canvas
-    return (upright if upright.mode in ("1", "L") else upright.convert("RGB")).convert(mode)
+    """Return an image in 8 bits per channel, with transparent pixels in the background's value."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _to_8_bits(image)
+    if image.has_transparency_data:
+        canvas = Image.new("RGBA", image.size, (background, background, background, 255))
+        canvas.alpha_composite(image.convert("RGBA"))
+        image = canvas
+    if image.mode == mode:
+        image.load()
+        return image
+    return (image if image.mode in ("1", "L") else image.convert("RGB")).convert(mode)
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
@@ -258,7 +274,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 def _to_square(image: Image.Image, size: int, *, invert: bool) -> Tensor:
     """Return uint8 (C, size, size)."""
-    pixels = _pad_to_square(_to_tensor(_fit(image, size)), size)
+    pixels = pad_to_square(_to_tensor(_fit(image, size)), size)
     return 255 - pixels if invert else pixels
 
 
@@ -276,13 +292,14 @@ def _to_tensor(image: Image.Image) -> Tensor:
     return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.movedim(-1, 0).contiguous()
 
 
-def _pad_to_square(image: Tensor, size: int) -> Tensor:
-    _, height, width = image.shape
+def pad_to_square(image: Tensor, size: int) -> Tensor:
+    """Return images, (..., C, H, W) with a longer side of `size`, padded with the color of the border."""
+    height, width = image.shape[-2:]
     if height == width:
         return image
-    padded = border_color(image)[:, None, None].repeat(1, size, size)
+    padded = border_color(image)[..., None, None].expand(*image.shape[:-2], size, size).clone()
     top, left = (size - height) // 2, (size - width) // 2
-    padded[:, top : top + height, left : left + width] = image
+    padded[..., top : top + height, left : left + width] = image
     return padded
 
 

@@ -42,6 +42,15 @@ class InMemoryLoader:
     With `world_size` processes, process `rank` gets its part of each global batch of batch_size * world_size images.
     Every image is in exactly one batch of one process, and all processes have the same number of batches. A remainder
     with fewer than two images per process, the minimum for batch normalization, is added to the batch before it.
+
+    Args:
+        images: (M, ...), of which the loader uses a part.
+        labels: (N,), of the images that it uses.
+        batch_size: images per process.
+        index: int64 (N,), the place of each of them in `images`.
+        seed: of the order, or None for that of `index`.
+        rank: of this process.
+        world_size: number of processes.
     """
 
     batch_sampler = None  # Lightning treats an object with a sampler as a torch DataLoader and reads this attribute too
@@ -52,13 +61,15 @@ class InMemoryLoader:
         labels: Tensor,
         batch_size: int,
         *,
+        index: Tensor,
         seed: int | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.images = images
         self.labels = labels
-        self.sampler = EpochSampler(len(images), seed)
+        self.index = index
+        self.sampler = EpochSampler(len(labels), seed)
         self._batch_size = batch_size
         self._global_batch_size = batch_size * world_size
         self._rank = rank
@@ -67,7 +78,7 @@ class InMemoryLoader:
         self._resume_state: dict[str, int] | None = None
 
     def __len__(self) -> int:
-        return count_batches(len(self.images), self._batch_size, self._world_size)
+        return count_batches(len(self.labels), self._batch_size, self._world_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         first_batch = 0
@@ -78,7 +89,7 @@ class InMemoryLoader:
         for batch, indices in enumerate(self.batch_indices()):
             if batch >= first_batch:
                 self._position = batch + 1
-                yield self.images[indices], self.labels[indices]
+                yield self.images[self.index[indices]], self.labels[indices]
 
     def batch_indices(self) -> Iterator[Tensor]:
         """Yield the indices of the images in each batch of this process, int64 (batch_size,)."""

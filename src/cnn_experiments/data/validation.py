@@ -11,16 +11,16 @@ _COUNTS = ("native_size", "num_train_images", "num_test_images")
 
 
 def facts_problem(facts: Mapping[str, Any], channels: int, classes: int) -> str | None:
-    """Return what is wrong with the facts that a data set's class states, or None.
+    """Return what is wrong with the facts that a data set states of itself, or None.
 
     Args:
-        facts: the class attributes by name.
+        facts: the attributes by name; mean and standard deviation may be "measured".
         channels: of the stored images.
         classes: the number of classes.
     """
     required = ("class_names", *_COUNTS, "mean", "std")
     if missing := [name for name in required if name not in facts]:
-        return f"must have the class attributes {', '.join(missing)}"
+        return f"must have the attributes {', '.join(missing)}"
     for name in (*_COUNTS, "native_channels"):
         is_left_out = name == "native_channels" and facts.get(name) is None
         if not is_left_out and (type(facts[name]) is not int or facts[name] < 1):
@@ -31,6 +31,8 @@ def facts_problem(facts: Mapping[str, Any], channels: int, classes: int) -> str 
     if len(names) != classes or len(set(names)) != classes:
         return f"class_names must be {classes} different names, as data.classes says, not {len(set(names))}"
     for name in ("mean", "std"):
+        if facts[name] == "measured":
+            continue
         values = facts[name] if isinstance(facts[name], Sequence) else [facts[name]] * channels
         is_valid = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
         if not is_valid or len(values) != channels or (name == "std" and min(values) <= 0):

@@ -15,13 +15,13 @@ COMMAND_KEYS = (*SWEEP_KEYS, "restart")
 TASK_KEYS = ("input", "format")
 """Settings of a task that are not in its group, because they are typed most often."""
 
-READ_ONLY_KEYS = ("data.classes",)
-"""Facts of the chosen option, in its file so that other settings can refer to them."""
+READ_ONLY_KEYS = ("data.classes", "data.content")
+"""Facts of the chosen option, or of the images that `data.root` names: a hash of these is their content."""
 
-DATA_SHAPE_KEYS = ("data.channels", *READ_ONLY_KEYS)
+DATA_SHAPE_KEYS = ("data.channels", "data.classes")
 """What networks are built for: their own settings refer to these, and differ where these do."""
 
-PATH_KEYS = ("ckpt_path", "data.root")
+PATH_KEYS = ("ckpt_path", "data.root", "data.cache")
 """Settings that are paths; a relative one starts where the command was typed."""
 
 NO_EFFECT_KEYS = ("task", *TASK_KEYS, *PATH_KEYS, "trainer.accelerator", *COMMAND_KEYS, *DATA_SHAPE_KEYS)

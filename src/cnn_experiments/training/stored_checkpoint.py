@@ -58,6 +58,12 @@ class StoredCheckpoint:
         return len(self.epochs)
 
     @property
+    def data_facts(self) -> Any:
+        """Return what the data set stated of itself, unchecked; None in a checkpoint of an earlier version."""
+        states = (state for state in self.content.values() if isinstance(state, dict))
+        return next((state["facts"] for state in states if "facts" in state), None)
+
+    @property
     def num_steps(self) -> int:
         """Return the number of optimizer steps that were made."""
         return int(self.content["global_step"])

@@ -1,5 +1,6 @@
 """A trained network and all that belongs to it, from a run's directory or a checkpoint."""
 
+import inspect
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ from torch import Tensor, nn
 
 from cnn_experiments.analysis.probe import training_mode
 from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.config.instantiate import attribute_errors_to
 from cnn_experiments.config.stored_settings import used_settings
 from cnn_experiments.console import relative_path
 from cnn_experiments.data.datamodule import ImageDataModule
+from cnn_experiments.data.facts import DataFacts
+from cnn_experiments.data.missing_images import MissingImages
 from cnn_experiments.errors import ConfigError, suggest
 from cnn_experiments.runs.directory import BEST_CHECKPOINT, CHECKPOINTS, LAST_CHECKPOINT
 from cnn_experiments.runs.fingerprint import run_id, upgrade_settings
@@ -105,7 +109,7 @@ def load_trained_network(config: ComposedConfig, free_keys: Collection[str] = ()
         checkpoint = _find_checkpoint(Path(config.settings["ckpt_path"]))
         stored = _read(checkpoint)
         settings = used_settings(stored.settings, config, free_keys)
-        data = build_data(settings)
+        data = _build_data(settings, stored, checkpoint)
         network = build_model(settings).to(memory_format=MEMORY_FORMATS[settings["memory_format"]])
         try:
             if not stored.epochs:
@@ -122,6 +126,28 @@ def load_trained_network(config: ComposedConfig, free_keys: Collection[str] = ()
         data=data,
         network=network.eval(),
     )
+
+
+def _build_data(settings: Mapping[str, Any], stored: StoredCheckpoint, checkpoint: Path) -> ImageDataModule:
+    """Return the data module of a run, or what its checkpoint has of it if the images are not here or have changed."""
+    own = settings["data"]
+    try:
+        state = stored.data_facts
+        facts = None if state is None else DataFacts.from_state(state, own.get("channels"), own.get("classes"))
+    except ValueError as error:
+        problem = f"the facts of its data set are damaged: {error}"
+        raise ConfigError("ckpt_path", relative_path(checkpoint), problem=problem) from error
+    try:
+        data = build_data(settings)
+    except ConfigError as error:
+        names = inspect.signature(ImageDataModule).parameters.keys()
+        if facts is None or not names <= own.keys():
+            raise
+        with attribute_errors_to("data", own):
+            return MissingImages(facts, error, **{name: own[name] for name in names})
+    if facts is not None:
+        data.use_facts(facts)
+    return data
 
 
 def _find_checkpoint(path: Path) -> Path:
