@@ -13,11 +13,15 @@ from typing import Any
 import pytest
 
 from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.config.sources import CONF, find_options
 from tests import commands
 
 pytest_plugins = ["tests.stored_runs"]
 
 ROOT = Path(__file__).parents[1]
+
+PUBLISHED_DATA = [option for option in find_options("data", [CONF]) if option not in ("arrays", "folder")]
+"""The options of `data` that need no images of the user."""
 
 
 @pytest.fixture(scope="session")

@@ -188,12 +188,12 @@ def test_files_are_read_and_a_damaged_one_is_named(trained: LoadedRun, tmp_path:
     predictions = trained.predict(tmp_path)
     expected = trained.predict(image)
     assert predictions.warnings[-1] == (
-        f"1 other file in {tmp_path} is left out; images are PNG, JPEG, GIF, BMP or WebP"
+        f"1 other file in {tmp_path} is left out; images are PNG, JPEG, GIF, BMP, WebP, TIFF or PPM"
     )
     assert predictions.names == [str(tmp_path / "2.png"), str(tmp_path / "10.png")]
     assert_allclose(predictions.probabilities[:1], expected.probabilities, atol=1e-7)
     assert predictions.classes[0] == expected.classes[0] == str(expected.probabilities.argmax())
-    problem = "not a PNG, JPEG, GIF, BMP or WebP image, or damaged at its beginning"
+    problem = "not a PNG, JPEG, GIF, BMP, WebP, TIFF or PPM image, or damaged at its beginning"
     assert predictions.unreadable == {str(tmp_path / "3.png"): problem}
     assert predictions._repr_html_().count("<img ") == 2
     assert f"3.png: {problem}" in repr(predictions)

@@ -27,7 +27,7 @@ VALUES = [
 ]
 CHOICES = [
     *([f"{group}={option}"] for group in ("model", "init", "data", "loss", "augment", "callbacks", "optimizer", "scheduler", "trainer")
-      for option in find_options(group, [CONF])),
+      for option in find_options(group, [CONF]) if option not in ("arrays", "folder")),  # which need images
     *([f"experiment={option}"] for option in find_options("experiment", [CONF])[::7]),
     ["experiment=best_sgd", "model=densenet", "trainer=smoke"],
     ["model=resnet18", "model=nin"],

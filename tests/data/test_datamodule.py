@@ -319,7 +319,7 @@ def test_images_that_may_have_to_be_downloaded_are_not_loaded_for_a_check(tmp_pa
 @pytest.mark.parametrize(
     ("attributes", "line"),
     [
-        ({"class_names": "0123456789", "load": None}, "data: Incomplete must have the class attributes native_size, num_train_images, num_test_images, mean, std"),
+        ({"class_names": "0123456789", "load": None}, "data: Incomplete must have the attributes native_size, num_train_images, num_test_images, mean, std"),
         ({**vars(Digits), "class_names": ("a", "b")}, "data: Incomplete class_names must be 10 different names, as data.classes says, not 2"),
         ({**vars(Digits), "native_channels": "3"}, "data: Incomplete native_channels must be an integer >= 1, not '3'"),
         ({**vars(Digits), "num_test_images": 0}, "data: Incomplete num_test_images must be an integer >= 1, not 0"),

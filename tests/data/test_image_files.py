@@ -66,6 +66,8 @@ def touch(*paths: Path) -> None:
         (".gif", ["L", "P"]),
         (".bmp", ["L", "P", "RGB", "RGBA"]),
         (".webp", ["L", "LA", "RGB", "RGBA"]),
+        (".tif", ["L", "LA", "P", "RGB", "RGBA"]),
+        (".ppm", ["L", "RGB"]),
     ],
 )
 def test_gray_image_of_native_size_is_read_bit_for_bit(
@@ -243,7 +245,7 @@ def test_text_file_and_empty_file_are_no_images(tmp_path: Path) -> None:
     text, empty = tmp_path / "text.png", tmp_path / "empty.png"
     text.write_text("%!PS\nnot an image\n")
     empty.touch()
-    expected = "not a PNG, JPEG, GIF, BMP or WebP image, or damaged at its beginning"
+    expected = "not a PNG, JPEG, GIF, BMP, WebP, TIFF or PPM image, or damaged at its beginning"
     assert read_problem(text) == read_problem(empty) == expected
 
 
@@ -301,7 +303,7 @@ def found(source: Path | str, folder: Path) -> list[str]:
 
 def test_folder_is_searched_recursively_in_natural_order(tmp_path: Path) -> None:
     touch(*(tmp_path / name for name in ("10.png", "2.PNG", "1.jpeg", "a/b/3.webp", "a/20.gif", "a/3.bmp", "B.jpg")))
-    touch(*(tmp_path / name for name in ("notes.txt", ".hidden.png", ".cache/1.png", "noextension", "1.tiff")))
+    touch(*(tmp_path / name for name in ("notes.txt", ".hidden.png", ".cache/1.png", "noextension", "1.svg")))
     (tmp_path / "folder.png").mkdir()
     expected = ["1.jpeg", "2.PNG", "10.png", "B.jpg", "a/3.bmp", "a/20.gif", "a/b/3.webp"]
     assert found(tmp_path, tmp_path) == expected
@@ -344,9 +346,9 @@ def test_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_files_that_are_no_images_are_counted(tmp_path: Path) -> None:
     images = tmp_path / "images"
-    touch(*(images / name for name in ("1.png", "2.tiff", "a/noextension", "3.svg", ".hidden", ".cache/1.txt")))
+    touch(*(images / name for name in ("1.png", "2.heic", "a/noextension", "3.svg", ".hidden", ".cache/1.txt")))
     (images / "folder").mkdir()
-    formats = "images are PNG, JPEG, GIF, BMP or WebP"
+    formats = "images are PNG, JPEG, GIF, BMP, WebP, TIFF or PPM"
     for source, line in {
         images: f"3 other files in {images} are left out; {formats}",
         images / "*": f"2 other files matched by {images}/* are left out; {formats}",
@@ -375,7 +377,7 @@ def test_missing_file_is_answered_with_the_nearest_name(tmp_path: Path) -> None:
 
 def test_folder_or_pattern_without_an_image_is_an_error(tmp_path: Path) -> None:
     touch(tmp_path / "notes.txt")
-    endings = ".png, .jpg, .jpeg, .gif, .bmp, .webp"
+    endings = ".png, .jpg, .jpeg, .gif, .bmp, .webp, .tif, .tiff, .ppm, .pgm, .pbm"
     folder = f"must be a folder with images; there is no {endings} in it or in its subfolders"
     assert input_error(tmp_path).problem == folder
     assert input_error(tmp_path / "*.txt").problem == f"must be a pattern that matches images; it matches no {endings}"

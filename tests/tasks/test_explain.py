@@ -126,7 +126,7 @@ def test_damaged_file_is_named_and_left_out(command: Callable[..., "subprocess.C
     process = command("task=explain", "ckpt_path=run", "input=images")
     assert process.returncode == 1
     assert process.stderr.splitlines() == [
-        "images/bad.png: not a PNG, JPEG, GIF, BMP or WebP image, or damaged at its beginning",
+        "images/bad.png: not a PNG, JPEG, GIF, BMP, WebP, TIFF or PPM image, or damaged at its beginning",
         "1 of 2 files could not be read",
     ]
     assert sorted(path.name for path in Path("run/explain").iterdir()) == [

@@ -170,7 +170,7 @@ def test_files_that_are_no_images_are_told(
 ) -> None:
     (folder / "scan.tiff").write_bytes(b"")
     predict_input(folder)
-    line = f"1 other file in {folder} is left out; images are PNG, JPEG, GIF, BMP or WebP\n"
+    line = f"1 other file in {folder} is left out; images are PNG, JPEG, GIF, BMP, WebP, TIFF or PPM\n"
     assert line in capsys.readouterr().out
 
 
@@ -213,7 +213,7 @@ def test_damaged_files_are_named_and_skipped(
         predict_input(folder)
     assert str(error.value) == "12 of 30 files could not be read"
     problems = capsys.readouterr().err.splitlines()
-    reason = "not a PNG, JPEG, GIF, BMP or WebP image, or damaged at its beginning"
+    reason = "not a PNG, JPEG, GIF, BMP, WebP, TIFF or PPM image, or damaged at its beginning"
     assert problems == [
         *(f"{folder / f'{index}.png'}: {reason}" for index in range(10)),
         "... and 2 more files that could not be read",

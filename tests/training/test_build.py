@@ -5,10 +5,10 @@ import torch
 
 from cnn_experiments.config.sources import CONF, find_options
 from cnn_experiments.training.build import build_classifier, build_data, build_trainer
-from tests.conftest import compose_settings
+from tests.conftest import PUBLISHED_DATA, compose_settings
 
 
-@pytest.mark.parametrize("data", find_options("data", [CONF]))
+@pytest.mark.parametrize("data", PUBLISHED_DATA)
 def test_every_class_has_a_name_and_a_logit(data: str) -> None:
     settings = compose_settings(f"data={data}")
     module = build_data(settings)

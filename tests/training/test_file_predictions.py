@@ -113,7 +113,9 @@ def test_damaged_files_keep_their_place(trained: TrainedNetwork, images: Tensor,
         assert prediction.path == paths[index]
         if index in damaged:
             assert prediction.probabilities is None
-            assert prediction.problem == "not a PNG, JPEG, GIF, BMP or WebP image, or damaged at its beginning"
+            assert (
+                prediction.problem == "not a PNG, JPEG, GIF, BMP, WebP, TIFF or PPM image, or damaged at its beginning"
+            )
         else:
             assert prediction.problem is None
             assert prediction.probabilities is not None

@@ -14,7 +14,7 @@ from cnn_experiments.config.sources import CONF, find_options
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.training import build, preflight
 from cnn_experiments.training.preflight import check_parts, check_training
-from tests.conftest import compose_settings
+from tests.conftest import PUBLISHED_DATA, compose_settings
 
 
 def options(group: str) -> list[str]:
@@ -22,7 +22,7 @@ def options(group: str) -> list[str]:
 
 
 @pytest.mark.parametrize("model", options("model"))
-@pytest.mark.parametrize("data", options("data"))
+@pytest.mark.parametrize("data", PUBLISHED_DATA)
 def test_every_network_accepts_every_data_set(model: str, data: str) -> None:
     check_training(compose_settings(f"model={model}", f"data={data}", "data.resize=96", "data.batch_size=16"))
 
