@@ -16,6 +16,7 @@ from cnn_experiments.data.missing_images import MissingImages
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.directory import RunDirectory
 from cnn_experiments.tasks.evaluate import evaluate
+from cnn_experiments.tasks.export import export
 from cnn_experiments.tasks.train import train
 from cnn_experiments.training.trained_network import TrainedNetwork, load_trained_network
 from tests.config.test_image_arrays import save
@@ -45,7 +46,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(trained_once: Path, tmp_path: Path) -> Path:
+def place(trained_once: Path, tmp_path: Path) -> Iterator[Path]:
     """Return a copy of the run and its images; the images are not where the run had them."""
     shutil.copytree(trained_once / "run", tmp_path / "run")
     shutil.copytree(trained_once / "images", tmp_path / "moved")
@@ -83,6 +84,13 @@ def test_files_are_predicted_as_the_images_of_the_test_were(place: Path) -> None
     tested = run.predictions.splits["test"]
     expected = torch.from_numpy(tested.logits).double().softmax(1).numpy()
     assert np.array_equal(np.asarray(predicted.probabilities), expected)
+
+
+def test_network_is_exported_without_its_images(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    export([ComposedConfig.from_overrides("task=export", f"ckpt_path={place / 'run'}", "format=pt2")], None)
+    written, compared = capsys.readouterr().out.splitlines()[-2:]
+    assert written.startswith(f"{place / 'run' / 'export' / 'lenet.pt2'}: ")
+    assert compared.startswith("compared with the network on 256 images of random pixels: largest difference")
 
 
 def test_evaluation_says_that_the_folder_is_missing(trained_once: Path, place: Path) -> None:

@@ -168,7 +168,7 @@ def test_few_images_with_another_background_are_tolerated(
 def test_files_that_are_no_images_are_told(
     folder: Path, predict_input: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "scan.tiff").write_bytes(b"")
+    (folder / "scan.heic").write_bytes(b"")
     predict_input(folder)
     line = f"1 other file in {folder} is left out; images are PNG, JPEG, GIF, BMP, WebP, TIFF or PPM\n"
     assert line in capsys.readouterr().out

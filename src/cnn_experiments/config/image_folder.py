@@ -87,7 +87,7 @@ def _list(absolute: str) -> ImageFolderListing:
     if not root.is_dir():
         parent = root.parent
         names = [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
-        nearest = suggest(root.name, names)
+        nearest = suggest(root.name, names, cutoff=0.6)
         problem = f"must be {EXPECTED}; there is no such folder"
         raise ConfigError(ROOT_KEY, root, problem=problem, suggestion=str(parent / nearest) if nearest else None)
     folders = _class_folders(root)
