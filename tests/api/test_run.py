@@ -184,7 +184,7 @@ def test_files_are_read_and_a_damaged_one_is_named(trained: LoadedRun, tmp_path:
     Image.fromarray(image).save(tmp_path / "2.png")
     Image.fromarray(255 - image).resize((80, 80), Image.Resampling.NEAREST).save(tmp_path / "10.png")
     (tmp_path / "3.png").write_text("no image")
-    (tmp_path / "scan.tiff").write_bytes(b"")
+    (tmp_path / "scan.heic").write_bytes(b"")
     predictions = trained.predict(tmp_path)
     expected = trained.predict(image)
     assert predictions.warnings[-1] == (

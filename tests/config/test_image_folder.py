@@ -164,13 +164,19 @@ def test_folder_that_cannot_be_read_is_rejected(tmp_path: Path) -> None:
         ([], "data.test_size=null: must be the number of images of the test set, because data.root has no folders train and test; a fifth of all images is data.test_size=7"),
         (["data.test_size=2"], "data.test_size=2: must be at least 3, one image per class, and below the 36 images"),
         (["data.test_size=36"], "data.test_size=36: must be at least 3, one image per class, and below the 36 images"),
-        (["data.test_size=6", "data.classes=3"], "data.classes=3: must be left out: it follows from data.root"),
-        (["data.test_size=6", "data.content=x"], "data.content=x: must be left out: it follows from data.root"),
+        (["data.test_size=6", "data.classes=4"], "data.classes=4: must be 3, which is fixed by the data set"),
         (["data.test_size=6", "data.cache=5"], "data.cache=5: must be a string or null"),
     ],
 )  # fmt: skip
 def test_setting_that_does_not_suit_the_folder_is_rejected(tmp_path: Path, overrides: list[str], line: str) -> None:
     assert rejection(write_folder(tmp_path / "images"), *overrides) == line
+
+
+def test_content_cannot_be_typed(tmp_path: Path) -> None:
+    root = write_split_folder(tmp_path / "images")
+    content = list_image_folder(str(root)).content
+    expected = f"data.content=x: must be {content}, which is fixed by the data set"
+    assert rejection(root, "data.content=x") == expected
 
 
 def test_test_size_is_rejected_for_a_folder_with_a_test_set(tmp_path: Path) -> None:

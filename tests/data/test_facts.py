@@ -43,6 +43,7 @@ def test_state_is_plain_and_gives_the_same_facts() -> None:
     ("change", "problem"),
     [
         ({"mean": [0.1, math.nan, 0.2]}, "mean must be a number, or 3 of them"),
+        ({"std": "measured"}, "mean and std must be numbers"),
         ({"class_names": ["cat", 5]}, "class_names must be a sequence of strings"),
         ({"native_size": "8"}, "native_size must be an integer >= 1"),
         ({"background": 256}, "background must be an integer in 0..255"),

@@ -47,6 +47,8 @@ class DataFacts:
             raise ValueError(f"must have {', '.join(names)}")
         if problem := facts_problem(state, channels, classes):
             raise ValueError(problem)
+        if isinstance(state["mean"], str) or isinstance(state["std"], str):
+            raise ValueError("mean and std must be numbers")
         background = state["background"]
         if background is not None and (type(background) is not int or not 0 <= background <= 255):
             raise ValueError("background must be an integer in 0..255")
