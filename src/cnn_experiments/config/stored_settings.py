@@ -17,9 +17,9 @@ from cnn_experiments.config.schema import LIST_GROUPS, RULES
 from cnn_experiments.config.trainer import check_trainer_keys
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.fingerprint import (
-    ADDED_DEFAULTS,
     COMMAND_KEYS,
     TASK_KEYS,
+    added_defaults,
     effective_settings,
     flatten,
     normalize_value,
@@ -194,8 +194,9 @@ def _name_targets(settings: dict[str, Any]) -> None:
         if found is None:
             problem = f"the checkpoint builds {key}._target_={target}, which no file of the configuration names"
             raise ConfigError("ckpt_path", problem=problem, remedy=CONFIG_DIR_REMEDY)
-        added = {name: ADDED_DEFAULTS[f"{key}.{name}"] for name in found if f"{key}.{name}" in ADDED_DEFAULTS}
-        node |= {name: value for name, value in added.items() if name not in node} | {"_target_": found["_target_"]}
+        added = added_defaults({f"{key}._target_": target})
+        names = [name for name in found if name not in node and f"{key}.{name}" in added]
+        node |= {name: added[f"{key}.{name}"] for name in names} | {"_target_": found["_target_"]}
 
 
 def _named_targets(group: str) -> dict[Any, dict[str, Any]]:

@@ -39,9 +39,17 @@ ADDED_DEFAULTS: dict[str, Any] = LIMIT_DEFAULTS | {"monitor": "val/acc", "monito
 """Settings that earlier versions did not have, with the value that means what their runs did. At this value they are no
 part of the settings that change the result, so that the hashes of earlier runs stay."""
 
+ADDED_DEFAULTS_OF_CLASSES: dict[str, dict[str, Any]] = {
+    "AlexNet": {"channel_divisor": 1, "hidden_divisor": 1},
+    "LeNet": {"channels": [6, 16], "kernel_size": 5, "hidden_units": [120, 84], "activation": "sigmoid"},
+    "NiN": {"num_1x1_convs": 2, "channel_divisor": 1},
+}
+"""The same for settings that classes and functions of this package did not have, by their names."""
+
 SEED_KEYS = ("seed", "data.seed")
 """Settings in which runs may differ that are averaged."""
 
+_TARGET = "._target_"
 _PACKAGE = f"{__package__.partition('.')[0]}."
 
 
@@ -59,6 +67,7 @@ def effective_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     Among them is `augment`, the order of several transforms, which is no setting of its own.
     """
     flat = flatten(settings)
+    added = added_defaults(flat)
     transforms = dict.fromkeys(key.split(".")[1] for key in flat if key.startswith("augment."))
     order = {"augment": ",".join(transforms)} if len(transforms) > 1 else {}
     return order | {
@@ -67,7 +76,21 @@ def effective_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         if key not in (*NO_EFFECT_KEYS, "augment")
         and not key.startswith("task.")
         and not _is_of_ready_logger(key, flat)
-        and not (key in ADDED_DEFAULTS and is_same(value, ADDED_DEFAULTS[key]))
+        and not (key in added and is_same(value, added[key]))
+    }
+
+
+def added_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that earlier versions did not have, with the values that mean what their runs did.
+
+    Args:
+        settings: with dotted keys; what they build decides which settings were added.
+    """
+    return ADDED_DEFAULTS | {
+        f"{key.removesuffix(_TARGET)}.{name}": default
+        for key, value in settings.items()
+        if key.endswith(_TARGET)
+        for name, default in ADDED_DEFAULTS_OF_CLASSES.get(normalize_value(key, value), {}).items()
     }
 
 

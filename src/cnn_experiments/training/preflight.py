@@ -32,8 +32,8 @@ from cnn_experiments.data.loader import count_batches
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.directory import BEST_CHECKPOINT, resolve_checkpoint
 from cnn_experiments.runs.fingerprint import (
-    ADDED_DEFAULTS,
     PERFORMANCE_KEYS,
+    added_defaults,
     differing_keys,
     effective_settings,
     upgrade_settings,
@@ -380,7 +380,7 @@ def _check_same_settings(stored: Settings, current: Settings) -> None:
         may_change |= {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
     for key in differing_keys(stored, current):
         if key not in may_change:
-            allowed = format_value(stored.get(key, ADDED_DEFAULTS.get(key)))
+            allowed = format_value(stored.get(key, added_defaults(stored).get(key)))
             problem = f"must be {allowed}, as in the run that ckpt_path continues"
             raise ConfigError(key, current.get(key), problem=problem)
 
