@@ -4,6 +4,7 @@ A checkpoint may come from anybody. What it names is built only if a file of the
 """
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,15 +102,15 @@ def _check_typed(
     run, current = effective_settings(run_settings), effective_settings(command.settings)
     is_group = key in command.choices
     prefix = "" if key == RECIPE else f"{key}."
-    keys = [name for name in run | current if name.startswith(prefix)] if is_group else [key]
+    keys = [name for name in run | current if name.startswith(prefix) or name == key]
     if key == "data" and allows_other_data:
         keys = []  # it is the run's own
     for name in keys:
         if normalize_value(name, run.get(name)) == normalize_value(name, current.get(name)):
             continue
         if not is_group:
-            allowed = format_value(run[key]) if key in run else "left out"
-            raise ConfigError(key, current.get(key), problem=f"must be {allowed}, as in the run of ckpt_path")
+            allowed = format_value(run[name]) if name in run else "left out"
+            raise ConfigError(name, current.get(name), problem=f"must be {allowed}, as in the run of ckpt_path")
         problem = (
             f"must be left out, or be that of the run of ckpt_path, which has {name}={format_value(run.get(name))}"
         )
@@ -145,7 +146,7 @@ def _trusted(stored: Mapping[str, Any], command: ComposedConfig) -> dict[str, An
         raise _damaged(", ".join(damaged))
     if interpolation := next(filter(_is_interpolation, _strings(settings)), None):  # stored settings are resolved
         raise _damaged(f"{interpolation} is an interpolation")
-    _name_targets(settings)
+    _name_targets(settings, command)
     settings["trainer"] = command.settings["trainer"] | settings["trainer"]
     settings = {**command.settings, **settings}
     try:
@@ -179,18 +180,24 @@ def _is_interpolation(text: str) -> bool:
     return "${" in text
 
 
-def _name_targets(settings: dict[str, Any]) -> None:
+_LAYER = re.compile(r"torch\.nn\.[A-Z]\w*", re.ASCII)
+"""Torch's layers, of which networks are written in YAML: to build one does nothing else."""
+
+
+def _name_targets(settings: dict[str, Any], command: ComposedConfig) -> None:
     """Replace every `_target_` of stored settings by the one that a file of the configuration names for its group.
 
-    A class or function of this package may have moved since then; it is known by its name alone. It may also have got
+    It may also be typed. A class or function of this package may have moved since then; it is known by its name alone. It may also have got
     more settings: they have the values that mean what it did.
     """
     named: dict[str, dict[Any, dict[str, Any]]] = {}
     for key, node in _nodes_with_target(settings):
         group, target = key.partition(".")[0], node["_target_"]
         if group not in named:
-            named[group] = _named_targets(group) if group in _GROUPS else {}
+            named[group] = _named_targets(group, command.settings[group]) if group in _GROUPS else {}
         found = named[group].get(normalize_value("_target_", target)) if isinstance(target, str) else None
+        if found is None and group == "model" and _LAYER.fullmatch(str(target)):
+            found = {"_target_": target}
         if found is None:
             problem = f"the checkpoint builds {key}._target_={target}, which no file of the configuration names"
             raise ConfigError("ckpt_path", problem=problem, remedy=CONFIG_DIR_REMEDY)
@@ -199,9 +206,18 @@ def _name_targets(settings: dict[str, Any]) -> None:
         node |= {name: added[f"{key}.{name}"] for name in names} | {"_target_": found["_target_"]}
 
 
-def _named_targets(group: str) -> dict[Any, dict[str, Any]]:
-    """Return what the files of a group's options, and recipes, hold beside each `_target_`, by its normalized value."""
-    named: dict[Any, dict[str, Any]] = {}
+def _named_targets(group: str, typed: Mapping[str, Any]) -> dict[Any, dict[str, Any]]:
+    """Return what the files of a group's options, and recipes, hold beside each `_target_`, by its normalized value.
+
+    Args:
+        group: the name of the group.
+        typed: its settings in the command.
+    """
+    named = {
+        normalize_value("_target_", node["_target_"]): {"_target_": node["_target_"]}
+        for _, node in _nodes_with_target(typed)
+        if isinstance(node["_target_"], str)
+    }
     for directory in config_directories():
         for folder in (group, RECIPE):
             for path in sorted((directory / folder).rglob("*.yaml")):
