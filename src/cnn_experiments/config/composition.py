@@ -339,9 +339,8 @@ def apply_overrides(overrides: Sequence[Override], composition: Composition) -> 
         node: Any = settings
         for parent in parents:
             if isinstance(node, list):
-                node = node[int(parent)]  # check_key knows that there is such an item
-            else:
-                node = node.get(parent) if isinstance(node, dict) else None
+                node = dict(zip(map(str, range(len(node))), node, strict=True))
+            node = node.get(parent) if isinstance(node, dict) else None
         value = override.value()
         is_plain = value is None or isinstance(value, bool | int | float | str) or _is_plain_list(value)
         if not is_plain or not isinstance(node, dict) or name not in node or isinstance(node[name], dict):

@@ -43,6 +43,7 @@ _PREPROCESSING_KEYS = ("data.resize", "data.normalize")
 """Settings of the data that the network was trained with, which count for other images, too."""
 CONFIG_DIR_REMEDY = "if it is your own, name its directory with --config-dir"
 """Of a checkpoint that builds what no file of the configuration names."""
+_EXTERNAL_MODELS = "cnn_experiments.external_models."
 _ONE_PROCESS = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
 
 
@@ -70,6 +71,8 @@ def used_settings(stored: Mapping[str, Any], command: ComposedConfig, free_keys:
     root = settings["data"].get("root")
     if root is not None and not Path(root).is_dir() and "data.root" in current:  # that of another machine
         settings["data"]["root"] = current["data.root"]
+    if str(settings["model"].get("_target_")).startswith(_EXTERNAL_MODELS):
+        settings["model"]["pretrained"] = False  # the checkpoint has the weights
     settings["compile"] = False  # compiling takes longer than most uses of a network
     return settings
 
@@ -187,8 +190,8 @@ _LAYER = re.compile(r"torch\.nn\.[A-Z]\w*", re.ASCII)
 def _name_targets(settings: dict[str, Any], command: ComposedConfig) -> None:
     """Replace every `_target_` of stored settings by the one that a file of the configuration names for its group.
 
-    It may also be typed. A class or function of this package may have moved since then; it is known by its name alone. It may also have got
-    more settings: they have the values that mean what it did.
+    It may also be typed, or be one of torch's layers. A class or function of this package may have moved since then; it
+    is known by its name alone. It may also have got more settings: they have the values that mean what it did.
     """
     named: dict[str, dict[Any, dict[str, Any]]] = {}
     for key, node in _nodes_with_target(settings):
