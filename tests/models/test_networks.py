@@ -199,9 +199,32 @@ def test_output_of_dense_block_begins_with_its_input() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ("model=lenet model.norm=layer", "norm=layer: must be one of none, batch, scratch"),
-        ("model=lenet model.norm=bath", "norm=bath: must be one of none, batch, scratch; did you mean batch?"),
+        ("model=lenet model.norm=layer", "norm=layer: must be one of none, batch, batch_no_affine, scratch"),
+        (
+            "model=lenet model.norm=bath",
+            "norm=bath: must be one of none, batch, batch_no_affine, scratch; did you mean batch?",
+        ),
         ("model=lenet model.pool=min", "pool=min: must be one of max, avg"),
+        (
+            "model=lenet model.activation=rely",
+            "activation=rely: must be one of sigmoid, relu, tanh; did you mean relu?",
+        ),
+        ("model=lenet model.kernel_size=0", "kernel_size=0: must be an integer >= 1"),
+        (
+            "model=lenet model.kernel_size=10",
+            "kernel_size=10: must be smaller, or channels fewer: convolution 2 and its pool leave nothing of an image of 28 pixels",
+        ),
+        (
+            "model=lenet model.channels=[6,16,32]",
+            "kernel_size=5: must be smaller, or channels fewer: convolution 3 and its pool leave nothing of an image of 28 pixels",
+        ),
+        ("model=lenet model.channels=[]", "channels=[]: must be a list of integers >= 1"),
+        ("model=lenet model.channels=[6,0]", "channels=[6, 0]: must be a list of integers >= 1"),
+        ("model=lenet model.hidden_units=[120,0]", "hidden_units=[120, 0]: must be a list of integers >= 1"),
+        ("model=alexnet model.channel_divisor=3", "channel_divisor=3: must divide 32"),
+        ("model=alexnet model.hidden_divisor=3", "hidden_divisor=3: must divide 4096"),
+        ("model=nin model.channel_divisor=64", "channel_divisor=64: must divide 32"),
+        ("model=nin model.num_1x1_convs=-1", "num_1x1_convs=-1: must be an integer >= 0"),
         ("model=vgg11 model.channel_divisor=3", "channel_divisor=3: must divide 64"),
         ("model=vgg11 model.hidden_divisor=0", "hidden_divisor=0: must divide 4096"),
         ("model=vgg11 model.depths=[1,1]", "depths=[1, 1]: must be a list of 5 integers, one per block"),

@@ -7,6 +7,8 @@ import pytest
 
 from cnn_experiments.runs.fingerprint import (
     ADDED_DEFAULTS,
+    ADDED_DEFAULTS_OF_CLASSES,
+    added_defaults,
     config_hash,
     differing_keys,
     effective_settings,
@@ -117,6 +119,23 @@ def test_added_setting_changes_no_hash_at_its_default(key: str, default: Any) ->
     assert run_id(settings | {key: default}) == run_id(settings)
     assert config_hash(settings | {key: default}) == config_hash(settings)
     assert run_id(settings | {key: 7}) != run_id(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "default"),
+    [(name, *item) for name, defaults in ADDED_DEFAULTS_OF_CLASSES.items() for item in defaults.items()],
+)
+def test_added_setting_of_a_class_changes_no_hash_at_its_default(name: str, setting: str, default: Any) -> None:
+    settings = SETTINGS | {"model": {"_target_": f"cnn_experiments.models.{name}"}}
+    others = SETTINGS | {"model": {"_target_": f"mine.{name}"}}
+
+    def with_setting(settings: dict[str, Any], value: Any) -> dict[str, Any]:
+        return settings | {"model": settings["model"] | {setting: value}}
+
+    assert run_id(with_setting(settings, default)) == run_id(settings)
+    assert run_id(with_setting(settings, 7)) != run_id(settings)
+    assert run_id(with_setting(others, default)) != run_id(others)
+    assert added_defaults(flatten(settings))[f"model.{setting}"] == default
 
 
 def test_hashes_of_the_published_runs_stay() -> None:

@@ -338,6 +338,8 @@ def apply_overrides(overrides: Sequence[Override], composition: Composition) -> 
         *parents, name = override.key_or_group.split(".")
         node: Any = settings
         for parent in parents:
+            if isinstance(node, list):
+                node = dict(zip(map(str, range(len(node))), node, strict=True))
             node = node.get(parent) if isinstance(node, dict) else None
         value = override.value()
         is_plain = value is None or isinstance(value, bool | int | float | str) or _is_plain_list(value)

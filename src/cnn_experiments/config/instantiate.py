@@ -12,7 +12,7 @@ import hydra.utils
 from hydra.errors import InstantiationException
 
 from cnn_experiments.arguments import ArgumentError
-from cnn_experiments.errors import ConfigError, describe_error, line_of_user_code
+from cnn_experiments.errors import ConfigError, RunFailedError, describe_error, line_of_user_code
 
 _TARGET = "_target_"
 
@@ -143,16 +143,16 @@ def attribute_errors_to(group: str, settings: Mapping[str, Any]) -> Iterator[Non
         settings: the group's own.
 
     Raises:
-        ConfigError: anything was raised inside.
+        ConfigError: anything was raised inside, except a RunFailedError.
     """
     try:
         with chdir(os.curdir):
             yield
-    except ConfigError:
+    except (ConfigError, RunFailedError):
         raise
     except (Exception, SystemExit) as error:  # a constructor may raise anything
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-        if isinstance(cause, ConfigError):
+        if isinstance(cause, ConfigError | RunFailedError):
             raise cause from error
         if isinstance(cause, ArgumentError) and cause.name in settings:
             key, value = f"{group}.{cause.name}", settings[cause.name]

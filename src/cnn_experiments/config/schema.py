@@ -1,7 +1,7 @@
 """Which settings exist, and which values they may have. Torch is not imported: bad input is rejected at once."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cnn_experiments.config.rules import (
@@ -26,7 +26,7 @@ from cnn_experiments.config.rules import (
 )
 from cnn_experiments.config.trainer import check_trainer_keys
 from cnn_experiments.errors import ConfigError, format_value, suggest
-from cnn_experiments.runs.fingerprint import COMMAND_KEYS, TASK_KEYS, flatten
+from cnn_experiments.runs.fingerprint import COMMAND_KEYS, TASK_KEYS, flatten, has_mappings
 
 LIST_GROUPS = ("augment", "metrics", "callbacks", "logger")
 """Groups of which several options may be chosen: each has one part, with a name."""
@@ -108,9 +108,12 @@ def validate(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     _check_groups(settings)
     values, known = flatten(settings), flatten(defaults)
     untyped_prefixes = tuple(f"{key}." for key, value in known.items() if value is None)  # any value, nested too
+    replaced = tuple(_replaced_lists(settings, defaults))
+    replaced_prefixes = tuple(f"{key}." for key in replaced)
     # Top-level keys first: others refer to them.
     for key, value in sorted(values.items(), key=lambda item: item[0].count(".")):
-        if key.startswith(untyped_prefixes) or _is_of_added_part(key, known):
+        is_of_replaced = key in replaced or key.startswith(replaced_prefixes)
+        if key.startswith(untyped_prefixes) or is_of_replaced or _is_of_added_part(key, known):
             continue
         if value == MISSING:
             allowed = f": {RULES[key].allowed}" if key in RULES else ""
@@ -126,8 +129,21 @@ def validate(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         if isinstance(options, Mapping) and group not in settings:
             raise deleted_group_error(group)
     for key in known:
-        if key not in values and not any(name.startswith(f"{key}.") for name in values):
+        if key in values or key.startswith(replaced_prefixes):
+            continue
+        if not any(name.startswith(f"{key}.") for name in values):
             raise deleted_key_error(f"~{key}", key, known)
+
+
+def _replaced_lists(node: Any, default: Any, key: str = "") -> Iterator[str]:
+    """Yield the keys of lists of mappings that have other items than by default: another number, or other keys."""
+    if isinstance(node, Mapping) and isinstance(default, Mapping):
+        for name in node.keys() & default.keys():
+            yield from _replaced_lists(node[name], default[name], f"{key}.{name}" if key else name)
+    elif has_mappings(default):
+        LIST.check(key, node)
+        if flatten({"": node}).keys() != flatten({"": default}).keys():
+            yield key
 
 
 def _is_of_added_part(key: str, known: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ A checkpoint may come from anybody. What it names is built only if a file of the
 """
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ from cnn_experiments.config.schema import LIST_GROUPS, RULES
 from cnn_experiments.config.trainer import check_trainer_keys
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.fingerprint import (
-    ADDED_DEFAULTS,
     COMMAND_KEYS,
     DATA_SHAPE_KEYS,
     TASK_KEYS,
+    added_defaults,
     effective_settings,
     flatten,
     normalize_value,
@@ -43,6 +44,7 @@ _PREPROCESSING_KEYS = ("data.resize", "data.normalize")
 """Settings of the data that the network was trained with, which count for other images, too."""
 CONFIG_DIR_REMEDY = "if it is your own, name its directory with --config-dir"
 """Of a checkpoint that builds what no file of the configuration names."""
+_EXTERNAL_MODELS = "cnn_experiments.external_models."
 _ONE_PROCESS = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
 
 
@@ -72,6 +74,8 @@ def used_settings(stored: Mapping[str, Any], command: ComposedConfig, free_keys:
     if root is not None and not has_own_place and not Path(root).is_dir() and "data.root" in current:
         # that of another machine
         settings["data"]["root"] = current["data.root"]
+    if str(settings["model"].get("_target_")).startswith(_EXTERNAL_MODELS):
+        settings["model"]["pretrained"] = False  # the checkpoint has the weights
     settings["compile"] = False  # compiling takes longer than most uses of a network
     return settings
 
@@ -104,15 +108,15 @@ def _check_typed(
     run, current = _comparable_settings(run_settings), _comparable_settings(command.settings)
     is_group = key in command.choices
     prefix = "" if key == RECIPE else f"{key}."
-    keys = [name for name in run | current if name.startswith(prefix)] if is_group else [key]
+    keys = [name for name in run | current if name.startswith(prefix) or name == key]
     if key == "data" and allows_other_data:
         keys = []  # it is the run's own
     for name in keys:
         if normalize_value(name, run.get(name)) == normalize_value(name, current.get(name)):
             continue
         if not is_group:
-            allowed = format_value(run[key]) if key in run else "left out"
-            raise ConfigError(key, current.get(key), problem=f"must be {allowed}, as in the run of ckpt_path")
+            allowed = format_value(run[name]) if name in run else "left out"
+            raise ConfigError(name, current.get(name), problem=f"must be {allowed}, as in the run of ckpt_path")
         problem = (
             f"must be left out, or be that of the run of ckpt_path, which has {name}={format_value(run.get(name))}"
         )
@@ -154,7 +158,7 @@ def _trusted(stored: Mapping[str, Any], command: ComposedConfig) -> dict[str, An
         raise _damaged(", ".join(damaged))
     if interpolation := next(filter(_is_interpolation, _strings(settings)), None):  # stored settings are resolved
         raise _damaged(f"{interpolation} is an interpolation")
-    _name_targets(settings)
+    _name_targets(settings, command)
     settings["trainer"] = command.settings["trainer"] | settings["trainer"]
     settings = {**command.settings, **settings}
     try:
@@ -188,28 +192,44 @@ def _is_interpolation(text: str) -> bool:
     return "${" in text
 
 
-def _name_targets(settings: dict[str, Any]) -> None:
+_LAYER = re.compile(r"torch\.nn\.[A-Z]\w*", re.ASCII)
+"""Torch's layers, of which networks are written in YAML: to build one does nothing else."""
+
+
+def _name_targets(settings: dict[str, Any], command: ComposedConfig) -> None:
     """Replace every `_target_` of stored settings by the one that a file of the configuration names for its group.
 
-    A class or function of this package may have moved since then; it is known by its name alone. It may also have got
-    more settings: they have the values that mean what it did.
+    It may also be typed, or be one of torch's layers. A class or function of this package may have moved since then; it
+    is known by its name alone. It may also have got more settings: they have the values that mean what it did.
     """
     named: dict[str, dict[Any, dict[str, Any]]] = {}
     for key, node in _nodes_with_target(settings):
         group, target = key.partition(".")[0], node["_target_"]
         if group not in named:
-            named[group] = _named_targets(group) if group in _GROUPS else {}
+            named[group] = _named_targets(group, command.settings[group]) if group in _GROUPS else {}
         found = named[group].get(normalize_value("_target_", target)) if isinstance(target, str) else None
+        if found is None and group == "model" and _LAYER.fullmatch(str(target)):
+            found = {"_target_": target}
         if found is None:
             problem = f"the checkpoint builds {key}._target_={target}, which no file of the configuration names"
             raise ConfigError("ckpt_path", problem=problem, remedy=CONFIG_DIR_REMEDY)
-        added = {name: ADDED_DEFAULTS[f"{key}.{name}"] for name in found if f"{key}.{name}" in ADDED_DEFAULTS}
-        node |= {name: value for name, value in added.items() if name not in node} | {"_target_": found["_target_"]}
+        added = added_defaults({f"{key}._target_": target})
+        names = [name for name in found if name not in node and f"{key}.{name}" in added]
+        node |= {name: added[f"{key}.{name}"] for name in names} | {"_target_": found["_target_"]}
 
 
-def _named_targets(group: str) -> dict[Any, dict[str, Any]]:
-    """Return what the files of a group's options, and recipes, hold beside each `_target_`, by its normalized value."""
-    named: dict[Any, dict[str, Any]] = {}
+def _named_targets(group: str, typed: Mapping[str, Any]) -> dict[Any, dict[str, Any]]:
+    """Return what the files of a group's options, and recipes, hold beside each `_target_`, by its normalized value.
+
+    Args:
+        group: the name of the group.
+        typed: its settings in the command.
+    """
+    named = {
+        normalize_value("_target_", node["_target_"]): {"_target_": node["_target_"]}
+        for _, node in _nodes_with_target(typed)
+        if isinstance(node["_target_"], str)
+    }
     for directory in config_directories():
         for folder in (group, RECIPE):
             for path in sorted((directory / folder).rglob("*.yaml")):

@@ -75,7 +75,7 @@ class GoogLeNet(nn.Module):
     Args:
         in_channels: channels of the images.
         num_classes: number of logits per image.
-        norm: normalization after every convolution: `none`, `batch` (torch's) or `scratch` (the one in scratch.py).
+        norm: normalization after every convolution: a choice of `norm2d`.
 
     Raises:
         ArgumentError: `norm` is none of these.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
+from functools import partial
 
 from torch import nn
 
@@ -11,9 +12,10 @@ from cnn_experiments.models.scratch import BatchNorm
 _NORMS_2D: dict[str, list[Callable[[int], nn.Module]]] = {
     "none": [],
     "batch": [nn.BatchNorm2d],
+    "batch_no_affine": [partial(nn.BatchNorm2d, affine=False)],
     "scratch": [BatchNorm],
 }
-_NORMS_1D = _NORMS_2D | {"batch": [nn.BatchNorm1d]}
+_NORMS_1D = _NORMS_2D | {"batch": [nn.BatchNorm1d], "batch_no_affine": [partial(nn.BatchNorm1d, affine=False)]}
 
 
 def check_choice(name: str, value: str, choices: Collection[str]) -> str:
@@ -53,11 +55,23 @@ def check_fraction(**values: float) -> None:
             raise ArgumentError(name, value, "must be a number in [0, 1]")
 
 
+def check_divisor(dividend: int, **values: int) -> None:
+    """Check that arguments divide a number without a remainder.
+
+    Raises:
+        ArgumentError: one does not.
+    """
+    for name, value in values.items():
+        if value < 1 or dividend % value:
+            raise ArgumentError(name, value, f"must divide {dividend}")
+
+
 def norm2d(norm: str, channels: int) -> list[nn.Module]:
     """Return the normalization of a convolution's output, as a list of one layer, or of none.
 
     Args:
-        norm: `none`, `batch` (torch's batch normalization) or `scratch` (the one in scratch.py).
+        norm: `none`, `batch` (torch's batch normalization), `batch_no_affine` (without its learned scale and shift) or
+            `scratch` (the one in scratch.py).
         channels: channels of the convolution's output.
 
     Raises:

@@ -2,54 +2,79 @@
 
 It has sigmoids instead of scaled tanh, max or average pooling instead of trained subsampling, connects every map to
 every map, has a softmax classifier instead of radial basis functions, and takes images of 28 pixels, padded or not,
-instead of 32. Batch normalization (Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167) precedes every sigmoid.
+instead of 32. Batch normalization (Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167) precedes every
+activation.
 """
+
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.models.layers import check_at_least, check_choice, norm1d, norm2d
 
 _POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
-
-
-def linear_block(in_features: int, out_features: int, norm: str) -> list[nn.Module]:
-    """Return a linear layer, its normalization and a sigmoid: (N, in_features) to (N, out_features)."""
-    return [nn.Linear(in_features, out_features), *norm1d(norm, out_features), nn.Sigmoid()]
+_ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
+_IMAGE_SIZE = 28
 
 
 class LeNet(nn.Module):
-    """Two convolutions with sigmoids and pools, and three linear layers.
+    """Convolutions, each with an activation and a pool, and linear layers: two and three in the course.
 
-    Shapes: (N, in_channels, H, W) to (N, num_classes), where H and W are at least 16 - 2 * padding. At 28 pixels the
-    head's pooling is the identity.
+    Shapes: (N, in_channels, H, W) to (N, num_classes). At 28 pixels the head's pooling is the identity. With the
+    course's layers, H and W are at least 16 - 2 * padding.
 
     Args:
         in_channels: channels of the images.
         num_classes: number of logits per image.
-        norm: normalization before every sigmoid: `none`, `batch` (torch's) or `scratch` (the one in scratch.py).
+        channels: output channels of each convolution.
+        kernel_size: of every convolution.
+        hidden_units: units of each hidden layer.
+        activation: `sigmoid`, `relu` or `tanh`.
+        norm: normalization before every activation: a choice of `norm2d`.
         pool: `max` or `avg`.
-        padding: padding of the first convolution; with 2 its output is as large as the image.
+        padding: padding of the first convolution; with 2 and a kernel of 5 its output is as large as the image.
 
     Raises:
-        ArgumentError: `norm` or `pool` is none of these, or `padding` is negative.
+        ArgumentError: `activation`, `norm` or `pool` is none of these, `padding` is negative, another number is not
+            positive, or the convolutions leave nothing of an image of 28 pixels.
     """
 
-    def __init__(self, in_channels: int, num_classes: int, norm: str, pool: str, padding: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        channels: Sequence[int],
+        kernel_size: int,
+        hidden_units: Sequence[int],
+        activation: str,
+        norm: str,
+        pool: str,
+        padding: int,
+    ) -> None:
         super().__init__()
         check_at_least(0, padding=padding)
+        check_at_least(1, channels=channels, kernel_size=kernel_size)
+        if hidden_units:
+            check_at_least(1, hidden_units=hidden_units)
         pool2d = _POOLS[check_choice("pool", pool, _POOLS)]
-        self.features = nn.Sequential(
-            nn.Conv2d(in_channels, 6, 5, padding=padding), *norm2d(norm, 6), nn.Sigmoid(), pool2d(2),
-            nn.Conv2d(6, 16, 5), *norm2d(norm, 16), nn.Sigmoid(), pool2d(2),
-        )  # fmt: skip
-        grid = ((28 + 2 * padding - 4) // 2 - 4) // 2
-        self.head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(grid),
-            nn.Flatten(),
-            *linear_block(16 * grid**2, 120, norm),
-            *linear_block(120, 84, norm),
-            nn.Linear(84, num_classes),
-        )
+        activate = _ACTIVATIONS[check_choice("activation", activation, _ACTIVATIONS)]
+        features: list[nn.Module] = []
+        size = _IMAGE_SIZE + 2 * padding
+        for i, (previous, width) in enumerate(zip([in_channels, *channels], channels, strict=False)):
+            size = (size - kernel_size + 1) // 2
+            if size < 1:
+                cause = f"convolution {i + 1} and its pool leave nothing of an image of {_IMAGE_SIZE} pixels"
+                raise ArgumentError("kernel_size", kernel_size, f"must be smaller, or channels fewer: {cause}")
+            conv = nn.Conv2d(previous, width, kernel_size, padding=0 if i else padding)
+            features += [conv, *norm2d(norm, width), activate(), pool2d(2)]
+        head: list[nn.Module] = [nn.AdaptiveAvgPool2d(size), nn.Flatten()]
+        num_features = channels[-1] * size**2
+        for units in hidden_units:
+            head += [nn.Linear(num_features, units), *norm1d(norm, units), activate()]
+            num_features = units
+        self.features = nn.Sequential(*features)
+        self.head = nn.Sequential(*head, nn.Linear(num_features, num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits."""

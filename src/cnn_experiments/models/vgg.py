@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from cnn_experiments.arguments import ArgumentError
-from cnn_experiments.models.layers import check_at_least, mlp_head, norm2d
+from cnn_experiments.models.layers import check_at_least, check_divisor, mlp_head, norm2d
 
 _WIDTHS = (64, 128, 256, 512, 512)
 _HIDDEN = 4096
@@ -34,7 +34,7 @@ class VGG(nn.Module):
         in_channels: channels of the images.
         num_classes: number of logits per image.
         depths: number of convolutions of each block.
-        norm: normalization after every convolution: `none`, `batch` (torch's) or `scratch` (the one in scratch.py).
+        norm: normalization after every convolution: a choice of `norm2d`.
         channel_divisor: divisor of the blocks' 64, 128, 256, 512 and 512 channels.
         hidden_divisor: divisor of the hidden layers' 4096 units.
         dropout: probability that a hidden unit is dropped in training.
@@ -55,12 +55,8 @@ class VGG(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        for name, divisor, dividend in (
-            ("channel_divisor", channel_divisor, _WIDTHS[0]),
-            ("hidden_divisor", hidden_divisor, _HIDDEN),
-        ):
-            if divisor < 1 or dividend % divisor:
-                raise ArgumentError(name, divisor, f"must divide {dividend}")
+        check_divisor(_WIDTHS[0], channel_divisor=channel_divisor)
+        check_divisor(_HIDDEN, hidden_divisor=hidden_divisor)
         check_at_least(1, depths=depths)
         if len(depths) != len(_WIDTHS):
             raise ArgumentError("depths", list(depths), f"must be a list of {len(_WIDTHS)} integers, one per block")

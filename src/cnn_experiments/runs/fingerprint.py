@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -42,18 +43,40 @@ ADDED_DEFAULTS: dict[str, Any] = LIMIT_DEFAULTS | {"monitor": "val/acc", "monito
 """Settings that earlier versions did not have, with the value that means what their runs did. At this value they are no
 part of the settings that change the result, so that the hashes of earlier runs stay."""
 
+ADDED_DEFAULTS_OF_CLASSES: dict[str, dict[str, Any]] = {
+    "AlexNet": {"channel_divisor": 1, "hidden_divisor": 1},
+    "LeNet": {"channels": [6, 16], "kernel_size": 5, "hidden_units": [120, 84], "activation": "sigmoid"},
+    "NiN": {"num_1x1_convs": 2, "channel_divisor": 1},
+}
+"""The same for settings that classes and functions of this package did not have, by their names."""
+
 SEED_KEYS = ("seed", "data.seed")
 """Settings in which runs may differ that are averaged."""
 
+_TARGET = "._target_"
 _PACKAGE = f"{__package__.partition('.')[0]}."
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings with dotted keys: {"optimizer": {"lr": 0.1}} becomes {"optimizer.lr": 0.1}."""
+    """Return nested settings with dotted keys: {"optimizer": {"lr": 0.1}} becomes {"optimizer.lr": 0.1}.
+
+    The items of a list with mappings in it have keys of their own, such as `model._args_.1._target_`; any other list is
+    one value.
+    """
     leaves: dict[str, Any] = {}
     for key, value in settings.items():
-        leaves |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        if isinstance(value, Mapping):
+            leaves |= flatten(value, f"{prefix}{key}.")
+        elif has_mappings(value):
+            leaves |= flatten({str(place): item for place, item in enumerate(value)}, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
     return leaves
+
+
+def has_mappings(value: Any) -> bool:
+    """Return whether a value is a list with a mapping in it, at any depth."""
+    return isinstance(value, list) and any(isinstance(item, Mapping) or has_mappings(item) for item in value)
 
 
 def effective_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,6 +85,7 @@ def effective_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     Among them is `augment`, the order of several transforms, which is no setting of its own.
     """
     flat = flatten(settings)
+    added = added_defaults(flat)
     transforms = dict.fromkeys(key.split(".")[1] for key in flat if key.startswith("augment."))
     order = {"augment": ",".join(transforms)} if len(transforms) > 1 else {}
     return order | {
@@ -70,7 +94,21 @@ def effective_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         if key not in (*NO_EFFECT_KEYS, "augment")
         and not key.startswith("task.")
         and not _is_of_ready_logger(key, flat)
-        and not (key in ADDED_DEFAULTS and is_same(value, ADDED_DEFAULTS[key]))
+        and not (key in added and is_same(value, added[key]))
+    }
+
+
+def added_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that earlier versions did not have, with the values that mean what their runs did.
+
+    Args:
+        settings: with dotted keys; what they build decides which settings were added.
+    """
+    return ADDED_DEFAULTS | {
+        f"{key.removesuffix(_TARGET)}.{name}": default
+        for key, value in settings.items()
+        if key.endswith(_TARGET)
+        for name, default in ADDED_DEFAULTS_OF_CLASSES.get(normalize_value(key, value), {}).items()
     }
 
 
@@ -82,12 +120,39 @@ def _is_of_ready_logger(key: str, flat: Mapping[str, Any]) -> bool:
 
 def run_id(settings: Mapping[str, Any]) -> str:
     """Return a hash of the settings that change the result: equal for runs that repeat each other."""
-    normalized = _normalize(_with_moved_keys(effective_settings(settings)))
+    normalized = _normalize(_with_lists(_with_moved_keys(effective_settings(settings))))
     return hashlib.sha256(json.dumps(normalized, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _normalize(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: normalize_value(key, value) for key, value in settings.items()}
+
+
+def _with_lists(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return effective settings in which a list of mappings is one value, as in the hashes of version 0.2."""
+    hashed = dict(settings)
+    lists: dict[str, dict[str, Any]] = {}
+    for key in settings:
+        if match := re.match(r"(.+?)\.(?=\d+(\.|$))", key):
+            lists.setdefault(match[1], {})[key[match.end() :]] = hashed[key]
+    for key, items in lists.items():
+        node = _nest(items)
+        if has_mappings(node):
+            hashed = {name: value for name, value in hashed.items() if not name.startswith(f"{key}.")} | {key: node}
+    return hashed
+
+
+def _nest(leaves: Mapping[str, Any]) -> Any:
+    """Return the list, mapping or value of which `flatten` makes these leaves."""
+    if "" in leaves:
+        return leaves[""]
+    children: dict[str, dict[str, Any]] = {}
+    for key, value in leaves.items():
+        name, _, rest = key.partition(".")
+        children.setdefault(name, {})[rest] = value
+    nodes = {name: _nest(below) for name, below in children.items()}
+    places = [str(place) for place in range(len(nodes))]
+    return [nodes[place] for place in places] if nodes.keys() == set(places) else nodes
 
 
 def _with_moved_keys(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,10 +31,13 @@ _STATUS = {
 
 
 def write_session_start(directory: Path, settings: Mapping[str, Any]) -> None:
-    """Write the start of a run's row with its settings, which have dotted keys; names of classes are left out."""
+    """Write the start of a run's row with its settings, which have dotted keys.
+
+    Names of classes are left out, except those of layers in a list.
+    """
     start = SessionStartInfo(start_time_secs=time.time())
     for key, value in settings.items():
-        if "._" not in key:
+        if "._" not in key or "._args_." in key:
             _set_value(start.hparams[key], value)
     data = HParamsPluginData(session_start_info=start)
     open_new(directory / _FILE).close()

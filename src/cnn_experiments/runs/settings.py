@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from cnn_experiments.runs.fingerprint import ADDED_DEFAULTS, SEED_KEYS, is_same, normalize_value
+from cnn_experiments.runs.fingerprint import SEED_KEYS, added_defaults, is_same, normalize_value
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,11 @@ class RunSettings:
         """Return the option of a group, or the value of a setting; None if there is no such setting."""
         if key in self.choices:
             return self.choices[key]
-        return self.settings.get(key, ADDED_DEFAULTS.get(key)) if self.settings else self.overrides.get(key)
+        return self.settings.get(key, self._added_defaults.get(key)) if self.settings else self.overrides.get(key)
+
+    @cached_property
+    def _added_defaults(self) -> dict[str, Any]:
+        return added_defaults(self.settings)
 
 
 def varying_keys(runs: Sequence[RunSettings]) -> list[str]:

@@ -35,8 +35,13 @@ def hash_of_name(name: str) -> str | None:
 
 
 def value_name(key: str, value: str, groups: Container[str]) -> str:
-    """Return the option of a group by itself, another value after the last part of its key: `adam`, `lr0.1`."""
+    """Return the option of a group by itself, another value after the last part of its key: `adam`, `lr0.1`.
+
+    Of a class or function the last part of its name is returned: `ReLU`.
+    """
     typed = value.lower() if value in ("True", "False") else value  # Hydra writes booleans as Python does
+    if key.endswith("._target_"):
+        return typed.rpartition(".")[2]
     return typed if key in groups else f"{key.rpartition('.')[2]}{typed}"
 
 

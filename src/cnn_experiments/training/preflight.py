@@ -32,10 +32,11 @@ from cnn_experiments.data.loader import count_batches
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.directory import BEST_CHECKPOINT, resolve_checkpoint
 from cnn_experiments.runs.fingerprint import (
-    ADDED_DEFAULTS,
     PERFORMANCE_KEYS,
+    added_defaults,
     differing_keys,
     effective_settings,
+    normalize_value,
     upgrade_settings,
 )
 from cnn_experiments.runs.regular_file import is_regular_file
@@ -122,12 +123,21 @@ def _check_parts(settings: Settings, data: ImageDataModule) -> nn.Module:
     with _quiet_lightning():
         build_trainer(settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     _check_loss(settings, data)
+    _check_pretrained(settings)
     model = build_and_probe(settings, data)
     optimizer = build_optimizer(settings, model)
     build_scheduler(settings, optimizer, total_steps=1000)
     if settings["compile"] and shutil.which(compiler := _cpp_compiler()) is None:
         raise ConfigError("compile", True, problem=f"must be false without {compiler}; CXX names another C++ compiler")
     return model
+
+
+def _check_pretrained(settings: Settings) -> None:
+    """Check that the initialization does not replace weights that were loaded."""
+    target = settings["init"].get("_target_")
+    if settings["model"].get("pretrained") is True and normalize_value("init._target_", target) != "default":
+        problem = "must be false, or init=default: another initialization replaces the weights"
+        raise ConfigError("model.pretrained", True, problem=problem)
 
 
 def _check_loss(settings: Settings, data: ImageDataModule) -> None:
@@ -234,7 +244,8 @@ def _build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
     if image_bytes > total_memory():
         problem = f"one image needs {format_bytes(image_bytes)}; this machine has {format_bytes(total_memory())}"
         raise ConfigError("data.resize", settings["data"].get("resize"), problem=problem)
-    is_own_code = str(settings["model"].get("_target_")).startswith(_PACKAGE)
+    target = str(settings["model"].get("_target_"))
+    is_own_code = target.startswith(f"{_PACKAGE}models.")
     problem_found: str | None = None
     for device in ("meta", "cpu"):
         try:
@@ -250,7 +261,7 @@ def _build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
         if problem_found is None:
             training_problem = _training_error(model, image, data, is_own_code)
             if training_problem is None:
-                if not is_own_code:
+                if not target.startswith(_PACKAGE):
                     _check_values(settings, image)
                 return model
             if device == "meta" and fits_memory:  # it may need values in training
@@ -380,7 +391,7 @@ def _check_same_settings(stored: Settings, current: Settings) -> None:
         may_change |= {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
     for key in differing_keys(stored, current):
         if key not in may_change:
-            allowed = format_value(stored.get(key, ADDED_DEFAULTS.get(key)))
+            allowed = format_value(stored.get(key, added_defaults(stored).get(key)))
             problem = f"must be {allowed}, as in the run that ckpt_path continues"
             raise ConfigError(key, current.get(key), problem=problem)
 

@@ -26,6 +26,7 @@ from cnn_experiments.runs.status import Status
 SeedPair = tuple[int, int]
 """The seed of training, and that of the data split."""
 
+_TARGET = "._target_"
 _MAX_SEED_DIGITS = 19
 _MAX_CHARACTERS = 100
 """Characters of a name that tables show; leaderboard.csv has all."""
@@ -55,7 +56,7 @@ class Group:
         parts = []
         for key, value in self.varying.items():
             text = short_name(format_setting(value))
-            parts.append(text if key in choices else f"{names[key]}={text}")
+            parts.append(text if key in choices or key.endswith(_TARGET) else f"{names[key]}={text}")
         return " ".join(parts or [short_name(choices["model"])]) + self.label_suffix
 
     @property
@@ -242,6 +243,11 @@ def build_leaderboard(runs: Sequence[RunRecord]) -> Leaderboard:
 
 def _group(runs: Sequence[RunRecord], keys: Sequence[str]) -> tuple[list[Group], list[RunRecord]]:
     """Return the groups, and the completed runs that newer ones supersede."""
+    class_names = {
+        key: short_names({value for run in runs if isinstance(value := run.settings.value(key), str)})
+        for key in keys
+        if key.endswith(_TARGET)
+    }
     by_configuration: dict[str, list[RunRecord]] = {}
     for run in runs:
         by_configuration.setdefault(_configuration_key(run), []).append(run)
@@ -252,6 +258,7 @@ def _group(runs: Sequence[RunRecord], keys: Sequence[str]) -> tuple[list[Group],
             completed, not_completed, older = _newest_per_seed(members)
             suffix = f" ({parameters:,} parameters)" if len(networks) > 1 else ""
             values = {key: members[0].settings.value(key) for key in keys}
+            values |= {key: names.get(str(values[key]), values[key]) for key, names in class_names.items()}
             groups.append(Group(values, completed, not_completed, suffix))
             superseded += older
     return groups, superseded

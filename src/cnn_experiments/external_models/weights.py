@@ -1,0 +1,27 @@
+"""Weights that another package has trained, and downloads by itself."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from cnn_experiments.errors import RunFailedError, error_message
+
+
+def are_loaded(pretrained: bool) -> bool:
+    """Return whether weights are needed: a network on the device `meta`, which is only looked at, has none."""
+    return pretrained and torch.get_default_device().type != "meta"
+
+
+@contextmanager
+def loading_weights(name: str, package: str) -> Iterator[None]:
+    """Turn whatever the block raises into the failure of a run in one line.
+
+    Raises:
+        RunFailedError: the weights could not be downloaded or loaded.
+    """
+    try:
+        yield
+    except Exception as error:  # each package raises errors of its own, and those of its client
+        problem = f"the weights of {package}'s {name} could not be loaded: {error_message(error)}"
+        raise RunFailedError(f"model.pretrained=true: {problem}") from error
