@@ -37,7 +37,7 @@ def _export(config: ComposedConfig, trained: TrainedNetwork) -> None:
     images = trained.data.stored_split("test").images
     images = images[:: max(1, len(images) // NUM_COMPARED)][:NUM_COMPARED]
     name = f"{_file_stem(trained)}.{format_name}"
-    with output_directory(config, trained, [name]) as directory:
+    with output_directory(config, trained.directory, [name]) as directory:
         path = directory / name
         try:
             comparison = export_network(trained, format_name, path, images)

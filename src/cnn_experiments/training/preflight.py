@@ -105,6 +105,30 @@ def check_training(settings: Settings, continues_by_itself: bool = False) -> Non
         _read_checkpoint(ckpt_path, checkpoint)
 
 
+def check_learning_rate_search(settings: Settings, continues_by_itself: bool = False) -> None:  # noqa: ARG001
+    """Check everything that a search of the learning rate needs.
+
+    Args:
+        settings: all settings.
+        continues_by_itself: not used, there is no run.
+
+    Raises:
+        ConfigError: as in `check_training`, or the settings of the search are not allowed.
+    """
+    task = settings["task"]
+    if settings["ckpt_path"] is not None:
+        problem = "must be null: the search starts with the initial weights"
+        raise ConfigError("ckpt_path", settings["ckpt_path"], problem=problem)
+    if "lr" not in settings["optimizer"]:
+        raise ConfigError("optimizer.lr", problem="must be in the file of the optimizer")
+    if task["min_lr"] >= task["max_lr"]:
+        raise ConfigError("task.min_lr", task["min_lr"], problem=f"must be below task.max_lr={task['max_lr']}")
+    if num_processes(settings["trainer"]) > 1:
+        problem = "must be one device: the search trains in one process"
+        raise ConfigError("trainer.devices", settings["trainer"]["devices"], problem=problem)
+    check_training(settings)
+
+
 def check_parts(settings: Settings, continues_by_itself: bool = False) -> None:  # noqa: ARG001
     """Check everything that a look at the network needs.
 
@@ -158,15 +182,8 @@ def _check_loss(settings: Settings, data: ImageDataModule) -> None:
 
 
 def _check_monitored(settings: Settings, data: ImageDataModule) -> None:
-    """Check that a schedule that follows a metric has one that does not choose it by the test set."""
-    if not is_plateau(settings) or settings["monitor"].startswith("train/"):
-        return
-    if not settings["monitor"].startswith("val/"):
-        problem = (
-            "must be a metric of train or val for ReduceLROnPlateau: the test set must not lower the learning rate"
-        )
-        raise ConfigError("monitor", settings["monitor"], problem=problem)
-    if data.protocol.eval_split != "val":
+    """Check that images are held out for a schedule that follows a metric: the test set must not choose the rate."""
+    if is_plateau(settings) and data.protocol.eval_split != "val":
         problem = f"must be >= 1 for ReduceLROnPlateau, which follows monitor={settings['monitor']}"
         raise ConfigError("data.val_size", data.val_size, problem=problem)
 
