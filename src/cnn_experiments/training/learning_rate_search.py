@@ -44,7 +44,9 @@ class LearningRateCurve:
         window, first = smoothing_window(self.num_steps), math.ceil(_SKIPPED_SHARE * self.num_steps)
         losses = self.smoothed_losses
         lowest = min(range(len(losses)), key=losses.__getitem__, default=0)
-        falls = {step: losses[step - window] - losses[step + window] for step in range(first, lowest - window + 1)}
+        falls = {
+            step: losses[step - window] - losses[step + window] for step in range(first + window, lowest - window + 1)
+        }
         steepest = max(falls, key=falls.__getitem__, default=None)
         return steepest if steepest is not None and falls[steepest] > 0 else None
 
