@@ -26,7 +26,8 @@ from cnn_experiments.runs.directory import RunDirectory
 from cnn_experiments.runtime.environment import device_name
 from cnn_experiments.runtime.memory import disable_malloc_trim, peak_memory, reset_peak_memory
 from cnn_experiments.tasks.train import train
-from cnn_experiments.training.build import build_data, build_model, build_optimizer
+from cnn_experiments.training.build import build_data, build_model
+from cnn_experiments.training.optimization import build_optimizer
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 

@@ -20,7 +20,7 @@ def test_task_of_a_configuration(name: str) -> None:
     spec = task_of(ComposedConfig.from_overrides(f"task={name}"))
     assert spec is TASKS[name]
     assert spec.needs_run_directory == (name == "train")
-    assert spec.needs_checkpoint == (name not in ("train", "inspect"))
+    assert spec.needs_checkpoint == (name not in ("train", "inspect", "find_lr"))
 
 
 def test_every_task_is_an_option_of_its_group() -> None:

@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +37,9 @@ def make_classifier(
     return Classifier(
         network,
         loss or CrossEntropy(label_smoothing=0.0, class_weights=None),
-        partial(torch.optim.SGD, lr=lr),
-        cosine,
+        lambda module: torch.optim.SGD(module.parameters(), lr=lr),
+        lambda optimizer, total_steps, _: cosine(optimizer, total_steps),
+        "val/acc",
         class_names,
         memory_format=memory_format,
         compile_model=compiled,

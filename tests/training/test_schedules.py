@@ -54,6 +54,13 @@ def test_step_multiplies_the_rate_at_each_milestone() -> None:
     assert rates == pytest.approx([0.1] * 4 + [0.01] * 2 + [0.001] * 2)
 
 
+def test_cosine_restarts_fills_the_run_with_cycles_of_growing_length() -> None:
+    cycles = [0.05 * (1 + math.cos(math.pi * step / length)) for length in (2, 4, 8) for step in range(length)]
+    assert rates_of(schedules.cosine_restarts, 14, cycles=3, length_factor=2) == pytest.approx(cycles)
+    one_cycle = rates_of(schedules.cosine_restarts, 14, cycles=1, length_factor=2)
+    assert one_cycle == pytest.approx(rates_of(schedules.cosine, 14))
+
+
 @pytest.mark.parametrize(
     ("schedule", "settings", "message"),
     [
@@ -64,6 +71,8 @@ def test_step_multiplies_the_rate_at_each_milestone() -> None:
             "milestones=[0.5, 30]: must be fractions of the steps in (0, 1)",
         ),
         (schedules.step, {"milestones": [0.5], "gamma": 0.0}, "gamma=0.0: must be above 0"),
+        (schedules.cosine_restarts, {"cycles": 0, "length_factor": 2}, "cycles=0: must be an integer >= 1"),
+        (schedules.cosine_restarts, {"cycles": 2, "length_factor": 0}, "length_factor=0: must be an integer >= 1"),
     ],
 )
 def test_invalid_settings_are_rejected(

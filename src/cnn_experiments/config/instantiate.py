@@ -46,10 +46,23 @@ def instantiate_partial(group: str, settings: Mapping[str, Any], kind: type) -> 
         raise ConfigError(f"{group}._partial_", settings.get("_partial_"), problem="must be true")
     function = hydra.utils.instantiate(settings, _convert_="all")
 
-    def build(*arguments: Any) -> Any:
-        return _check_kind(group, settings, function(*arguments), kind)
+    def build(*arguments: Any, **keywords: Any) -> Any:
+        return _check_kind(group, settings, function(*arguments, **keywords), kind)
 
     return build
+
+
+def target_parameters(group: str, settings: Mapping[str, Any], kind: type) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of the class or function that `_target_` names, by name; none if Python can't know them.
+
+    Raises:
+        ConfigError: as in `instantiate`.
+    """
+    _check_targets(group, settings, kind)
+    try:
+        return inspect.signature(find_target(settings[_TARGET])).parameters
+    except (TypeError, ValueError):  # of a function that is not written in Python
+        return {}
 
 
 def _check_kind(group: str, settings: Mapping[str, Any], part: Any, kind: type) -> Any:

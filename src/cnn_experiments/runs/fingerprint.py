@@ -39,7 +39,13 @@ LIMIT_DEFAULTS: dict[str, Any] = {
 }
 """The values of Lightning's limits that limit nothing."""
 
-ADDED_DEFAULTS: dict[str, Any] = LIMIT_DEFAULTS | {"monitor": "val/acc", "monitor_mode": None, "data.train_size": None}
+ADDED_DEFAULTS: dict[str, Any] = LIMIT_DEFAULTS | {
+    "monitor": "val/acc",
+    "monitor_mode": None,
+    "data.train_size": None,
+    "optimizer.decay_norm_and_bias": True,
+    "scheduler.warmup_ratio": 0.0,
+}
 """Settings that earlier versions did not have, with the value that means what their runs did. At this value they are no
 part of the settings that change the result, so that the hashes of earlier runs stay."""
 

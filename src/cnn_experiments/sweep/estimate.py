@@ -14,8 +14,9 @@ from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.progress import with_progress
 from cnn_experiments.sweep.plan import PlannedRun
-from cnn_experiments.training.build import build_data, build_model, build_optimizer
+from cnn_experiments.training.build import build_data, build_model
 from cnn_experiments.training.limits import Limits, count_limited_batches, count_steps_per_epoch
+from cnn_experiments.training.optimization import build_optimizer
 
 _STARTUP_SECONDS = 1.5
 """Of a run besides its training and test."""

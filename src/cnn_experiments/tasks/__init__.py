@@ -43,6 +43,11 @@ TASKS: dict[str, TaskSpec] = {
         needs_run_directory=True,
         preflight="cnn_experiments.training.preflight:check_training",
     ),
+    "find_lr": TaskSpec(
+        target="cnn_experiments.tasks.find_lr:find_lr",
+        needs_run_directory=False,
+        preflight="cnn_experiments.training.preflight:check_learning_rate_search",
+    ),
     "inspect": TaskSpec(
         target="cnn_experiments.tasks.inspect:inspect",
         needs_run_directory=False,

@@ -82,7 +82,7 @@ def _evaluate(config: ComposedConfig, trained: TrainedNetwork) -> None:
     limit = trained.settings["trainer"][f"limit_{split}_batches"]
     if not is_comparable and limit_key not in config.overrides_by_key:
         limit = None  # that of the run was for its own training and test
-    with output_directory(config, trained, _FILES) as written:
+    with output_directory(config, trained.directory, _FILES) as written:
         evaluation = _measure(trained, data, data_name, split, limit)
         report = class_report(evaluation.predictions.evaluated)
         evaluation.predictions.save(written / PREDICTIONS_FILE)

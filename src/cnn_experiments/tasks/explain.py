@@ -104,7 +104,7 @@ def _explain(config: ComposedConfig, trained: TrainedNetwork) -> tuple[int, int]
         inputs, num_unreadable = _inputs(config, trained)
     if inputs:
         files = [name for image in inputs for name in image.files]
-        with output_directory(config, trained, [*files, _OVERVIEW_FILE]) as directory:
+        with output_directory(config, trained.directory, [*files, _OVERVIEW_FILE]) as directory:
             explanations = [_explanation(trained, stage, image) for image in inputs]
             _write(trained, stage, explanations, directory)
         _print(trained, stage, explanations, directory)

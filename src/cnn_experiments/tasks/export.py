@@ -40,7 +40,7 @@ def _export(config: ComposedConfig, trained: TrainedNetwork) -> None:
     format_name = config.settings["format"]
     images, kind = _compared_images(trained)
     name = f"{_file_stem(trained)}.{format_name}"
-    with output_directory(config, trained, [name]) as directory:
+    with output_directory(config, trained.directory, [name]) as directory:
         path = directory / name
         try:
             comparison = export_network(trained, format_name, path, images)

@@ -1,4 +1,4 @@
-"""Where a task that uses a trained network writes: never over a file that is there."""
+"""Where a task that makes no run writes: never over a file that is there."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,27 +10,26 @@ from cnn_experiments.console import relative_path
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.directory import make_unused_directory
 from cnn_experiments.runs.path_errors import check_printable, path_errors
-from cnn_experiments.training.trained_network import TrainedNetwork
 
 _KEY = "task.to"
 
 
 @contextmanager
-def output_directory(config: ComposedConfig, trained: TrainedNetwork, files: Sequence[str]) -> Iterator[Path]:
+def output_directory(config: ComposedConfig, parent: Path, files: Sequence[str]) -> Iterator[Path]:
     """Make the directory that a task writes its files to before it works, and remove it if nothing was written.
 
-    It is `task.to`, or else a new one in the run's directory that has the name of the task: `predict`, `predict-2`.
+    It is `task.to`, or else a new one that has the name of the task: `predict`, `predict-2`.
 
     Args:
         config: what was typed.
-        trained: the network that is used.
+        parent: where a new one is made, such as the directory of the run whose network is used.
         files: the names of the files that the task writes there.
 
     Raises:
         ConfigError: it can't be made or written, or one of the files is there already.
     """
     typed = config.settings["task"]["to"]
-    directory = Path(typed) if typed is not None else trained.directory / config.task
+    directory = Path(typed) if typed is not None else parent / config.task
     check_printable(_KEY, directory)
     is_new = not directory.exists() or typed is None
     with path_errors(_KEY, directory):

@@ -101,7 +101,7 @@ def _predict(config: ComposedConfig, trained: TrainedNetwork) -> _Summary:
     summary = _Summary(len(paths))
     device = _device(trained.settings)
     with (
-        output_directory(config, trained, _FILES) as directory,
+        output_directory(config, trained.directory, _FILES) as directory,
         closing(with_progress(paths, "predicting")) as shown_paths,
     ):
         predictions = predict_files(trained, shown_paths, invert=options["invert"], device=device)

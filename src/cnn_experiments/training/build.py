@@ -15,8 +15,6 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 from torch.nn.parameter import is_lazy
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.config.instantiate import attribute_errors_to, instantiate, instantiate_partial
@@ -26,6 +24,7 @@ from cnn_experiments.errors import ConfigError
 from cnn_experiments.runtime.distributed import no_launcher, num_processes
 from cnn_experiments.training.classifier import Classifier
 from cnn_experiments.training.limits import LIMIT_KEYS, Limits
+from cnn_experiments.training.optimization import optimizer_factory, schedule_factory
 
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -174,59 +173,14 @@ def limit_size(max_parameter_bytes: float) -> Iterator[None]:
             hook.remove()
 
 
-def probe_optimizer(settings: Settings) -> int:
-    """Return how many numbers the optimizer stores for each value of a parameter, after two steps of a small one.
-
-    Raises:
-        ConfigError: it raises an error in a step.
-    """
-    parameter = nn.Parameter(torch.ones(2, 2))
-    with attribute_errors_to("optimizer", settings["optimizer"]):
-        optimizer: Optimizer = _optimizer_factory(settings)([parameter])
-        for _ in range(2):
-            parameter.grad = torch.full_like(parameter, 1e-3)
-            optimizer.step(lambda: 0.0)
-    states = (value for state in optimizer.state.values() for value in state.values())
-    return sum(isinstance(value, torch.Tensor) and value.shape == parameter.shape for value in states)
-
-
-def build_optimizer(settings: Settings, model: nn.Module) -> Optimizer:
-    """Return the optimizer of a network's parameters.
-
-    Raises:
-        ConfigError: it does not accept its settings.
-    """
-    with attribute_errors_to("optimizer", settings["optimizer"]):
-        optimizer: Optimizer = _optimizer_factory(settings)(model.parameters())
-    return optimizer
-
-
-def build_scheduler(settings: Settings, optimizer: Optimizer, total_steps: int) -> LRScheduler:
-    """Return the learning-rate schedule over so many steps of the optimizer.
-
-    Raises:
-        ConfigError: it does not accept its settings.
-    """
-    with attribute_errors_to("scheduler", settings["scheduler"]):
-        scheduler: LRScheduler = _scheduler_factory(settings)(optimizer, total_steps)
-    return scheduler
-
-
-def _optimizer_factory(settings: Settings) -> Callable[..., Optimizer]:
-    return instantiate_partial("optimizer", settings["optimizer"], Optimizer)
-
-
-def _scheduler_factory(settings: Settings) -> Callable[..., LRScheduler]:
-    return instantiate_partial("scheduler", settings["scheduler"], LRScheduler)
-
-
 def build_classifier(settings: Settings, data: ImageDataModule, model: nn.Module | None = None) -> Classifier:
     """Return a network, or else a new one, with its loss, metrics, optimizer and schedule."""
     return Classifier(
         model=model or build_model(settings),
         loss=build_loss(settings),
-        optimizer=_optimizer_factory(settings),
-        scheduler=_scheduler_factory(settings),
+        optimizer=optimizer_factory(settings),
+        scheduler=schedule_factory(settings),
+        monitor=settings["monitor"],
         class_names=data.class_names,
         memory_format=MEMORY_FORMATS[settings["memory_format"]],
         compile_model=settings["compile"],

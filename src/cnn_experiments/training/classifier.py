@@ -1,6 +1,7 @@
 """The one LightningModule: loss, metrics and optimizer around any network."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,6 +15,7 @@ from torchmetrics import MetricCollection
 from cnn_experiments.runs.metrics import SPLITS, Split
 from cnn_experiments.training.loss import ClassWeightedLoss
 from cnn_experiments.training.metrics import split_metrics
+from cnn_experiments.training.schedules import RunSchedule
 
 Batch = tuple[Tensor, Tensor]
 
@@ -32,8 +34,10 @@ class Classifier(pl.LightningModule):
         model: the network.
         loss: returns the mean loss, a scalar, of logits (N, num_classes) and targets: class numbers, int64 (N,), or the
             shares of the classes, float (N, num_classes).
-        optimizer: returns the optimizer of the given parameters.
-        scheduler: returns the learning-rate schedule of an optimizer for the total number of optimizer steps.
+        optimizer: returns the optimizer of a module's parameters.
+        scheduler: returns the learning-rate schedule of an optimizer for the number of optimizer steps of the whole
+            run and that of an epoch.
+        monitor: the metric that a schedule may follow, such as `val/loss`.
         class_names: the name of the class of each logit.
         memory_format: the memory format of the network's weights and inputs.
         compile_model: whether the network is compiled by torch.compile. Its modules and checkpoints stay as they are.
@@ -45,8 +49,9 @@ class Classifier(pl.LightningModule):
         self,
         model: nn.Module,
         loss: nn.Module,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
-        scheduler: Callable[[Optimizer, int], LRScheduler],
+        optimizer: Callable[[nn.Module], Optimizer],
+        scheduler: Callable[[Optimizer, int, int], LRScheduler],
+        monitor: str,
         class_names: Sequence[str],
         memory_format: torch.memory_format,
         compile_model: bool,
@@ -59,6 +64,8 @@ class Classifier(pl.LightningModule):
         self.eval_split: Split = eval_split
         self._optimizer = optimizer
         self._scheduler = scheduler
+        self._monitor = monitor
+        self._epoch_metrics: dict[str, Tensor] = {}
         self._max_steps = max_steps
         self._num_classes = len(class_names)
         self._memory_format = memory_format
@@ -115,6 +122,11 @@ class Classifier(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"], sync_dist=True)
         self._log_metrics("train")
+        # Lightning itself would step a schedule that follows a metric only after the checkpoint is written.
+        if isinstance(schedule := self.lr_schedulers(), RunSchedule):
+            metric = self._epoch_metrics.get(self._monitor)
+            schedule.end_epoch(None if metric is None else float(metric))
+        self._epoch_metrics.clear()
 
     def on_validation_epoch_end(self) -> None:
         self._log_metrics(self.eval_split)
@@ -132,6 +144,7 @@ class Classifier(pl.LightningModule):
         values = metrics.compute()
         metrics.reset()
         self.log_dict(values, sync_dist=True)
+        self._epoch_metrics |= values
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the states of the train metrics of an unfinished epoch, reduced over all processes."""
@@ -156,9 +169,10 @@ class Classifier(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer, and the schedule, which is stepped after every optimizer step."""
-        optimizer = self._optimizer(self.parameters())
+        optimizer = self._optimizer(self)
         total_steps = int(self.trainer.estimated_stepping_batches)
         if self._max_steps is not None:
             total_steps = min(total_steps, self._max_steps)
-        scheduler = self._scheduler(optimizer, total_steps)
+        steps_per_epoch = ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        scheduler = self._scheduler(optimizer, total_steps, steps_per_epoch)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

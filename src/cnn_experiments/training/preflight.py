@@ -47,16 +47,19 @@ from cnn_experiments.training.build import (
     build_data,
     build_loss,
     build_model,
-    build_optimizer,
-    build_scheduler,
     build_trainer,
     check_images,
     limit_size,
-    probe_optimizer,
 )
 from cnn_experiments.training.limits import Limits, count_limited_batches
 from cnn_experiments.training.loss import ClassWeightedLoss
-from cnn_experiments.training.schedules import is_open_ended
+from cnn_experiments.training.optimization import (
+    build_optimizer,
+    build_scheduler,
+    depends_on_num_steps,
+    is_plateau,
+    probe_optimizer,
+)
 from cnn_experiments.training.stored_checkpoint import (
     CheckpointError,
     StoredCheckpoint,
@@ -103,6 +106,30 @@ def check_training(settings: Settings, continues_by_itself: bool = False) -> Non
         _read_checkpoint(ckpt_path, checkpoint)
 
 
+def check_learning_rate_search(settings: Settings, continues_by_itself: bool = False) -> None:  # noqa: ARG001
+    """Check everything that a search of the learning rate needs.
+
+    Args:
+        settings: all settings.
+        continues_by_itself: not used, there is no run.
+
+    Raises:
+        ConfigError: as in `check_training`, or the settings of the search are not allowed.
+    """
+    task = settings["task"]
+    if settings["ckpt_path"] is not None:
+        problem = "must be null: the search starts with the initial weights"
+        raise ConfigError("ckpt_path", settings["ckpt_path"], problem=problem)
+    if "lr" not in settings["optimizer"]:
+        raise ConfigError("optimizer.lr", problem="must be in the file of the optimizer")
+    if task["min_lr"] >= task["max_lr"]:
+        raise ConfigError("task.min_lr", task["min_lr"], problem=f"must be below task.max_lr={task['max_lr']}")
+    if num_processes(settings["trainer"]) > 1:
+        problem = "must be one device: the search trains in one process"
+        raise ConfigError("trainer.devices", settings["trainer"]["devices"], problem=problem)
+    check_training(settings)
+
+
 def check_parts(settings: Settings, continues_by_itself: bool = False) -> None:  # noqa: ARG001
     """Check everything that a look at the network needs.
 
@@ -126,7 +153,8 @@ def _check_parts(settings: Settings, data: ImageDataModule) -> nn.Module:
     _check_pretrained(settings)
     model = build_and_probe(settings, data)
     optimizer = build_optimizer(settings, model)
-    build_scheduler(settings, optimizer, total_steps=1000)
+    build_scheduler(settings, optimizer, total_steps=1000, steps_per_epoch=100)
+    _check_monitored(settings, data)
     if settings["compile"] and shutil.which(compiler := _cpp_compiler()) is None:
         raise ConfigError("compile", True, problem=f"must be false without {compiler}; CXX names another C++ compiler")
     return model
@@ -161,6 +189,13 @@ def _check_loss(settings: Settings, data: ImageDataModule) -> None:
                 raise ConfigError("loss", problem="is NaN or infinite for random logits")
         if not mean_loss.requires_grad:
             raise ConfigError("loss", problem="does not depend on the logits, so that there is no gradient")
+
+
+def _check_monitored(settings: Settings, data: ImageDataModule) -> None:
+    """Check that images are held out for a schedule that follows a metric: the test set must not choose the rate."""
+    if is_plateau(settings) and data.protocol.eval_split != "val":
+        problem = f"must be >= 1 for ReduceLROnPlateau, which follows monitor={settings['monitor']}"
+        raise ConfigError("data.val_size", data.val_size, problem=problem)
 
 
 def _check_batches(settings: Settings, data: ImageDataModule) -> None:
@@ -337,7 +372,7 @@ def _check_resumable(settings: Settings) -> None:
     ckpt_path = settings["ckpt_path"]
     checkpoint = resolve_checkpoint(Path(ckpt_path))
     stored = _read_checkpoint(ckpt_path, checkpoint)
-    _check_same_settings(upgrade_settings(stored.settings), effective_settings(settings))
+    _check_same_settings(upgrade_settings(stored.settings), settings)
     max_epochs = settings["trainer"]["max_epochs"]
     if max_epochs <= stored.num_epochs:
         raise ConfigError(
@@ -385,9 +420,10 @@ def _read_checkpoint(ckpt_path: str, checkpoint: Path) -> StoredCheckpoint:
         raise ConfigError("ckpt_path", ckpt_path, problem=f"could not be read: {error.strerror or error}") from error
 
 
-def _check_same_settings(stored: Settings, current: Settings) -> None:
+def _check_same_settings(stored: Settings, settings: Settings) -> None:
+    current = effective_settings(settings)
     may_change = set(PERFORMANCE_KEYS)
-    if is_open_ended(str(stored.get("scheduler._target_"))):  # a schedule spans the epochs that were planned
+    if not depends_on_num_steps(settings):
         may_change |= {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
     for key in differing_keys(stored, current):
         if key not in may_change:

@@ -26,11 +26,10 @@ from cnn_experiments.training.build import (
     Settings,
     build_classifier,
     build_data,
-    build_optimizer,
-    build_scheduler,
 )
 from cnn_experiments.training.callbacks import History, RNGState
 from cnn_experiments.training.classifier import TRAIN_METRICS_KEY
+from cnn_experiments.training.optimization import build_optimizer, build_scheduler
 
 _PROGRESS_KEYS = ("epoch_progress", "epoch_loop.batch_progress")
 _COUNTERS = ("ready", "started", "processed", "completed")
@@ -187,7 +186,7 @@ def _state_after_a_step(settings: Settings, device: str) -> dict[str, Any]:
     with torch.device(device):
         classifier = build_classifier(settings, data)
     optimizer = build_optimizer(settings, classifier)
-    schedule = build_scheduler(settings, optimizer, total_steps=1000)
+    schedule = build_scheduler(settings, optimizer, total_steps=1000, steps_per_epoch=100)
     for parameter in classifier.parameters():
         parameter.grad = torch.zeros_like(parameter)
     with warnings.catch_warnings(action="ignore"):
