@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.data import transforms
-from cnn_experiments.data.augmentation import Augmentation
+from cnn_experiments.data.augmentation import AugmentationPipeline
 from cnn_experiments.data.loader import InMemoryLoader
 from cnn_experiments.data.validation import facts_problem, split_problem
 from cnn_experiments.errors import ConfigError, RunFailedError, describe_error
@@ -71,7 +71,8 @@ def stratified_permutation(labels: Tensor, seed: int) -> Tensor:
 class ImageDataModule(pl.LightningDataModule, ABC):
     """Keeps all images as one uint8 tensor; batches are indexed, and augmented, resized and normalized on the device.
 
-    A batch reaches the network as float32 images (N, channels, size, size) and int64 labels (N,).
+    A batch reaches the network as float32 images (N, channels, size, size) and int64 labels (N,), or where augmentation
+    mixes images, the shares of the classes, float32 (N, classes).
 
     Args:
         channels: number of channels of the stored images.
@@ -140,8 +141,8 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.preprocessing = transforms.Preprocessing(
             size=self.size, mean=self.mean if normalize else 0, std=self.std if normalize else 1
         )
-        self.augmentations: Sequence[Augmentation] = ()
-        """What is applied to training images on the device, in this order."""
+        self.augmentation = AugmentationPipeline({})
+        """What is applied to training images on the device."""
         self.tested_split: Split = "test"
         """The split that the test loop runs over."""
         self._splits: dict[Split, StoredSplit] = {}
@@ -260,10 +261,10 @@ class ImageDataModule(pl.LightningDataModule, ABC):
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Turn uint8 images on the device into network inputs; only training images are augmented."""
         images, labels = batch
-        if self.trainer and self.trainer.training:
-            for augmentation in self.augmentations:
-                images = augmentation(images)
-        return self.preprocessing(images), labels
+        if not (self.trainer and self.trainer.training):
+            return self.preprocessing(images), labels
+        inputs = self.preprocessing(self.augmentation.transform(images))
+        return self.augmentation.mix(inputs, labels, self.classes)
 
     def _load_or_fail(self, train: bool) -> tuple[Tensor, Tensor]:
         try:

@@ -41,6 +41,7 @@ from cnn_experiments.runs.fingerprint import (
 from cnn_experiments.runs.regular_file import is_regular_file
 from cnn_experiments.runtime.distributed import num_processes
 from cnn_experiments.runtime.memory import total_memory
+from cnn_experiments.training.augmentation_check import check_augmentation
 from cnn_experiments.training.build import (
     NetworkTooLargeError,
     build_data,
@@ -121,6 +122,7 @@ def _check_parts(settings: Settings, data: ImageDataModule) -> nn.Module:
     probe_optimizer(settings)
     with _quiet_lightning():
         build_trainer(settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    check_augmentation(settings, data)
     _check_loss(settings, data)
     model = build_and_probe(settings, data)
     optimizer = build_optimizer(settings, model)
