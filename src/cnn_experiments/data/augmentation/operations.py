@@ -1,7 +1,8 @@
 """The operations on images of AutoAugment and its successors, with a magnitude of its own for every image.
 
 Each maps uint8 images (N, C, H, W) of one or three channels and magnitudes (N,) to images. For a single image they equal
-those of torchvision, except that a blend of two images may differ by one gray level.
+those of torchvision, except that a gray level may be rounded in the other direction, and so may the place of a pixel of
+`nearest` that is halfway between two.
 """
 
 import torch
@@ -67,7 +68,7 @@ def adjust_sharpness(images: Tensor, magnitudes: Tensor) -> Tensor:
         return images
     inside = images[..., 1:-1, 1:-1]
     # Weights 1 of the neighbors and 5 of the pixel. A convolution may be rounded to ten bits on a GPU.
-    blurred = ((9 * F.avg_pool2d(images.float(), 3, stride=1) + 4 * inside) / 13).round_()
+    blurred = ((9 * F.avg_pool2d(images.float(), 3, stride=1) + 4 * inside.float()) / 13).round_()
     result = images.clone()
     result[..., 1:-1, 1:-1] = _move_away_from(blurred, inside, magnitudes)
     return result
