@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.data import transforms
-from cnn_experiments.data.augmentation import Augmentation
+from cnn_experiments.data.augmentation import AugmentationPipeline
 from cnn_experiments.data.channels import convert_channels, convert_mean, convert_std, convertible_channels
 from cnn_experiments.data.facts import DataFacts, measure_pixels
 from cnn_experiments.data.loader import InMemoryLoader
@@ -91,7 +91,8 @@ def _num_channels(split: Any) -> int | None:
 class ImageDataModule(pl.LightningDataModule, ABC):
     """Keeps all images as one uint8 tensor; batches are indexed, and augmented, resized and normalized on the device.
 
-    A batch reaches the network as float32 images (N, channels, size, size) and int64 labels (N,).
+    A batch reaches the network as float32 images (N, channels, size, size) and int64 labels (N,), or where augmentation
+    mixes images, the shares of the classes, float32 (N, classes).
 
     Args:
         channels: of the images that reach the network. Gray images are repeated to 3 channels, and color images
@@ -183,8 +184,8 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.seed = seed
         self.normalize = normalize
         self.preprocessing = self._preprocessing()
-        self.augmentations: Sequence[Augmentation] = ()
-        """What is applied to training images on the device, in this order."""
+        self.augmentation = AugmentationPipeline({})
+        """What is applied to training images on the device."""
         self.tested_split: Split = "test"
         """The split that the test loop runs over."""
         self._splits: dict[Split, StoredSplit] = {}
@@ -351,10 +352,10 @@ class ImageDataModule(pl.LightningDataModule, ABC):
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Turn uint8 images on the device into network inputs; only training images are augmented."""
         images, labels = batch
-        if self.trainer and self.trainer.training:
-            for augmentation in self.augmentations:
-                images = augmentation(images)
-        return self.preprocessing(images), labels
+        if not (self.trainer and self.trainer.training):
+            return self.preprocessing(images), labels
+        inputs = self.preprocessing(self.augmentation.transform(images))
+        return self.augmentation.mix(inputs, labels, self.classes)
 
     def _load_or_fail(self, train: bool) -> tuple[Tensor, Tensor]:
         try:

@@ -144,6 +144,8 @@ class _TrainingRun:
             self.device_name,
             self.settings["seed"],
         )
+        if self.data.augmentation.mixes:
+            self._print("images are mixed: train/acc is measured against the class with the largest share of each")
         checkpoint = self._resume_checkpoint()
         try:
             self.trainer.fit(self.classifier, datamodule=self.data, ckpt_path=checkpoint)

@@ -1,5 +1,6 @@
 """The parts of an experiment, built from its settings."""
 
+import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,8 +18,8 @@ from torch.nn.modules.module import (
 from torch.nn.parameter import is_lazy
 
 from cnn_experiments.arguments import ArgumentError
-from cnn_experiments.config.instantiate import attribute_errors_to, instantiate, instantiate_partial
-from cnn_experiments.data.augmentation import Augmentation
+from cnn_experiments.config.instantiate import attribute_errors_to, find_target, instantiate, instantiate_partial
+from cnn_experiments.data.augmentation import AugmentationPipeline
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runtime.distributed import no_launcher, num_processes
@@ -51,7 +52,7 @@ def build_data(settings: Settings) -> ImageDataModule:
         if missing := sorted({"channels", "classes", "batch_size", "val_size", "size", "seed"} - vars(data).keys()):
             problem = f"its __init__ must call that of ImageDataModule, which sets {', '.join(missing)}"
             raise ArgumentError("_target_", settings["data"]["_target_"], problem)
-    data.augmentations = build_augmentations(settings)
+    data.augmentation = build_augmentation(settings)
     return data
 
 
@@ -74,13 +75,28 @@ def build_parts(group: str, settings: Settings, kind: type) -> dict[str, Any]:
     return parts
 
 
-def build_augmentations(settings: Settings) -> list[Augmentation]:
-    """Return what is applied to training images, in order.
+def build_augmentation(settings: Settings) -> AugmentationPipeline:
+    """Return what is applied to training images.
 
     Raises:
-        ConfigError: as in `build_parts`.
+        ConfigError: as in `build_parts`; or a function that needs images would be called without them.
     """
-    return list(build_parts("augment", settings, Callable).values())  # type: ignore[arg-type]
+    for name, part_settings in settings["augment"].items():
+        _check_is_partial(f"augment.{name}", part_settings)
+    return AugmentationPipeline(build_parts("augment", settings, Callable))  # type: ignore[arg-type]
+
+
+def _check_is_partial(prefix: str, settings: Settings) -> None:
+    """Check that a function with a parameter that has no setting, its images, is called later, for each batch."""
+    with suppress(ImportError, AttributeError):
+        function = find_target(str(settings.get("_target_")))
+        if not inspect.isfunction(function) or settings.get("_partial_") is True:
+            return
+        try:
+            inspect.signature(function).bind(**{key: value for key, value in settings.items() if key[0] != "_"})
+        except TypeError:
+            problem = "must be true for a function, which is called with the images of each batch"
+            raise ConfigError(f"{prefix}._partial_", settings.get("_partial_"), problem=problem) from None
 
 
 def build_loss(settings: Settings) -> nn.Module:

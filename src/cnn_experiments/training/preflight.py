@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from cnn_experiments.analysis.cost import format_bytes, parameter_bytes, saved_bytes
 from cnn_experiments.analysis.probe import (
@@ -29,7 +30,7 @@ from cnn_experiments.analysis.probe import (
 from cnn_experiments.config.instantiate import attribute_errors_to
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.data.loader import count_batches
-from cnn_experiments.errors import ConfigError, format_value
+from cnn_experiments.errors import ConfigError, describe_error, format_value
 from cnn_experiments.runs.directory import BEST_CHECKPOINT, resolve_checkpoint
 from cnn_experiments.runs.fingerprint import (
     PERFORMANCE_KEYS,
@@ -42,6 +43,7 @@ from cnn_experiments.runs.fingerprint import (
 from cnn_experiments.runs.regular_file import is_regular_file
 from cnn_experiments.runtime.distributed import num_processes
 from cnn_experiments.runtime.memory import total_memory
+from cnn_experiments.training.augmentation_check import check_augmentation
 from cnn_experiments.training.build import (
     NetworkTooLargeError,
     build_data,
@@ -149,6 +151,7 @@ def _check_parts(settings: Settings, data: ImageDataModule) -> nn.Module:
     probe_optimizer(settings)
     with _quiet_lightning():
         build_trainer(settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    check_augmentation(settings, data)
     _check_loss(settings, data)
     _check_pretrained(settings)
     model = build_and_probe(settings, data)
@@ -169,7 +172,10 @@ def _check_pretrained(settings: Settings) -> None:
 
 
 def _check_loss(settings: Settings, data: ImageDataModule) -> None:
-    """Check that the loss is a finite number that depends on the logits, for a batch with two images of every class."""
+    """Check that the loss is a finite number that depends on the logits, for a batch with two images of every class.
+
+    If augmentation mixes images, the targets of the training are shares of classes.
+    """
     loss = build_loss(settings)
     num_classes = data.classes
     weights = loss.class_weights if isinstance(loss, ClassWeightedLoss) else None
@@ -181,7 +187,20 @@ def _check_loss(settings: Settings, data: ImageDataModule) -> None:
     logits = torch.randn(len(labels), num_classes, generator=generator).requires_grad_()
     with attribute_errors_to("loss", settings["loss"]):
         for is_training in (False, True):
-            mean_loss = loss.train(is_training)(logits, labels)
+            targets = labels
+            if is_training and data.augmentation.mixes:
+                targets = F.one_hot(labels, num_classes).float().lerp(F.one_hot(labels.roll(1), num_classes).float(), 0.25)
+            try:
+                mean_loss = loss.train(is_training)(logits, targets)
+            except Exception as error:
+                if not targets.is_floating_point():
+                    raise
+                mix = next(iter(data.augmentation.mixes))
+                problem = (
+                    f"must accept the shares of classes that augment.{mix} makes, float32 of the shape "
+                    f"(N, {num_classes}), as targets: {describe_error(error)}"
+                )
+                raise ConfigError("loss._target_", settings["loss"]["_target_"], problem=problem) from error
             if not isinstance(mean_loss, torch.Tensor) or mean_loss.shape != () or not mean_loss.is_floating_point():
                 problem = "must return a floating-point tensor without dimensions, the mean loss of the batch"
                 raise ConfigError("loss._target_", settings["loss"]["_target_"], problem=problem)
