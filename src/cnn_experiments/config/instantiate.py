@@ -52,6 +52,19 @@ def instantiate_partial(group: str, settings: Mapping[str, Any], kind: type) -> 
     return build
 
 
+def accepted_arguments(group: str, settings: Mapping[str, Any]) -> set[str]:
+    """Return the names of the arguments that what `_target_` names accepts; none if it does not tell.
+
+    Raises:
+        ConfigError: as in `instantiate`.
+    """
+    _check_targets(group, settings, object)
+    try:
+        return set(inspect.signature(find_target(settings[_TARGET])).parameters)
+    except ValueError:
+        return set()
+
+
 def _check_kind(group: str, settings: Mapping[str, Any], part: Any, kind: type) -> Any:
     if not isinstance(part, kind):
         problem = f"must make a {kind.__name__}, not {type(part).__name__}"

@@ -26,6 +26,7 @@ from cnn_experiments.errors import ConfigError
 from cnn_experiments.runtime.distributed import no_launcher, num_processes
 from cnn_experiments.training.classifier import Classifier
 from cnn_experiments.training.limits import LIMIT_KEYS, Limits
+from cnn_experiments.training.metrics import build_metrics
 
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -227,6 +228,7 @@ def build_classifier(settings: Settings, data: ImageDataModule, model: nn.Module
         loss=build_loss(settings),
         optimizer=_optimizer_factory(settings),
         scheduler=_scheduler_factory(settings),
+        metrics=build_metrics(settings),
         class_names=data.class_names,
         memory_format=MEMORY_FORMATS[settings["memory_format"]],
         compile_model=settings["compile"],

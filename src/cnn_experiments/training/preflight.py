@@ -56,6 +56,7 @@ from cnn_experiments.training.build import (
 )
 from cnn_experiments.training.limits import Limits, count_limited_batches
 from cnn_experiments.training.loss import ClassWeightedLoss
+from cnn_experiments.training.metrics import check_metrics
 from cnn_experiments.training.schedules import is_open_ended
 from cnn_experiments.training.stored_checkpoint import (
     CheckpointError,
@@ -123,6 +124,7 @@ def _check_parts(settings: Settings, data: ImageDataModule) -> nn.Module:
     with _quiet_lightning():
         build_trainer(settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     _check_loss(settings, data)
+    check_metrics(settings, data)
     _check_pretrained(settings)
     model = build_and_probe(settings, data)
     optimizer = build_optimizer(settings, model)
