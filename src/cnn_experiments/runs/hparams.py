@@ -58,7 +58,13 @@ def write_session_end(directory: Path, status: Status) -> None:
 
 
 def write_experiment(directory: Path, varying: Mapping[str, Iterable[Any]], tags: Sequence[str]) -> None:
-    """Write the columns of a sweep's table: the settings that vary, with all their values, and scalars by their tags."""
+    """Write the columns of a sweep's table: the settings that vary, with all their values, and some scalars.
+
+    Args:
+        directory: of the sweep.
+        varying: the values of each setting that varies.
+        tags: of the scalars.
+    """
     experiment = api_pb2.Experiment(
         hparam_infos=[_column(key, list(values)) for key, values in varying.items()],
         metric_infos=[

@@ -90,8 +90,8 @@ class RunResults:
         default_factory=dict,
     )
     monitor: dict[str, str] | None = _field(
-        "the `metric` whose best value chooses the epoch that is tested, and the `mode`, `max` or `min`, that says which "
-        "is best; null if the last epoch is tested, and in files of earlier versions",
+        "the `metric` whose best value chooses the epoch that is tested, and its `mode`: `max` if the highest value is "
+        "the best, `min` if the lowest is; null if the last epoch is tested, and in files of earlier versions",
         default=None,
     )
     seconds: dict[str, float | None] = _field(

@@ -134,7 +134,7 @@ class Classifier(pl.LightningModule):
         return metrics
 
     def _own_metrics(self, split: Split) -> OwnMetrics | None:
-        metrics = self.own_metrics[split] if split in self.own_metrics else None
+        metrics = self.own_metrics[split] if split in EVAL_SPLITS else None
         assert metrics is None or isinstance(metrics, OwnMetrics)
         return metrics
 

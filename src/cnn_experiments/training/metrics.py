@@ -65,9 +65,9 @@ class AccuracyByClass(MulticlassAccuracy):
 
 
 def split_metrics(split: Split, class_names: Sequence[str]) -> MetricCollection:
-    """Return the metrics that every run has of a split, named `split/name`; with the accuracy of every class for `test`.
+    """Return the metrics of a split that every run has, named `split/name`.
 
-    The accuracy of a class is named after it: `test/acc/Sandal`.
+    The test split also has the accuracy of every class, which is named after it: `test/acc/Sandal`.
     """
     num_classes = len(class_names)
     metrics: dict[str, Metric | MetricCollection] = {

@@ -53,9 +53,9 @@ class CheckpointFiles(TorchCheckpointIO):
 class BestAndLastCheckpoint(Checkpoint):
     """Write `last.ckpt` after every epoch, and keep it as `best.ckpt` if `monitor` is better than ever before.
 
-    Without a `monitor`, or before it has had a finite value, the last epoch is the best one. Each epoch is serialized once,
-    and each file is replaced atomically, so that a reader never sees a partial checkpoint. A run that is resumed in
-    another directory keeps the best score so far if `best.ckpt` has been copied there.
+    Without a `monitor`, or before it has had a finite value, the last epoch is the best one. Each epoch is serialized
+    once, and each file is replaced atomically, so that a reader never sees a partial checkpoint. A run that is resumed
+    in another directory keeps the best score so far if `best.ckpt` has been copied there.
 
     Args:
         directory: where both files are written.
