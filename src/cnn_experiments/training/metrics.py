@@ -153,11 +153,15 @@ def check_metrics(settings: Settings, data: ImageDataModule) -> None:
     logits = torch.randn(len(labels), data.classes, generator=torch.Generator().manual_seed(0))
     for name, metric in metrics.items():
         key = f"metrics.{name}"
-        with attribute_errors_to(key, settings["metrics"][name]):
-            metric.update(logits, labels)
-            metric.update(logits.flip(0), labels)
-            if problem := _value_problem(metric.compute()):
-                raise ConfigError(key, problem=f"must compute one number; {problem}")
+        try:
+            with attribute_errors_to(key, settings["metrics"][name]):
+                metric.update(logits, labels)
+                metric.update(logits.flip(0), labels)
+                value = metric.compute()
+        except ConfigError as error:
+            raise error.with_context(f"for logits {tuple(logits.shape)} and labels {tuple(labels.shape)}") from error
+        if problem := _value_problem(value):
+            raise ConfigError(key, problem=f"must compute one number; {problem}")
     if data.protocol.has_monitor:
         build_monitor(settings, metrics)
         return
@@ -201,13 +205,14 @@ def build_monitor(settings: Settings, metrics: Mapping[str, Metric]) -> Monitor:
 
 def _unknown_monitor_error(key: str, known: Sequence[str]) -> ConfigError:
     split, separator, name = key.rpartition("/")
-    problem = f"must be a metric of the images held out: {', '.join(known)}"
+    problem = f"must be a metric of the images held out, those of the group metrics included: {', '.join(known)}"
     if separator and split == "test":
         problem = f"{problem}; the test set measures the epoch that is chosen, and can't choose it"
     if separator and split == "train":
         problem = f"{problem}; train/{name} also improves where a network only learns its training images by heart"
     nearest = f"val/{name}"
-    return ConfigError("monitor", key, problem=problem, suggestion=nearest if nearest in known else suggest(key, known))
+    suggestion = nearest if nearest in known else suggest(key, known, cutoff=0.7)
+    return ConfigError("monitor", key, problem=problem, suggestion=suggestion)
 
 
 def monitor_mode(settings: Settings) -> Mode:
