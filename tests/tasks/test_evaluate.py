@@ -19,7 +19,7 @@ from cnn_experiments.training.build import build_data
 from cnn_experiments.training.trained_network import load_trained_network
 from tests.conftest import compose_settings, read_results, train_in
 
-OVERRIDES = ("model=lenet_bn", "trainer.max_epochs=2", "trainer.limit_train_batches=8")
+OVERRIDES = ("model=lenet_bn", "trainer.max_epochs=2", "trainer.limit_train_batches=8", "metrics=[top5,calibration]")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_metrics_of_the_test_are_those_of_the_run(
     stored = read_results(run)["metrics"]
     assert evaluation["metrics"] == {name: value for name, value in stored.items() if name.startswith("test/")}
     assert evaluation["images"] == 360
-    assert "equal to the run's results.json, to the last digit (13 metrics)" in capsys.readouterr().out
+    assert "equal to the run's results.json, to the last digit (15 metrics)" in capsys.readouterr().out
     own, again = (Predictions.load(path / "predictions.npz") for path in (run, tmp_path / "written"))
     assert np.array_equal(own.splits["test"].logits, again.splits["test"].logits)
 
@@ -57,8 +57,8 @@ def test_metrics_of_the_test_are_those_of_the_run(
 def test_metrics_of_the_held_out_images_are_those_of_the_run(run: Path, measure: Callable[..., dict[str, Any]]) -> None:
     evaluation = measure("task.split=val")
     stored = read_results(run)["metrics"]
-    assert {name: evaluation["metrics"][name] for name in ("val/acc", "val/f1", "val/loss")} == {
-        name: stored[name] for name in ("val/acc", "val/f1", "val/loss")
+    assert {name: evaluation["metrics"][name] for name in ("val/acc", "val/f1", "val/loss", "val/top5")} == {
+        name: stored[name] for name in ("val/acc", "val/f1", "val/loss", "val/top5")
     }
     assert evaluation["images"] == 180
     assert evaluation["metrics"]["val/acc/3"] == pytest.approx(evaluation["classes"]["3"]["recall"])
@@ -180,7 +180,7 @@ def test_limits_of_the_run_count_for_its_own_test_alone(
         evaluate([ComposedConfig.from_overrides(*typed)], None)
         num_images[split] = json.loads((to / "evaluation.json").read_text())["images"]
     assert num_images == {"test": 32, "train": 1257}
-    assert "equal to the run's results.json, to the last digit (13 metrics)" in capsys.readouterr().out
+    assert "equal to the run's results.json, to the last digit (15 metrics)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("setting", ["trainer.precision=bf16-mixed", "memory_format=channels_last"])
@@ -189,7 +189,7 @@ def test_metrics_equal_those_of_a_run_with_other_arithmetic(
 ) -> None:
     run = train("run", "trainer=smoke", "trainer.accelerator=cpu", setting)
     evaluate([ComposedConfig.from_overrides("task=evaluate", f"ckpt_path={run}")], None)
-    assert "equal to the run's results.json, to the last digit (13 metrics)" in capsys.readouterr().out
+    assert "equal to the run's results.json, to the last digit (15 metrics)" in capsys.readouterr().out
 
 
 def test_directory_is_removed_if_nothing_was_written(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,14 +105,16 @@ class OwnMetrics(nn.Module):
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: logits (N, num_classes) and int64 labels (N,)."""
         for metric in self._metrics:
-            metric.update(logits, labels)  # type: ignore[operator]
+            assert isinstance(metric, Metric)
+            metric.update(logits, labels)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the value of each metric by its key, over the batches of all processes, and forget the batches."""
+        """Return each metric by its key, a float over the batches of all processes, and forget the batches."""
         values = {}
         for key, metric in zip(self._keys, self._metrics, strict=True):
-            values[key] = metric.compute()  # type: ignore[operator]
-            metric.reset()  # type: ignore[operator]
+            assert isinstance(metric, Metric)
+            values[key] = torch.as_tensor(metric.compute(), dtype=torch.float32, device=metric.device).reshape(())
+            metric.reset()
         return values
 
 
