@@ -24,10 +24,7 @@ _SPREAD = (
 )
 _INTERVALS = "95 % intervals per comparison, not corrected for multiple comparisons"
 _COSTS = "images/s of training, seconds of training and test, peak memory in MiB: medians over the runs"
-_RANKING = (
-    "the runs chose their tested epochs by different metrics (monitor); where all of a table choose by the same, that "
-    "ranks, else the accuracy"
-)
+_RANKING = "runs of a table whose tested epochs were chosen by different metrics (monitor) are ranked by accuracy"
 IMAGES_COLUMN = "image by image"
 IMAGES_LEGEND = (
     f"{IMAGES_COLUMN}: test images that only this run gets right, against those that only the run of the best row gets "
