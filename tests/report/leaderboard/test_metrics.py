@@ -137,7 +137,8 @@ def test_accuracy_ranks_runs_with_different_monitors(
     assert (board.metric, [group.label for group in board.groups]) == ("val/acc", ["sure", "calibrated"])
     assert names(leaderboard)[2:5] == ["val/acc", "test/acc", "difference"]
     assert any(
-        line.startswith("runs of a table whose tested epochs were chosen by different metrics") for line in legend(leaderboard)
+        line.startswith("runs of a table whose tested epochs were chosen by different metrics")
+        for line in legend(leaderboard)
     )
 
 
@@ -158,3 +159,19 @@ def test_runs_without_values_of_their_monitor_are_ranked_by_accuracy(
     make_runs(make_holdout_run, {"sure": monitor, "calibrated": monitor})
     (board,) = read_leaderboard().boards
     assert (board.metric, board.best.label) == ("val/acc", "sure")
+
+
+@pytest.mark.parametrize(
+    ("key", "metric"),
+    [("loss.gamma", "val/acc"), ("loss.label_smoothing", "val/loss"), ("optimizer.lr", "val/loss")],
+)
+def test_losses_that_are_not_measured_alike_do_not_rank(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard, key: str, metric: str
+) -> None:
+    for model, value in (("a", 0.5), ("b", 0.25)):
+        metrics = {"val/acc": value, "test/acc": value, "val/loss": value, "test/loss": value}
+        make_holdout_run(model, model, 0, None, None, metrics=metrics, monitor=LOSS, settings={key: value})
+    leaderboard = read_leaderboard()
+    (board,) = leaderboard.boards
+    assert (board.metric, board.best.any_run.results.model) == (metric, "a" if metric == "val/acc" else "b")
+    assert leaderboard.has_several_monitors == (metric == "val/acc")

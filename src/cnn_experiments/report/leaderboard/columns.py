@@ -11,7 +11,6 @@ from cnn_experiments.report.leaderboard.images import MAX_COMPARED
 from cnn_experiments.report.statistics import Sample, measurement
 from cnn_experiments.runs.metrics import MetricSpec, Monitor, leaderboard_keys
 from cnn_experiments.runs.records import RunRecord as RunRecord
-from cnn_experiments.runs.results import monitors_of
 from cnn_experiments.runs.settings import short_names
 
 _MAX_UNRANKED = 10
@@ -96,15 +95,9 @@ def legend(leaderboard: Leaderboard) -> tuple[str, ...]:
         f"difference: {' or '.join(labels)} minus that of the best, over shared seeds; "
         "inconclusive: its interval contains 0, or all differences are equal; 1 seed: too few to tell"
     )
-    ranking = [_RANKING] if _has_several_monitors(leaderboard) else []
+    ranking = [_RANKING] if leaderboard.has_several_monitors else []
     images = [IMAGES_LEGEND] if _has_images(leaderboard) else []
     return (_SPREAD, difference, *ranking, _INTERVALS, _COSTS, *images)
-
-
-def _has_several_monitors(leaderboard: Leaderboard) -> bool:
-    """Return whether runs of one board chose their tested epochs by different metrics."""
-    boards = ([run.results for group in board.groups for run in group.completed] for board in leaderboard.boards)
-    return any(len(monitors_of(results)) > 1 for results in boards)
 
 
 def find_column(leaderboard: Leaderboard, columns: Sequence[Column], name: str, *, key: str) -> Column:

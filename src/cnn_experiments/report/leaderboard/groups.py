@@ -16,10 +16,10 @@ from cnn_experiments.predictions.file import Predictions
 from cnn_experiments.report.leaderboard.images import MAX_COMPARED, ImageComparison, NotComparedError, compare_images
 from cnn_experiments.report.statistics import Sample, measurement, paired_difference
 from cnn_experiments.runs.directory import PREDICTIONS_FILE
-from cnn_experiments.runs.fingerprint import PERFORMANCE_KEYS, SEED_KEYS
+from cnn_experiments.runs.fingerprint import PERFORMANCE_KEYS, SEED_KEYS, normalize_value
 from cnn_experiments.runs.metrics import DEFAULT_MONITOR, MetricSpec, Monitor, leaderboard_keys, metrics_of
 from cnn_experiments.runs.records import RunRecord
-from cnn_experiments.runs.results import RunResults, monitors_of
+from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.settings import short_names, varying_keys
 from cnn_experiments.runs.status import Status
 
@@ -30,6 +30,9 @@ _TARGET = "._target_"
 _MAX_SEED_DIGITS = 19
 _MAX_CHARACTERS = 100
 """Characters of a name that tables show; leaderboard.csv has all."""
+
+_TRAINING_LOSS_KEYS = ("loss.label_smoothing", "loss.class_weights")
+"""Settings of a loss that do not change its value in an evaluation."""
 
 _EVALUATION_LIMITS = ("trainer.limit_val_batches", "trainer.limit_test_batches")
 """Settings that leave images out of the evaluation; an integer counts batches, so that the batch size matters too."""
@@ -234,6 +237,12 @@ class Leaderboard:
         return +counts
 
     @cached_property
+    def has_several_monitors(self) -> bool:
+        """Return whether runs of one board chose their tested epochs by different metrics."""
+        holdout = (board for board in self.boards if board.groups[0].any_run.results.protocol == "holdout")
+        return any(len({_monitor(group.any_run) for group in board.groups}) > 1 for board in holdout)
+
+    @cached_property
     def _ranked_groups(self) -> list[Group]:
         return [group for board in self.boards for group in board.groups]
 
@@ -354,12 +363,20 @@ def _newest_per_seed(
 
 def _shared_monitors(groups: Sequence[Group]) -> dict[str, Monitor]:
     """Return the monitor of the groups that may be compared, by the title of their board, if they share one."""
-    completed: dict[str, list[RunResults]] = {}
+    monitors: dict[str, set[tuple[Monitor, str]]] = {}
     for group in groups:
-        if group.completed:
-            completed.setdefault(_comparison_title(group.any_run), []).append(group.any_run.results)
-    monitors = {title: monitors_of(runs) for title, runs in completed.items()}
-    return {title: shared[0] for title, shared in monitors.items() if len(shared) == 1}
+        if group.completed and group.any_run.results.protocol == "holdout":
+            monitors.setdefault(_comparison_title(group.any_run), set()).add(_monitor(group.any_run))
+    return {title: monitor for title, ((monitor, _), *others) in monitors.items() if not others}
+
+
+def _monitor(run: RunRecord) -> tuple[Monitor, str]:
+    """Return the monitor of a run, and the settings on which its values depend, as JSON."""
+    monitor = Monitor.from_json(run.results.monitor)
+    prefix = "loss." if monitor.name == "loss" else f"metrics.{monitor.name}."
+    settings = {key: value for key, value in run.settings.settings.items() if key.startswith(prefix)}
+    measuring = {key: normalize_value(key, value) for key, value in settings.items() if key not in _TRAINING_LOSS_KEYS}
+    return monitor, json.dumps(measuring, sort_keys=True)
 
 
 def _ranking(group: Group, monitor: Monitor) -> Monitor | None:
