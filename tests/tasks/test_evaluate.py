@@ -180,7 +180,7 @@ def test_limits_of_the_run_count_for_its_own_test_alone(
         evaluate([ComposedConfig.from_overrides(*typed)], None)
         num_images[split] = json.loads((to / "evaluation.json").read_text())["images"]
     assert num_images == {"test": 32, "train": 1257}
-    assert "equal to the run's results.json, to the last digit (15 metrics)" in capsys.readouterr().out
+    assert "equal to the run's results.json, to the last digit (13 metrics)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("setting", ["trainer.precision=bf16-mixed", "memory_format=channels_last"])
@@ -189,7 +189,18 @@ def test_metrics_equal_those_of_a_run_with_other_arithmetic(
 ) -> None:
     run = train("run", "trainer=smoke", "trainer.accelerator=cpu", setting)
     evaluate([ComposedConfig.from_overrides("task=evaluate", f"ckpt_path={run}")], None)
-    assert "equal to the run's results.json, to the last digit (15 metrics)" in capsys.readouterr().out
+    assert "equal to the run's results.json, to the last digit (13 metrics)" in capsys.readouterr().out
+
+
+def test_metric_of_torchmetrics_that_was_typed_is_measured_again(
+    train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = "++metrics.top3._target_=torchmetrics.classification.MulticlassAccuracy"
+    run = train("run", "trainer=smoke", "trainer.accelerator=cpu", target, "++metrics.top3.top_k=3")
+    evaluate([ComposedConfig.from_overrides("task=evaluate", f"ckpt_path={run}")], None)
+    output = capsys.readouterr().out
+    assert f"test/top3 {read_results(run)['metrics']['test/top3']}\n" in output
+    assert "equal to the run's results.json, to the last digit (14 metrics)" in output
 
 
 def test_directory_is_removed_if_nothing_was_written(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
