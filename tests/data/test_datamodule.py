@@ -87,11 +87,11 @@ def test_book_protocol_evaluates_on_the_test_set_after_every_epoch() -> None:
 @pytest.mark.parametrize(
     ("overrides", "protocol"),
     [
-        ([], EvaluationProtocol("holdout", eval_split="val", monitor="val/acc")),
-        (["data.val_size=0"], EvaluationProtocol("last_epoch", eval_split=None, monitor=None)),
+        ([], EvaluationProtocol("holdout", eval_split="val", has_monitor=True)),
+        (["data.val_size=0"], EvaluationProtocol("last_epoch", eval_split=None, has_monitor=False)),
         (
             ["data.val_size=0", "data.test_every_epoch=true"],
-            EvaluationProtocol("book", eval_split="test", monitor=None),
+            EvaluationProtocol("book", eval_split="test", has_monitor=False),
         ),
     ],
 )

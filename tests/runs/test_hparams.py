@@ -17,6 +17,8 @@ from torch.utils.tensorboard import SummaryWriter
 from cnn_experiments.runs import hparams
 from cnn_experiments.runs.status import Status
 
+TAGS = (hparams.best_tag("val/acc"), "test/acc")
+
 
 def read_hparams(logdir: Path) -> tuple[dict[str, str], dict[str, tuple[dict[str, Any], str, dict[str, float]]]]:
     """Return the columns with their types, and each row with its settings, status and metrics."""
@@ -57,8 +59,8 @@ def write_run(directory: Path, settings: dict[str, Any], status: str | None, bes
     hparams.write_session_start(directory, settings)
     if best is not None:
         with SummaryWriter(str(directory)) as writer:
-            writer.add_scalar(hparams.BEST_VAL_ACC, best / 2, 1)
-            writer.add_scalar(hparams.BEST_VAL_ACC, best, 2)
+            writer.add_scalar("best/val/acc", best / 2, 1)
+            writer.add_scalar("best/val/acc", best, 2)
     if status:
         hparams.write_session_end(directory, Status(status))
 
@@ -68,7 +70,7 @@ def test_every_run_has_one_row_with_its_status(tmp_path: Path) -> None:
     write_run(tmp_path / "b", {"model": "lenet", "lr": 0.2, "seed": 1}, "failed")
     write_run(tmp_path / "c", {"model": "nin", "lr": 0.2, "seed": 2}, "interrupted")
     write_run(tmp_path / "d", {"model": "nin", "lr": 0.2, "seed": 3}, None)
-    hparams.write_experiment(tmp_path, {"model": ["lenet", "nin"], "lr": [0.1, 0.2]})
+    hparams.write_experiment(tmp_path, {"model": ["lenet", "nin"], "lr": [0.1, 0.2]}, TAGS)
     columns, rows = read_hparams(tmp_path)
     assert columns == {"model": "STRING", "lr": "FLOAT64"}
     assert {name: status for name, (_, status, _) in rows.items()} == {
@@ -101,7 +103,7 @@ def test_resumed_run_has_its_last_status(tmp_path: Path) -> None:
 def test_column_has_a_type_that_fits_all_values(tmp_path: Path, values: list[Any], kind: str) -> None:
     for number, value in enumerate(values):
         write_run(tmp_path / str(number), {"x": value}, "completed")
-    hparams.write_experiment(tmp_path, {"x": values})
+    hparams.write_experiment(tmp_path, {"x": values}, TAGS)
     columns, rows = read_hparams(tmp_path)
     assert columns == {"x": kind}
     assert len(rows) == len(values)

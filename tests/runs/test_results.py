@@ -155,6 +155,9 @@ VALUES: list[Any] = [
     {"a": []}, {"a": {}}, {"a": True},
 ]  # fmt: skip
 ALLOWED: dict[str, Callable[[Any], bool]] = {
+    "dict[str, dict[str, bool | None]]": lambda value: (
+        isinstance(value, dict) and all(isinstance(item, dict) for item in value.values())
+    ),
     "dict[str, float | None]": lambda value: (
         isinstance(value, dict)
         and all(item is None or (isinstance(item, int | float) and item is not True) for item in value.values())

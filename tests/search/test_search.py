@@ -141,7 +141,8 @@ def test_search_fails_if_no_trial_is_completed(command: Command, tmp_path: Path)
     [
         ((), "hydra/sweeper=optuna: needs a setting to search, such as 'optimizer.lr=tag(log,interval(1e-4,1))'"),
         (("seed=0,1",), "seed=0,1: must be one value in a search; more seeds are for the best settings"),
-        (("optimizer.lr=1,2", "data.val_size=0"), "data.val_size=0: must be >= 1 in a search, which maximizes val/acc"),
+        (("optimizer.lr=1,2", "data.val_size=0"), "data.val_size=0: must be >= 1 in a search, which compares trials by val/acc"),
+        (("optimizer.lr=1,2", "monitor=val/loss,val/acc"), "monitor=val/loss,val/acc: must be one value in a search, which compares trials by it"),
         (("optimizer.lr=1,2", "task=inspect"), "task=inspect: must be train in a search"),
         (("optimizer.lr=1,2", "retry_failed=true"), "retry_failed=true: must be false in a search, which counts failed trials"),
         (("optimizer.lr=1,2", "hydra/launcher=joblib"), "hydra/launcher=joblib: must be local for a search"),

@@ -14,10 +14,11 @@ from omegaconf import DictConfig
 from optuna.trial import TrialState
 
 from cnn_experiments.errors import ConfigError
+from cnn_experiments.runs.metrics import DEFAULT_MONITOR, Monitor
 from cnn_experiments.search.definition import Definition
 from cnn_experiments.search.optuna_internals import open_study
 from cnn_experiments.search.space import to_parameter
-from cnn_experiments.search.study import load_study, read_study
+from cnn_experiments.search.study import best_trial, load_study, monitor_of, read_study
 
 
 def define(*fixed: str) -> Definition:
@@ -30,7 +31,7 @@ def file(tmp_path: Path) -> Path:
     """Return the file of a study with a completed trial and one that runs."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     file = tmp_path / "study.db"
-    study = load_study(file, define("seed=0"))
+    study = load_study(file, define("seed=0"), DEFAULT_MONITOR)
     for _ in range(2):
         trial = study.ask({parameter.key: parameter.distribution for parameter in define().space})
         trial.set_user_attr("overrides", ["optimizer.lr=0.5"])
@@ -84,7 +85,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "other tables": (execute("CREATE TABLE diary (day TEXT)"), "it has the table diary"),
     "other study": (execute("UPDATE studies SET study_name = 'mine'"), "it has the study mine, none with the name search"),
     "missing column": (execute("ALTER TABLE trials DROP COLUMN number"), "no such column: trials.number"),
-    "minimized": (execute("UPDATE study_directions SET direction = 'MINIMIZE'"), "it does not maximize one value"),
+    "minimized": (execute("UPDATE study_directions SET direction = 'MINIMIZE'"), "it does not maximize val/acc"),
     "unknown state": (execute("UPDATE trials SET state = 'DONE'"), "'DONE' is not among the defined enum values.*"),
     "text as value": (execute("UPDATE trial_values SET value = 'high'"), "trial 0 has a value that is not a number"),
     "no value": (execute("UPDATE trial_values SET value = NULL"), ".+"),
@@ -121,7 +122,7 @@ def test_damaged_study_is_named_in_one_line_and_not_changed(
             ConfigError,
             match=rf"\A{file}: not a study of a search \({problem}\); moved away, it is made again from the runs beside it\Z",
         ):
-            read(file, define("seed=0"))
+            read(file, define("seed=0"), DEFAULT_MONITOR)
     if content is not None:
         assert file.read_bytes() == content
         assert [path.name for path in file.parent.iterdir()] == ["study.db"]
@@ -136,44 +137,66 @@ def test_locked_study_is_not_waited_for_without_end_nor_called_foreign(
         other.execute("BEGIN EXCLUSIVE")
         for read in (read_study, load_study):
             with pytest.raises(sqlite3.OperationalError, match="database is locked"):
-                read(file, define("seed=0"))
+                read(file, define("seed=0"), DEFAULT_MONITOR)
 
 
 def test_study_is_read_from_a_copy_and_nothing_is_written(file: Path) -> None:
     content = file.read_bytes()
-    study = read_study(file, define("seed=0"))
+    study = read_study(file, define("seed=0"), DEFAULT_MONITOR)
     assert study is not None
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
     study.ask()
     assert file.read_bytes() == content
     assert [path.name for path in file.parent.iterdir()] == ["study.db"]
     with pytest.raises(ConfigError, match=r"^seed=1: must be seed=0, as in the search in "):
-        load_study(file, define("seed=1"))
+        load_study(file, define("seed=1"), DEFAULT_MONITOR)
     assert file.read_bytes() == content
 
 
 def test_study_that_may_not_be_written_can_be_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)
-    study = read_study(file, define("seed=0"))
+    study = read_study(file, define("seed=0"), DEFAULT_MONITOR)
     assert study is not None
     assert len(study.trials) == 2
     with pytest.raises(ConfigError, match=r"study.db: must be writable, and its directory too; dry_run=true shows"):
-        load_study(file, define("seed=0"))
+        load_study(file, define("seed=0"), DEFAULT_MONITOR)
 
 
 def test_no_study_is_made_by_reading_and_an_empty_file_is_a_new_one(tmp_path: Path) -> None:
-    assert read_study(tmp_path / "study.db", define()) is None
+    assert read_study(tmp_path / "study.db", define(), DEFAULT_MONITOR) is None
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "study.db").touch()  # the search was killed before it wrote the first table
-    assert read_study(tmp_path / "study.db", define()) is None
-    assert load_study(tmp_path / "study.db", define()).trials == []
+    assert read_study(tmp_path / "study.db", define(), DEFAULT_MONITOR) is None
+    assert load_study(tmp_path / "study.db", define(), DEFAULT_MONITOR).trials == []
 
 
 def test_directory_of_a_study_may_have_any_name(tmp_path: Path) -> None:
     directory = tmp_path / "a?b%20#c 'd'"
     directory.mkdir()
-    load_study(directory / "study.db", define()).ask()
-    assert len(open_study(directory / "study.db").trials) == 1
-    study = read_study(directory / "study.db", define())
+    load_study(directory / "study.db", define(), DEFAULT_MONITOR).ask()
+    assert len(open_study(directory / "study.db", maximizes=True).trials) == 1
+    study = read_study(directory / "study.db", define(), DEFAULT_MONITOR)
     assert study is not None
     assert len(study.trials) == 1
+
+
+def test_study_minimizes_a_monitor_whose_lowest_value_is_the_best(tmp_path: Path) -> None:
+    monitor = Monitor("val/loss", "min")
+    study = load_study(tmp_path / "study.db", define(), monitor)
+    for value in (0.5, 0.25, 0.75):
+        study.tell(study.ask(), value)
+    copy = read_study(tmp_path / "study.db", define(), monitor)
+    assert copy is not None
+    assert monitor_of(copy) == monitor
+    best = best_trial(copy)
+    assert best is not None
+    assert (best.number, best.value) == (1, 0.25)
+    line = r"^monitor=val/acc \(max\): must be val/loss \(min\), as in the search in .*; sweep=NAME starts a new one$"
+    with pytest.raises(ConfigError, match=line):  # an option of one's own was edited
+        load_study(tmp_path / "study.db", define(), DEFAULT_MONITOR)
+
+
+def test_study_of_an_earlier_version_maximizes_the_accuracy(file: Path) -> None:
+    execute("DELETE FROM study_user_attributes WHERE key = 'monitor'")(file)
+    study = load_study(file, define("seed=0"), DEFAULT_MONITOR)
+    assert monitor_of(study) == DEFAULT_MONITOR

@@ -238,9 +238,11 @@ def test_hparams_columns_are_the_settings_that_vary_in_planned_and_stored_runs_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     columns: dict[str, list[Any]] = {}
+    shown: list[str] = []
 
-    def write_experiment(directory: Path, varying: Mapping[str, Iterable[Any]]) -> None:
+    def write_experiment(directory: Path, varying: Mapping[str, Iterable[Any]], tags: Sequence[str]) -> None:
         assert directory.is_dir()
+        shown[:] = tags
         columns.clear()
         columns.update({key: list(values) for key, values in varying.items()})
 
@@ -254,3 +256,6 @@ def test_hparams_columns_are_the_settings_that_vary_in_planned_and_stored_runs_a
     assert columns == {"optimizer.lr": [0.5, 0.25, 0.125], "seed": [1, 2, 3]}
     write_hparams_columns(directory, [], searched={"optimizer.lr": [1e-4, 1.0]})
     assert columns == {"optimizer.lr": [1e-4, 1.0]}
+    assert shown == ["best/val/acc", "test/acc"]
+    write_hparams_columns(directory, [plan_run(1, "monitor=val/loss", "metrics=top5"), plan_run(1)])
+    assert shown == ["best/val/loss", "best/val/acc", "test/acc", "test/loss", "test/top5"]

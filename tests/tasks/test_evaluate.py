@@ -19,7 +19,7 @@ from cnn_experiments.training.build import build_data
 from cnn_experiments.training.trained_network import load_trained_network
 from tests.conftest import compose_settings, read_results, train_in
 
-OVERRIDES = ("model=lenet_bn", "trainer.max_epochs=2", "trainer.limit_train_batches=8")
+OVERRIDES = ("model=lenet_bn", "trainer.max_epochs=2", "trainer.limit_train_batches=8", "metrics=[top5,calibration]")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_metrics_of_the_test_are_those_of_the_run(
     stored = read_results(run)["metrics"]
     assert evaluation["metrics"] == {name: value for name, value in stored.items() if name.startswith("test/")}
     assert evaluation["images"] == 360
-    assert "equal to the run's results.json, to the last digit (13 metrics)" in capsys.readouterr().out
+    assert "equal to the run's results.json, to the last digit (15 metrics)" in capsys.readouterr().out
     own, again = (Predictions.load(path / "predictions.npz") for path in (run, tmp_path / "written"))
     assert np.array_equal(own.splits["test"].logits, again.splits["test"].logits)
 
@@ -57,8 +57,8 @@ def test_metrics_of_the_test_are_those_of_the_run(
 def test_metrics_of_the_held_out_images_are_those_of_the_run(run: Path, measure: Callable[..., dict[str, Any]]) -> None:
     evaluation = measure("task.split=val")
     stored = read_results(run)["metrics"]
-    assert {name: evaluation["metrics"][name] for name in ("val/acc", "val/f1", "val/loss")} == {
-        name: stored[name] for name in ("val/acc", "val/f1", "val/loss")
+    assert {name: evaluation["metrics"][name] for name in ("val/acc", "val/f1", "val/loss", "val/top5")} == {
+        name: stored[name] for name in ("val/acc", "val/f1", "val/loss", "val/top5")
     }
     assert evaluation["images"] == 180
     assert evaluation["metrics"]["val/acc/3"] == pytest.approx(evaluation["classes"]["3"]["recall"])
@@ -190,6 +190,17 @@ def test_metrics_equal_those_of_a_run_with_other_arithmetic(
     run = train("run", "trainer=smoke", "trainer.accelerator=cpu", setting)
     evaluate([ComposedConfig.from_overrides("task=evaluate", f"ckpt_path={run}")], None)
     assert "equal to the run's results.json, to the last digit (13 metrics)" in capsys.readouterr().out
+
+
+def test_metric_of_torchmetrics_that_was_typed_is_measured_again(
+    train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = "++metrics.top3._target_=torchmetrics.classification.MulticlassAccuracy"
+    run = train("run", "trainer=smoke", "trainer.accelerator=cpu", target, "++metrics.top3.top_k=3")
+    evaluate([ComposedConfig.from_overrides("task=evaluate", f"ckpt_path={run}")], None)
+    output = capsys.readouterr().out
+    assert f"test/top3 {read_results(run)['metrics']['test/top3']}\n" in output
+    assert "equal to the run's results.json, to the last digit (14 metrics)" in output
 
 
 def test_directory_is_removed_if_nothing_was_written(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

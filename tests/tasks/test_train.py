@@ -3,6 +3,7 @@
 import errno
 import io
 import logging
+import math
 import os
 import re
 import shutil
@@ -25,16 +26,13 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.data import Digits
 from cnn_experiments.errors import RunFailedError
-from cnn_experiments.runs import metrics as declarations
 from cnn_experiments.runs.directory import RunDirectory
 from cnn_experiments.runs.fingerprint import round_to_float32
-from cnn_experiments.runs.metrics import SPLITS, MetricSpec
 from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted, interruptible
 from cnn_experiments.tasks.train import train as run_train
-from cnn_experiments.training import metrics as training_metrics
 from cnn_experiments.training.build import build_classifier, build_data
 from cnn_experiments.training.callbacks import BestAndLastCheckpoint, History, StopOnSignal
 from cnn_experiments.training.classifier import Classifier
@@ -58,6 +56,7 @@ SMALL = (
     "trainer.limit_test_batches=1",
     "data.batch_size=2",
 )
+SHORT = (*QUICK, "trainer.max_epochs=1", "trainer.limit_train_batches=2")
 AUGMENTED = (*QUICK, "augment=[crop,flip]")
 BOOK = ("data.val_size=0", "data.test_every_epoch=true")
 
@@ -197,31 +196,43 @@ def test_keys_in_checkpoints_do_not_depend_on_class_names(quick_run: Path) -> No
     }
 
 
-def test_metric_that_is_declared_once_is_reported_everywhere(
-    train: Train, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    top10 = MetricSpec(
-        name="top10",
-        target="torchmetrics.classification.MulticlassAccuracy",
-        arguments={"average": "micro", "top_k": 10},
-        splits=SPLITS,
-        higher_is_better=True,
-        in_leaderboard=False,
-        curve=False,
-        label="top-10 accuracy",
-    )
-    for module in (declarations, training_metrics):
-        monkeypatch.setattr(module, "METRICS", (*declarations.METRICS, top10))
+def test_metric_of_the_configuration_is_reported_everywhere(train: Train, caplog: pytest.LogCaptureFixture) -> None:
+    target = "++metrics.top10._target_=torchmetrics.classification.MulticlassAccuracy"
     with caplog.at_level(logging.INFO):
-        run_directory = train("run", *QUICK, "trainer.max_epochs=1", "trainer.limit_train_batches=2")
-    metrics = read_results(run_directory)["metrics"]
-    assert (metrics["train/top10"], metrics["val/top10"], metrics["test/top10"]) == (1.0, 1.0, 1.0)
+        run_directory = train("run", *SHORT, target, "++metrics.top10.top_k=10", "++metrics.top10.average=micro")
+    results = read_results(run_directory)
+    metrics = results["metrics"]
+    assert (metrics["val/top10"], metrics["test/top10"], "train/top10" in metrics) == (1.0, 1.0, False)
+    assert results["metric_info"] == {"top10": {"higher_is_better": True}}
+    assert results["monitor"] == {"metric": "val/acc", "mode": "max"}
     (row,) = read_epochs(run_directory)
-    assert (row["train/top10"], row["val/top10"]) == ("1.0", "1.0")
-    assert {"train/top10", "val/top10", "test/top10"} <= set(read_events(run_directory).Tags()["scalars"])
+    assert row["val/top10"] == "1.0"
+    assert {"val/top10", "test/top10"} <= set(read_events(run_directory).Tags()["scalars"])
     (line,) = (record.message for record in caplog.records if record.message.startswith("epoch "))
-    keys = ["train/loss", "train/acc", "train/top10", "val/loss", "val/acc", "val/f1", "val/top10"]
+    keys = ["train/loss", "train/acc", "val/loss", "val/acc", "val/f1", "val/top10"]
     assert re.findall(r"(\w+/\w+) [\d.]+ ", line) == keys
+    (line,) = (record.message for record in caplog.records if record.message.startswith("tested epoch "))
+    assert "test/top10 1 " in line
+
+
+def test_monitor_chooses_the_epoch_that_is_tested(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exaggerate_then_unlearn(_: History, trainer: pl.Trainer, module: Any, *__: Any) -> None:
+        if trainer.is_last_batch:  # the first epoch is accurate and very sure of its mistakes, the second ignorant
+            for parameter in module.model.head[-1].parameters():
+                parameter.data *= 100.0 if trainer.current_epoch == 0 else 0.0
+
+    monkeypatch.setattr(History, "on_train_batch_end", exaggerate_then_unlearn)
+    run_directory = train("run", *QUICK, "trainer.max_epochs=2", "monitor=val/loss")
+    first, second = read_epochs(run_directory)
+    assert float(first["val/acc"]) > float(second["val/acc"])
+    assert float(first["val/loss"]) > float(second["val/loss"]) == pytest.approx(math.log(10), abs=1e-6)
+    results = read_results(run_directory)
+    assert (results["tested_epoch"], results["metrics"]["val/loss"]) == (2, float(second["val/loss"]))
+    assert results["monitor"] == {"metric": "val/loss", "mode": "min"}
+    events = read_events(run_directory)
+    values = [event.value for event in events.Scalars("best/val/loss")]
+    assert values == pytest.approx([float(first["val/loss"]), float(second["val/loss"])])
+    assert load_checkpoint(run_directory / "checkpoints/best.ckpt")["epoch"] == 1
 
 
 def test_best_epoch_is_kept_and_tested(run_with_best_epoch_first: Path) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
-from torchmetrics.functional import f1_score
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
+from torchmetrics.functional import auroc, f1_score
 
 from cnn_experiments.models.scratch import BatchNorm
 from cnn_experiments.training.classifier import Classifier
@@ -33,6 +35,7 @@ def make_classifier(
     memory_format: torch.memory_format = torch.contiguous_format,
     compiled: bool = False,
     class_names: Sequence[str] = CLASS_NAMES,
+    metrics: Mapping[str, Metric] | None = None,
 ) -> Classifier:
     return Classifier(
         network,
@@ -40,6 +43,7 @@ def make_classifier(
         lambda module: torch.optim.SGD(module.parameters(), lr=lr),
         lambda optimizer, total_steps, _: cosine(optimizer, total_steps),
         "val/acc",
+        metrics or {},
         class_names,
         memory_format=memory_format,
         compile_model=compiled,
@@ -101,6 +105,47 @@ def test_training_and_validation_log_once_per_epoch() -> None:
     assert metrics["train/loss"] == pytest.approx(expected_loss, abs=1e-6)
     assert metrics["val/loss"] == pytest.approx(expected_loss, abs=1e-6)
     assert metrics["train/acc"] == metrics["val/acc"]
+
+
+class NumLabels(Metric):
+    """The number of images; its arguments have names of its own."""
+
+    total: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, outputs: Tensor, truth: Tensor) -> None:
+        assert (outputs.shape[1], outputs.dtype, truth.dtype) == (3, torch.float32, torch.int64)
+        self.total += len(truth)
+
+    def compute(self) -> Tensor:
+        return self.total
+
+
+def test_metrics_of_the_configuration_are_those_of_all_images_of_an_evaluation() -> None:
+    torch.manual_seed(0)
+    top2 = MulticlassAccuracy(3, top_k=2, average="micro")
+    metrics = {"top2": top2, "auroc": MulticlassAUROC(3), "type": NumLabels()}  # every module has an attribute type
+    module = make_classifier(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), metrics=metrics)
+    logits = logits_of(module)
+    trainer = make_trainer(max_epochs=2)
+    trainer.fit(module, make_loader(), make_loader())
+    is_in_top2 = (logits.topk(2).indices == LABELS[:, None]).any(1)
+    expected = {
+        "top2": is_in_top2.float().mean().item(),
+        "auroc": auroc(logits, LABELS, "multiclass", num_classes=3).item(),  # type: ignore[union-attr]
+        "type": 10,
+    }
+    assert 0 < expected["top2"] < 1
+    values = {key: value.item() for key, value in trainer.callback_metrics.items()}
+    assert {key.partition("/")[2]: value for key, value in values.items() if key[4:] in metrics} == pytest.approx(
+        expected
+    )
+    assert not any(f"train/{name}" in values for name in metrics)
+    (tested,) = make_trainer().test(module, make_loader(), verbose=False)
+    assert {name: tested[f"test/{name}"] for name in metrics} == pytest.approx(expected)
 
 
 def test_only_the_training_loss_is_smoothed() -> None:

@@ -1,15 +1,29 @@
-"""Tests of the metric collections of the splits."""
+"""Tests of the metrics of the splits, and of the monitor."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy
 
+from cnn_experiments.config.sources import CONF, find_options
+from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs import metrics as declarations
-from cnn_experiments.runs.metrics import SPLITS, MetricSpec, Split
+from cnn_experiments.runs.metrics import Monitor, Split
 from cnn_experiments.training import metrics
-from cnn_experiments.training.metrics import split_metrics
+from cnn_experiments.training.build import build_data
+from cnn_experiments.training.metrics import (
+    build_metrics,
+    build_monitor,
+    check_metrics,
+    metric_info,
+    monitor_mode,
+    split_metrics,
+)
+from tests.conftest import compose_settings
 
 CLASS_NAMES = ["T-shirt/top", "Sandal", "Bag"]
 LOGITS = torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [1.0, 2.0, 3.0], [2.0, 1.0, 3.0]])
@@ -39,18 +53,9 @@ def test_metrics_of_each_split() -> None:
 
 
 def test_one_declaration_adds_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
-    top2 = MetricSpec(
-        name="top2",
-        target="torchmetrics.classification.MulticlassAccuracy",
-        arguments={"average": "micro", "top_k": 2},
-        splits=SPLITS,
-        higher_is_better=True,
-        in_leaderboard=True,
-        curve=True,
-        label="top-2 accuracy",
-    )
-    for module in (declarations, metrics):
-        monkeypatch.setattr(module, "METRICS", (*declarations.METRICS, top2))
+    arguments = {"average": "micro", "top_k": 2}
+    top2 = replace(declarations.METRICS[1], name="top2", arguments=arguments)
+    monkeypatch.setattr(metrics, "METRICS", (*declarations.METRICS, top2))
     assert compute("val") == {"val/loss": 2.0, "val/acc": 0.25, "val/f1": 0.166667, "val/top2": 1.0}
 
 
@@ -68,3 +73,92 @@ def test_states_of_the_train_metrics() -> None:
         if isinstance(metric, Metric)
     }
     assert states == {"loss": ["images", "total"], "acc": ["fn", "fp", "tn", "tp"]}
+
+
+class Share(Metric):
+    """The share of images of class 0, of which nobody says whether more are better."""
+
+    def __init__(self, offset: float = 0.0) -> None:
+        super().__init__()
+        self.add_state("count", torch.tensor(offset), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, labels: Tensor) -> None:
+        self.count = self.count + (labels == 0).float().mean()
+
+    def compute(self) -> Tensor:
+        return self.count
+
+
+TORCHMETRICS = "torchmetrics.classification."
+OWN = f"++metrics.share._target_={__name__}.Share"
+
+
+def check(*overrides: str) -> None:
+    settings = compose_settings("data=digits", *overrides)
+    check_metrics(settings, build_data(settings))
+
+
+def test_number_of_classes_is_that_of_the_data_and_batches_are_not_validated() -> None:
+    settings = compose_settings("data=digits", "metrics=[top5,auroc]")
+    top5, own_auroc = build_metrics(settings).values()
+    assert isinstance(top5, MulticlassAccuracy)
+    assert (top5.num_classes, top5.top_k, top5.average, top5.validate_args) == (10, 5, "micro", False)
+    assert (own_auroc.num_classes, own_auroc.validate_args) == (10, False)
+    settings["metrics"]["top5"] |= {"num_classes": 12, "validate_args": True}
+    (top5, _) = build_metrics(settings).values()
+    assert (top5.num_classes, top5.validate_args) == (12, True)
+
+
+@pytest.mark.parametrize("option", find_options("metrics", [CONF]))
+def test_every_option_is_accepted_and_says_which_values_are_better(option: str) -> None:
+    check(f"metrics={option}")
+    info = metric_info(build_metrics(compose_settings("data=digits", f"metrics={option}")))
+    assert info == ({} if option == "none" else {option: {"higher_is_better": option != "calibration"}})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        ([f"++metrics.x._target_={TORCHMETRICS}Nope"], f"metrics.x._target_={TORCHMETRICS}Nope: could not be found: torchmetrics.classification has no Nope"),
+        (["++metrics.x._target_=torch.nn.Linear"], "metrics.x._target_=torch.nn.Linear: must be a subclass of torchmetrics.metric.Metric, or a function that makes one"),
+        (["metrics=top5", "metrics.top5.top_k=11"], "metrics.top5: Expected argument `top_k` to be smaller or equal to `num_classes` but got 11 and 10"),
+        (["metrics=calibration", "metrics.calibration.norm=l3"], "metrics.calibration: Expected argument `norm` to be one of ('l1', 'l2', 'max'), but got l3."),
+        ([f"++metrics.m._target_={TORCHMETRICS}MulticlassConfusionMatrix"], "metrics.m: must compute one number; it computes a tensor of shape (10, 10)"),
+        ([f"++metrics.m._target_={TORCHMETRICS}MulticlassROC"], "metrics.m: must compute one number; it computes a tuple"),
+        ([f"++metrics.m._target_={TORCHMETRICS}BinaryAccuracy"], "metrics.m: RuntimeError: Predictions and targets are expected to have the same shape, but got torch.Size([20, 10]) and torch.Size([20]). (for logits (20, 10) and labels (20,))"),
+        ([f"++metrics.lr._target_={TORCHMETRICS}MulticlassAccuracy"], "metrics.lr: must have another name; every run has loss, acc, f1, lr, epoch, step"),
+        ([f"++metrics.a-b._target_={TORCHMETRICS}MulticlassAccuracy"], "metrics.a-b: must have a name of at most 80 letters, digits and underscores"),
+        (["monitor=val/los"], "monitor=val/los: must be a metric of the images held out, those of the group metrics included: val/loss, val/acc, val/f1; did you mean val/loss?"),
+        (["monitor=top5", "metrics=top5"], "monitor=top5: must be a metric of the images held out, those of the group metrics included: val/loss, val/acc, val/f1, val/top5; did you mean val/top5?"),
+        (["monitor=test/acc"], "monitor=test/acc: must be a metric of the images held out, those of the group metrics included: val/loss, val/acc, val/f1; the test set measures the epoch that is chosen, and can't choose it; did you mean val/acc?"),
+        (["monitor=train/acc"], "monitor=train/acc: must be a metric of the images held out, those of the group metrics included: val/loss, val/acc, val/f1; train/acc also improves where a network only learns its training images by heart; did you mean val/acc?"),
+        ([OWN, "monitor=val/share"], "monitor_mode=null: must be max or min: val/share does not say which is better"),
+        (["data.val_size=0", "monitor=val/loss"], "monitor=val/loss: must be left out without images held out (data.val_size=0), where the last epoch is tested"),
+        (["data.val_size=0", "monitor_mode=max"], "monitor_mode=max: must be left out without images held out (data.val_size=0), where the last epoch is tested"),
+    ],
+)  # fmt: skip
+def test_metrics_and_monitors_that_cannot_work_are_rejected_in_one_line(overrides: list[str], line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        check(*overrides)
+    assert str(error.value) == line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "monitor"),
+    [
+        ([], Monitor("val/acc", "max")),
+        (["monitor=val/loss"], Monitor("val/loss", "min")),
+        (["monitor=val/loss", "monitor_mode=max"], Monitor("val/loss", "max")),
+        (["monitor=val/calibration", "metrics=calibration"], Monitor("val/calibration", "min")),
+        (["monitor=val/share", "monitor_mode=min", OWN], Monitor("val/share", "min")),
+    ],
+)
+def test_direction_of_the_monitor(overrides: list[str], monitor: Monitor) -> None:
+    check(*overrides)
+    settings = compose_settings("data=digits", *overrides)
+    own = build_metrics(settings)
+    assert build_monitor(settings, own) == monitor
+    assert monitor_mode(settings) == monitor.mode
+    if "share" in own:
+        assert metric_info(own) == {"share": {"higher_is_better": None}}
+        assert metric_info(own, monitor) == {"share": {"higher_is_better": False}}

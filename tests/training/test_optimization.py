@@ -15,7 +15,6 @@ from cnn_experiments.training.optimization import (
     build_optimizer,
     build_scheduler,
     depends_on_num_steps,
-    monitor_mode,
     parameter_groups,
 )
 from cnn_experiments.training.schedules import RunSchedule
@@ -242,9 +241,3 @@ def test_state_of_a_schedule_in_its_warm_up_and_after_it_is_restored() -> None:
         restored.end_epoch(0.5)  # type: ignore[attr-defined]
         assert second.param_groups[0]["lr"] == first.param_groups[0]["lr"] == [1, 1, 0.1, 0.1 * 0.1][epoch]
     assert isinstance(schedule._schedule, ReduceLROnPlateau)
-
-
-def test_direction_of_the_monitor() -> None:
-    assert monitor_mode(compose_settings()) == "max"
-    assert monitor_mode(compose_settings("monitor=val/loss")) == "min"
-    assert monitor_mode(compose_settings("monitor=val/loss", "monitor_mode=max")) == "max"

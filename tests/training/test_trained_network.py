@@ -194,6 +194,22 @@ def test_checkpoint_builds_only_what_the_configuration_names(
     )
 
 
+@pytest.mark.parametrize(
+    "target", ["os.system", "torchmetrics.classification.base.os.system", "torchmetrics.text.BERTScore", 3]
+)
+def test_checkpoint_builds_no_metric_that_does_more_than_compute(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: object
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def add_metric(content: dict[str, Any]) -> None:
+        settings_of(content)["metrics"] = {"x": {"_target_": target}}
+
+    assert rejection(change(run, tmp_path / "malicious.ckpt", add_metric)).startswith(
+        f"ckpt_path: the checkpoint builds metrics.x._target_={target}, which no file of the configuration names; "
+    )
+
+
 EXPLOIT = {"_target_": "pathlib.Path.touch", "self": {"_target_": "pathlib.Path", "_args_": ["exploited"]}}
 
 

@@ -19,7 +19,7 @@ from cnn_experiments.predictions.file import Predictions
 from cnn_experiments.predictions.of_run import directory_of_predictions, evaluation_overrides
 from cnn_experiments.runs.directory import CONFIG_FILE, METRICS_FILE, PREDICTIONS_FILE
 from cnn_experiments.runs.fingerprint import flatten
-from cnn_experiments.runs.metrics import METRICS, SPLITS, metric_keys
+from cnn_experiments.runs.metrics import SPLITS, metric_keys, metrics_of
 from cnn_experiments.runs.records import read_curves
 from cnn_experiments.runs.regular_file import read_text, reading_problem
 from cnn_experiments.runs.results import RESULTS_FILE, RunResults
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _MAX_CONFIG_BYTES = 10_000_000
 _MAX_MISTAKES = 1000
 """A picture can't be much higher."""
-_CURVES = (*metric_keys(), "lr", "train/images_per_second")
+_OTHER_CURVES = ("lr", "train/images_per_second")
 
 
 def load(
@@ -128,7 +128,8 @@ class LoadedRun:
             ConfigError: metrics.csv is damaged.
         """
         curves: dict[str, dict[int, float]] = {}
-        for name, curve in read_curves(self.directory, _CURVES).items():
+        names = [*metric_keys(metrics_of([self.results.metric_info])), *_OTHER_CURVES]
+        for name, curve in read_curves(self.directory, names).items():
             if isinstance(curve, str):
                 raise self._file_error(METRICS_FILE, f"{name}: {curve}")
             if curve:
@@ -268,7 +269,8 @@ class LoadedRun:
         return f"<{self._summary()}, {relative_path(self.directory)}>"
 
     def _repr_html_(self) -> str:
-        names = [metric.name for metric in METRICS if any(metric.key(split) in self.metrics for split in SPLITS)]
+        metrics = metrics_of([self.results.metric_info])
+        names = [metric.name for metric in metrics if any(metric.key(split) in self.metrics for split in SPLITS)]
         splits = [split for split in SPLITS if any(f"{split}/{name}" in self.metrics for name in names)]
         rows = [[name, *(_format_metric(self.metrics.get(f"{split}/{name}")) for split in splits)] for name in names]
         text = f"<p><b>{to_html(self._summary())}</b><br><code>{to_html(str(relative_path(self.directory)))}</code>"

@@ -10,8 +10,9 @@ from cnn_experiments.api.run import LoadedRun
 from cnn_experiments.api.tables import Column, Table
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.runs.fingerprint import SEED_KEYS
-from cnn_experiments.runs.metrics import leaderboard_keys, metric_keys
+from cnn_experiments.runs.metrics import MetricSpec, leaderboard_keys, metric_keys, metrics_of
 from cnn_experiments.runs.records import RunRecord, find_runs
+from cnn_experiments.runs.results import monitors_of
 from cnn_experiments.runs.settings import short_names, varying_keys
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class RunList(Sequence[LoadedRun]):
             Column("directory", [str(record.directory) for record in self._records]),
             Column("status", self._statuses),
             *(self._setting_column(key, key) for key in (*options, *settings)),
-            *(self._metric_column(key) for key in metric_keys()),
+            *(self._metric_column(key) for key in metric_keys(self._metrics)),
             self._results_column("epochs", lambda run: run.results.epochs),
             self._results_column("tested_epoch", lambda run: run.results.tested_epoch),
             self._results_column("seconds", lambda run: run.results.total_seconds),
@@ -106,6 +107,10 @@ class RunList(Sequence[LoadedRun]):
         return self._table()._repr_html_()
 
     @property
+    def _metrics(self) -> list[MetricSpec]:
+        return metrics_of(record.results.metric_info for record in self._records)
+
+    @property
     def _statuses(self) -> list[str]:
         return [str(run.status) for run in self._loaded]
 
@@ -116,11 +121,12 @@ class RunList(Sequence[LoadedRun]):
             keys.append("seed")
         if len(set(data_seeds)) > 1 and data_seeds != seeds:
             keys.append("data.seed")
+        monitors = monitors_of([record.results for record in self._records])
         columns = [
             Column("run", self._names(), is_text=True),
             *(self._setting_column(key, name) for key, name in short_names(keys).items()),
             Column("status", self._statuses, is_text=True),
-            *(self._metric_column(key) for key in leaderboard_keys()),
+            *(self._metric_column(key) for key in leaderboard_keys(self._metrics, monitors)),
             self._results_column("epochs", lambda run: run.results.epochs),
             self._results_column("seconds", lambda run: run.results.total_seconds, "{:,.1f}".format),
         ]

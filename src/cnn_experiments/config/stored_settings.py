@@ -192,15 +192,18 @@ def _is_interpolation(text: str) -> bool:
     return "${" in text
 
 
-_LAYER = re.compile(r"torch\.nn\.[A-Z]\w*", re.ASCII)
-"""Torch's layers, of which networks are written in YAML: to build one does nothing else."""
+_HARMLESS = {
+    "model": re.compile(r"torch\.nn\.[A-Z]\w*", re.ASCII),
+    "metrics": re.compile(r"torchmetrics\.classification\.[A-Z]\w*", re.ASCII),
+}
+"""Torch's layers, of which networks are written in YAML, and metrics of torchmetrics: to build one does nothing else."""
 
 
 def _name_targets(settings: dict[str, Any], command: ComposedConfig) -> None:
     """Replace every `_target_` of stored settings by the one that a file of the configuration names for its group.
 
-    It may also be typed, or be one of torch's layers. A class or function of this package may have moved since then; it
-    is known by its name alone. It may also have got more settings: they have the values that mean what it did.
+    It may also be typed, or be one of torch's layers or of torchmetrics' metrics. A class or function of this package
+    may have moved since then; it is known by its name alone. It may also have got more settings: they have the values that mean what it did.
     """
     named: dict[str, dict[Any, dict[str, Any]]] = {}
     for key, node in _nodes_with_target(settings):
@@ -208,7 +211,7 @@ def _name_targets(settings: dict[str, Any], command: ComposedConfig) -> None:
         if group not in named:
             named[group] = _named_targets(group, command.settings[group]) if group in _GROUPS else {}
         found = named[group].get(normalize_value("_target_", target)) if isinstance(target, str) else None
-        if found is None and group == "model" and _LAYER.fullmatch(str(target)):
+        if found is None and group in _HARMLESS and _HARMLESS[group].fullmatch(str(target)):
             found = {"_target_": target}
         if found is None:
             problem = f"the checkpoint builds {key}._target_={target}, which no file of the configuration names"

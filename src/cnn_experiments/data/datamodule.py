@@ -31,12 +31,12 @@ class EvaluationProtocol:
             in Dive into Deep Learning: nothing is held out, the last epoch is tested, and the test set is used after
             every epoch.
         eval_split: the split that is evaluated after every epoch, or None.
-        monitor: the metric whose highest value chooses the epoch that is tested; None for the last epoch.
+        has_monitor: whether the best value of a metric chooses the epoch that is tested; otherwise it is the last one.
     """
 
     name: Literal["holdout", "last_epoch", "book"]
     eval_split: Literal["val", "test"] | None
-    monitor: str | None
+    has_monitor: bool
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class StoredSplit:
         return self.stored_images if is_all else self.stored_images[self.index]
 
 
-HOLDOUT = EvaluationProtocol("holdout", eval_split="val", monitor="val/acc")
-LAST_EPOCH = EvaluationProtocol("last_epoch", eval_split=None, monitor=None)
+HOLDOUT = EvaluationProtocol("holdout", eval_split="val", has_monitor=True)
+LAST_EPOCH = EvaluationProtocol("last_epoch", eval_split=None, has_monitor=False)
+BOOK = EvaluationProtocol("book", eval_split="test", has_monitor=False)
+
 MEASURED: Any = "measured"
 """The mean and the standard deviation of a data set that are computed from its training images."""
-
-BOOK = EvaluationProtocol("book", eval_split="test", monitor=None)
 
 
 def stratified_permutation(labels: Tensor, seed: int) -> Tensor:

@@ -41,7 +41,7 @@ FILES = {
     LOG_FILE: "what the run printed, with times, and tracebacks",
     CONSOLE_FILE: "everything that the process printed, if several runs of a sweep ran at once",
     PREDICTIONS_FILE: "the logits of every test image, and of the images held out, in the tested epoch",
-    f"{CHECKPOINTS}/{BEST_CHECKPOINT}": "the tested epoch: that with the highest validation accuracy, or the last",
+    f"{CHECKPOINTS}/{BEST_CHECKPOINT}": "the tested epoch: that with the best value of `monitor`, or the last",
     f"{CHECKPOINTS}/{LAST_CHECKPOINT}": "the checkpoint to resume from",
     f"{CHECKPOINTS}/attempt-1/": "what was put aside: checkpoints before `restart=true`, damaged checkpoints",
     RUN_PAGE: "the page that `python -m cnn_experiments.report RUN` writes",

@@ -4,7 +4,7 @@ Each is written to a file of its own: TensorBoard keeps what it read first of a 
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,19 @@ from cnn_experiments.runs.events import append_event
 from cnn_experiments.runs.regular_file import open_new
 from cnn_experiments.runs.status import Status
 
-BEST_VAL_ACC = "best/val/acc"
-"""The scalar of the highest validation accuracy so far: that of the epoch that is tested."""
-
 _FILE = "events.out.tfevents.0.hparams"
 """Sorted before the files of scalars: a reader that continues with the next file does not return to an earlier one."""
-_METRICS = (BEST_VAL_ACC, "test/acc")
+_BEST = "best/"
 _STATUS = {
     Status.COMPLETED: api_pb2.STATUS_SUCCESS,
     Status.FAILED: api_pb2.STATUS_FAILURE,
     Status.INTERRUPTED: api_pb2.STATUS_FAILURE,
 }
+
+
+def best_tag(monitor: str) -> str:
+    """Return the tag of the best value so far of the metric that chooses the epoch that is tested: `best/val/acc`."""
+    return f"{_BEST}{monitor}"
 
 
 def write_session_start(directory: Path, settings: Mapping[str, Any]) -> None:
@@ -55,13 +57,18 @@ def write_session_end(directory: Path, status: Status) -> None:
     _append(directory, metadata.SESSION_END_INFO_TAG, data)
 
 
-def write_experiment(directory: Path, varying: Mapping[str, Iterable[Any]]) -> None:
-    """Write the columns of a sweep's table: the settings that vary, with all their values, and two metrics."""
+def write_experiment(directory: Path, varying: Mapping[str, Iterable[Any]], tags: Sequence[str]) -> None:
+    """Write the columns of a sweep's table: the settings that vary, with all their values, and some scalars.
+
+    Args:
+        directory: of the sweep.
+        varying: the values of each setting that varies.
+        tags: of the scalars.
+    """
     experiment = api_pb2.Experiment(
         hparam_infos=[_column(key, list(values)) for key, values in varying.items()],
         metric_infos=[
-            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=tag.removeprefix("best/"))
-            for tag in _METRICS
+            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=tag.removeprefix(_BEST)) for tag in tags
         ],
     )
     open_new(directory / _FILE).close()

@@ -12,7 +12,7 @@ from pathlib import Path
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.directory import METRICS_FILE
 from cnn_experiments.runs.fingerprint import NO_EFFECT_KEYS
-from cnn_experiments.runs.metrics import curve_keys
+from cnn_experiments.runs.metrics import Monitor, curve_keys, metrics_of
 from cnn_experiments.runs.regular_file import read_text, reading_problem
 from cnn_experiments.runs.results import RESULTS_FILE, RunResults, finite_number
 from cnn_experiments.runs.settings import RunSettings, split_override
@@ -55,17 +55,18 @@ class RunRecord:
 
     @cached_property
     def _curves(self) -> dict[str, dict[int, float] | str]:
-        return read_curves(self.directory)
+        drawn = [*curve_keys(metrics_of([self.results.metric_info])), Monitor.from_json(self.results.monitor).key]
+        return read_curves(self.directory, dict.fromkeys(drawn))
 
 
-def read_curves(directory: Path, names: Iterable[str] | None = None) -> dict[str, dict[int, float] | str]:
+def read_curves(directory: Path, names: Iterable[str]) -> dict[str, dict[int, float] | str]:
     """Return the curves of metrics.csv by metric, each by epoch, or what is wrong with each.
 
     Args:
         directory: of a run.
-        names: the metrics; by default those of a leaderboard.
+        names: the metrics.
     """
-    names = list(curve_keys() if names is None else names)
+    names = list(names)
     try:
         rows = list(csv.DictReader(io.StringIO(read_text(directory / METRICS_FILE, _MAX_BYTES), newline="")))
         epochs = [int(row.get("epoch") or number) for number, row in enumerate(rows, start=1)]

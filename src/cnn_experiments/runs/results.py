@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -21,6 +21,7 @@ from cnn_experiments.runs.fingerprint import (
     run_id,
     upgrade_settings,
 )
+from cnn_experiments.runs.metrics import Monitor
 from cnn_experiments.runs.regular_file import read_text
 from cnn_experiments.runs.settings import split_override
 from cnn_experiments.runs.status import STORED_STATUSES, Status
@@ -83,6 +84,15 @@ class RunResults:
     metrics: dict[str, float | None] = _field(
         "test metrics, and training and validation metrics of the tested epoch; "
         "of a run that is not completed, those of its best epoch so far"
+    )
+    metric_info: dict[str, dict[str, bool | None]] = _field(
+        "the metrics of the group `metrics` by name, each with `higher_is_better`, which is null if it does not say",
+        default_factory=dict,
+    )
+    monitor: dict[str, str] | None = _field(
+        "the `metric` whose best value chooses the epoch that is tested, and its `mode`: `max` if the highest value is "
+        "the best, `min` if the lowest is; null if the last epoch is tested, and in files of earlier versions",
+        default=None,
     )
     seconds: dict[str, float | None] = _field(
         "wall time of `fit` and of `test`. `fit` is written after every epoch and counts all parts of a resumed run, "
@@ -203,6 +213,12 @@ class RunResults:
         """
         with atomic_write(directory / RESULTS_FILE) as file:
             json.dump(_to_json(asdict(self)), file, indent=1, allow_nan=False)
+
+
+def monitors_of(runs: Iterable[RunResults]) -> list[Monitor]:
+    """Return what chooses the tested epochs of some runs, each once."""
+    monitors = (Monitor.from_json(results.monitor) for results in runs if results.protocol == "holdout")
+    return list(dict.fromkeys(monitors))
 
 
 @cache

@@ -15,9 +15,7 @@ from cnn_experiments.sweep.estimate import planned_epochs
 from cnn_experiments.sweep.plan import default_name
 from cnn_experiments.tasks import preflight, task_of
 
-METRIC = "val/acc"
-"""What is maximized."""
-
+_MONITOR_KEYS = ("monitor", "monitor_mode")
 _MAX_EPOCHS_KEY = "trainer.max_epochs"
 _INTEGER_REMEDY = "for integers, write int(interval(...))"
 
@@ -76,6 +74,9 @@ class Definition:
             if parameter.key in SEED_KEYS:
                 problem = "must be one value in a search; more seeds are for the best settings"
                 raise ConfigError(str(parameter.override.input_line), problem=problem)
+            if parameter.key in _MONITOR_KEYS:
+                problem = "must be one value in a search, which compares trials by it"
+                raise ConfigError(str(parameter.override.input_line), problem=problem)
         first = [parameter.to_override(parameter.probe_values[0]) for parameter in self.space]
         base = self.compose(first)
         _check_settings(base)
@@ -113,7 +114,9 @@ def _check_settings(config: ComposedConfig) -> None:
     if not task_of(config).needs_run_directory:
         raise ConfigError("task", config.task, problem="must be train in a search")
     if settings["data"].get("val_size") == 0:
-        raise ConfigError("data.val_size", 0, problem=f"must be >= 1 in a search, which maximizes {METRIC}")
+        raise ConfigError(
+            "data.val_size", 0, problem=f"must be >= 1 in a search, which compares trials by {settings['monitor']}"
+        )
     if settings["retry_failed"]:
         problem = "must be false in a search, which counts failed trials"
         raise ConfigError("retry_failed", settings["retry_failed"], problem=problem)

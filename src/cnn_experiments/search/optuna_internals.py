@@ -10,7 +10,7 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
@@ -27,10 +27,11 @@ def resume_trial(study: Study, trial: FrozenTrial) -> Trial:
     return Trial(study, trial._trial_id)
 
 
-def open_study(file: Path) -> Study:
-    """Return the study in a file, or a new one."""
+def open_study(file: Path, *, maximizes: bool) -> Study:
+    """Return the study in a file, or a new one, which maximizes or minimizes."""
     storage = _storage(lambda: sqlite3.connect(file, check_same_thread=False), QueuePool)
-    return optuna.create_study(storage=storage, study_name=_STUDY_NAME, direction="maximize", load_if_exists=True)
+    direction = StudyDirection.MAXIMIZE if maximizes else StudyDirection.MINIMIZE
+    return optuna.create_study(storage=storage, study_name=_STUDY_NAME, direction=direction, load_if_exists=True)
 
 
 def copy_study(file: Path) -> Study | None:
@@ -95,8 +96,8 @@ def _has_study(connection: sqlite3.Connection) -> bool:
 
 def _check(study: Study) -> None:
     """Read everything, and check that a study has what a search writes."""
-    if study.directions != [optuna.study.StudyDirection.MAXIMIZE]:
-        raise ValueError("it does not maximize one value")
+    if len(study.directions) != 1:
+        raise ValueError("it has several values to optimize")
     for number, trial in enumerate(study.get_trials(deepcopy=False)):
         if trial.number != number:
             raise ValueError(f"trial {number} is missing")

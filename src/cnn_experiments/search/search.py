@@ -13,6 +13,7 @@ from optuna.study import Study
 from cnn_experiments.console import print_line, relative_path
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.lock import acquire, release
+from cnn_experiments.runs.metrics import Monitor
 from cnn_experiments.runs.path_errors import path_errors
 from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.search.definition import Definition, default_search_name
@@ -60,13 +61,14 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     definition = Definition.parse(config, arguments)
     settings = definition.check().settings
+    monitor = _monitor(settings)
     directory = sweep_directory(config, settings["sweep"] or default_search_name(config))
     with _storage_errors_printed(directory / STUDY_FILE, settings):
         if settings["dry_run"]:
-            _print_dry_run(directory, definition, n_trials, settings)
+            _print_dry_run(directory, definition, monitor, n_trials, settings)
             return 0
         with _locked(directory):
-            study = load_study(directory / STUDY_FILE, definition)
+            study = load_study(directory / STUDY_FILE, definition, monitor)
             study.pruner = make_pruner(pruner, definition.max_epochs(settings))
             num_trials = len(study.get_trials(deepcopy=False))
             print_line(f"{relative_path(directory.absolute())}: {num_trials} trials, {n_trials} wanted")
@@ -92,6 +94,13 @@ def search(
         is_successful = best_trial(study) is not None and num_ended >= n_trials
         return 0 if write_report(report, directory, quiet=True) and is_successful else 1
     return 1
+
+
+def _monitor(settings: Mapping[str, Any]) -> Monitor:
+    """Return the metric that compares trials."""
+    from cnn_experiments.training.metrics import build_metrics, build_monitor  # imports torch
+
+    return build_monitor(settings, build_metrics(settings))
 
 
 @contextmanager
@@ -148,8 +157,10 @@ def _plan_trials(
     return scheduler, observer
 
 
-def _print_dry_run(directory: Path, definition: Definition, n_trials: int, settings: Mapping[str, Any]) -> None:
-    study = read_study(directory / STUDY_FILE, definition)
+def _print_dry_run(
+    directory: Path, definition: Definition, monitor: Monitor, n_trials: int, settings: Mapping[str, Any]
+) -> None:
+    study = read_study(directory / STUDY_FILE, definition, monitor)
     if study is not None:
         print_trials(directory, study, definition, n_trials, settings)
     else:

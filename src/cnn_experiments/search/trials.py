@@ -23,10 +23,9 @@ from cnn_experiments.runs.results import finite_number
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.signals import signals_deferred
-from cnn_experiments.search.definition import METRIC
 from cnn_experiments.search.optuna_internals import resume_trial
 from cnn_experiments.search.space import Parameter
-from cnn_experiments.search.study import OVERRIDES_ATTR, REASON_ATTR
+from cnn_experiments.search.study import OVERRIDES_ATTR, REASON_ATTR, monitor_of
 from cnn_experiments.sweep.estimate import planned_epochs
 from cnn_experiments.sweep.observer import STYLES, finalize_run, format_metrics, reason
 from cnn_experiments.sweep.plan import PlannedRun, RunPaths
@@ -78,6 +77,7 @@ class ActiveTrials:
         self.study = study
         self.is_stopped = False
         self._stop_on_error = stop_on_error
+        self._metric = monitor_of(study).key
         self._by_directory: dict[Path, _ActiveTrial] = {}
 
     def __iter__(self) -> Iterator[_ActiveTrial]:
@@ -110,7 +110,7 @@ class ActiveTrials:
         if active.pending_prune_check:
             active.pending_prune_check = False
             active.is_pruned = max(active.reported_epochs) < active.max_epochs and active.trial.should_prune()
-        for epoch, value in _read_curve(active.run).items():
+        for epoch, value in _read_curve(active.run, self._metric).items():
             if not active.is_pruned and epoch not in active.reported_epochs:
                 active.trial.report(value, epoch)
                 active.reported_epochs.add(epoch)
@@ -125,7 +125,7 @@ class ActiveTrials:
             duplicate.reported_epochs |= active.reported_epochs
             self.finish(duplicate, state)
         trial = active.trial
-        value = finite_number(state.results.metrics.get(METRIC)) if state.results else None
+        value = finite_number(state.results.metrics.get(self._metric)) if state.results else None
         if state.status in (Status.FAILED, Status.DAMAGED):
             self.fail(trial, reason(state))
         elif active.is_pruned:
@@ -134,7 +134,7 @@ class ActiveTrials:
             self.study.tell(trial, value)
             _print_trial(trial, format_metrics(state), Status.COMPLETED)
         elif state.status == Status.COMPLETED:
-            self.fail(trial, f"{METRIC} was not measured")
+            self.fail(trial, f"{self._metric} was not measured")
         elif state.status == Status.NEW:
             _print_trial(trial, "interrupted before its first step", Status.INTERRUPTED)
         else:
@@ -279,7 +279,7 @@ def _print_trial(trial: Trial, message: str, status: Status) -> None:
     print_line(f"trial {trial.number}: {message}", style=STYLES[status])
 
 
-def _read_curve(run: PlannedRun) -> dict[int, float]:
-    """Return the metric by epoch, from 1; empty if metrics.csv can't be read, and the run continues."""
-    curve = read_curves(run.directory).get(METRIC, {})
+def _read_curve(run: PlannedRun, metric: str) -> dict[int, float]:
+    """Return a metric by epoch, from 1; empty if metrics.csv can't be read, and the run continues."""
+    curve = read_curves(run.directory, [metric]).get(metric, {})
     return {} if isinstance(curve, str) else curve

@@ -12,9 +12,9 @@ from cnn_experiments.runs import hparams
 from cnn_experiments.runs.directory import LOG_FILE
 from cnn_experiments.runs.fingerprint import effective_settings
 from cnn_experiments.runs.lock import locked
-from cnn_experiments.runs.metrics import leaderboard_keys
+from cnn_experiments.runs.metrics import leaderboard_keys, metrics_of
 from cnn_experiments.runs.regular_file import open_to_append
-from cnn_experiments.runs.results import RESULTS_FILE, RunResults
+from cnn_experiments.runs.results import RESULTS_FILE, RunResults, monitors_of
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
 from cnn_experiments.sweep.plan import PlannedRun
@@ -127,8 +127,12 @@ def status_label(state: RunState) -> str:
 
 def format_metrics(state: RunState) -> str:
     """Return the ranking metrics of a run as far as it has them: `val/acc 0.9  test/acc 0.89`."""
-    metrics = state.results.metrics if state.results else {}
-    return "  ".join(f"{name} {value:.4g}" for name in leaderboard_keys() if (value := metrics.get(name)) is not None)
+    results = state.results
+    if results is None:
+        return ""
+    keys = leaderboard_keys(metrics_of([results.metric_info]), monitors_of([results]))
+    values = {key: value for key in keys if (value := results.metrics.get(key)) is not None}
+    return "  ".join(f"{key} {value:.4g}" for key, value in values.items())
 
 
 def reason(state: RunState) -> str:

@@ -10,9 +10,9 @@ from rich.table import Table
 from cnn_experiments.console import cell, print_line, print_table, relative_path, table_title
 from cnn_experiments.errors import describe_error
 from cnn_experiments.runs.fingerprint import SEED_KEYS, effective_settings
-from cnn_experiments.runs.metrics import leaderboard_keys
+from cnn_experiments.runs.metrics import DEFAULT_MONITOR, leaderboard_keys, metrics_of
 from cnn_experiments.runs.records import find_runs
-from cnn_experiments.runs.results import RESULTS_FILE
+from cnn_experiments.runs.results import RESULTS_FILE, monitors_of
 from cnn_experiments.runs.settings import RunSettings, varying_keys
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
@@ -26,7 +26,8 @@ States = Mapping[Path, RunState]
 
 def print_results(states: States, invalid: InvalidCombinations, directory: Path, settings: Mapping[str, Any]) -> None:
     """Print a table of all runs, and what to do next, which depends on `restart` and `retry_failed` of the settings."""
-    metrics = leaderboard_keys()
+    runs = [state.results for state in states.values() if state.results]
+    metrics = leaderboard_keys(metrics_of(results.metric_info for results in runs), monitors_of(runs))
     table = _new_table(directory, numbers=("epochs", *metrics, "seconds"))
     for path, state in states.items():
         results = state.results
@@ -178,11 +179,19 @@ def write_hparams_columns(
     columns = {key: [*values] for key, values in (searched or {}).items()}
     for key in keys:
         columns.setdefault(key, []).extend(run.value(key) for run in known)
+    monitors = dict.fromkeys(str(run.value("monitor")) for run in known) or {DEFAULT_MONITOR.key: None}
+    names = dict.fromkeys(["acc", *(key.rpartition("/")[2] for key in monitors), *_own_metric_names(known)])
+    tags = [*map(hparams.best_tag, monitors), *(f"test/{name}" for name in names)]
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        hparams.write_experiment(directory, columns)
+        hparams.write_experiment(directory, columns, tags)
     except OSError as error:
         print_line(f"could not write the columns of TensorBoard's HParams tab: {describe_error(error)}", style="yellow")
+
+
+def _own_metric_names(runs: Iterable[RunSettings]) -> list[str]:
+    keys = (key.split(".") for run in runs for key in run.settings)
+    return list(dict.fromkeys(parts[1] for parts in keys if parts[0] == "metrics" and len(parts) > 1))
 
 
 def _run_settings(run: PlannedRun) -> RunSettings:

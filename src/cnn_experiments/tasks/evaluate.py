@@ -25,12 +25,13 @@ from cnn_experiments.predictions.of_run import EVALUATION_FILE
 from cnn_experiments.runs.atomic import atomic_write
 from cnn_experiments.runs.directory import PREDICTIONS_FILE, RunDirectory
 from cnn_experiments.runs.fingerprint import round_to_float32
-from cnn_experiments.runs.metrics import Split, metric_keys
+from cnn_experiments.runs.metrics import Split, metric_keys, metrics_of
 from cnn_experiments.runs.results import RunResults, finite_number
 from cnn_experiments.runtime import environment
 from cnn_experiments.tasks.output_directory import output_directory
 from cnn_experiments.training.build import build_classifier, build_data, build_trainer
 from cnn_experiments.training.callbacks import PredictionRecorder
+from cnn_experiments.training.metrics import build_metrics, metric_info
 from cnn_experiments.training.trained_network import TrainedNetwork, load_trained_networks
 
 _FILES = (EVALUATION_FILE, PREDICTIONS_FILE)
@@ -157,7 +158,8 @@ def _print(trained: TrainedNetwork, evaluation: _Evaluation, report: ClassReport
     table.add_section()
     table.add_row(*map(cell, mean_row))
     print_table(table)
-    keys = {key.partition("/")[2] for key in metric_keys()}
+    own_metrics = metrics_of([metric_info(build_metrics(trained.settings))])
+    keys = {key.partition("/")[2] for key in metric_keys(own_metrics)}
     metrics = {name: value for name, value in evaluation.metrics.items() if name.partition("/")[2] in keys}
     print_line("  ".join(f"{name} {round_to_float32(value)}" for name, value in metrics.items()))
 

@@ -25,7 +25,7 @@ from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.errors import RunFailedError, describe_error, error_message
 from cnn_experiments.runs.directory import LOG_FILE, PREDICTIONS_FILE, RunDirectory, resolve_checkpoint
 from cnn_experiments.runs.fingerprint import effective_settings
-from cnn_experiments.runs.metrics import metric_keys
+from cnn_experiments.runs.metrics import metric_keys, metrics_of
 from cnn_experiments.runs.plan_file import PLAN_FILE
 from cnn_experiments.runs.regular_file import is_regular_file
 from cnn_experiments.runs.results import RunResults
@@ -45,10 +45,10 @@ from cnn_experiments.training.callbacks import (
     TerminateOnNaN,
     Throughput,
     TrainingLimits,
-    reported_metrics,
 )
 from cnn_experiments.training.limits import Limits
 from cnn_experiments.training.logger import RunLogger
+from cnn_experiments.training.metrics import build_metrics, build_monitor, metric_info
 from cnn_experiments.training.pictures import log_filters, log_predictions
 from cnn_experiments.training.stored_checkpoint import (
     CheckpointError,
@@ -111,15 +111,18 @@ class _TrainingRun:
         logger.log_start(self.choices | {"protocol": protocol.name} | effective_settings(settings))
         self.classifier = build_classifier(settings, self.data)
         self.limits = Limits.from_settings(settings)
-        self.history = History(directory, protocol.monitor, settings, self.limits)
+        own_metrics = build_metrics(settings)
+        self.monitor = build_monitor(settings, own_metrics) if protocol.has_monitor else None
+        self.metric_info = metric_info(own_metrics, self.monitor)
+        self.history = History(directory, self.monitor, metrics_of([self.metric_info]), settings, self.limits)
         self.throughput = Throughput()
         self.recorder = PredictionRecorder()
-        self.trainer = _build_trainer(settings, self.data, logger, self._callbacks(protocol.monitor))
+        self.trainer = _build_trainer(settings, self.data, logger, self._callbacks())
         self.device_name = environment.device_name(self.trainer.strategy.root_device)
         directory.write_config(config.to_yaml())
 
-    def _callbacks(self, monitor: str | None) -> list[pl.Callback]:
-        checkpoint = BestAndLastCheckpoint(self.directory.checkpoints, monitor)
+    def _callbacks(self) -> list[pl.Callback]:
+        checkpoint = BestAndLastCheckpoint(self.directory.checkpoints, self.monitor)
         return [
             RNGState(),
             TrainingLimits(self.limits, self.history),  # before those that ask whether training ends
@@ -170,6 +173,8 @@ class _TrainingRun:
         image = probe_image(model, data.channels, data.size)
         return {
             "protocol": data.protocol.name,
+            "metric_info": self.metric_info,
+            "monitor": self.monitor.to_json() if self.monitor else None,
             "image_size": data.size,
             "parameters": count_parameters(model),
             "multiply_adds": count_multiply_adds(model, image),
@@ -261,7 +266,7 @@ class _TrainingRun:
         row = stored.epochs[-1]
         # The test metrics come first in results.json. They also come last, because with the book protocol the row has
         # test metrics as well, of the evaluation after the epoch.
-        return int(row["epoch"]), dict(metrics) | reported_metrics(row) | dict(metrics)
+        return int(row["epoch"]), dict(metrics) | self.history.reported_metrics(row) | dict(metrics)
 
     def _write_predictions(self) -> None:
         """Write the logits of the test, and of the images held out, which the tested network predicts now.
@@ -283,7 +288,7 @@ class _TrainingRun:
         """Print the metrics, the directory and how to see the curves."""
         results, path = self.directory.results, self.directory.display_path
         assert results is not None
-        keys = metric_keys()  # all but the accuracies of single classes
+        keys = metric_keys(metrics_of([self.metric_info]))  # all but the accuracies of single classes
         formatted_metrics = "  ".join(
             f"{name} {value:.4g}" for name, value in results.metrics.items() if name in keys and value is not None
         )

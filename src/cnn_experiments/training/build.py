@@ -25,6 +25,7 @@ from cnn_experiments.errors import ConfigError
 from cnn_experiments.runtime.distributed import no_launcher, num_processes
 from cnn_experiments.training.classifier import Classifier
 from cnn_experiments.training.limits import LIMIT_KEYS, Limits
+from cnn_experiments.training.metrics import build_metrics
 from cnn_experiments.training.optimization import optimizer_factory, schedule_factory
 
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -197,6 +198,7 @@ def build_classifier(settings: Settings, data: ImageDataModule, model: nn.Module
         optimizer=optimizer_factory(settings),
         scheduler=schedule_factory(settings),
         monitor=settings["monitor"],
+        metrics=build_metrics(settings),
         class_names=data.class_names,
         memory_format=MEMORY_FORMATS[settings["memory_format"]],
         compile_model=settings["compile"],

@@ -1,6 +1,6 @@
 """The one LightningModule: loss, metrics and optimizer around any network."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -10,11 +10,11 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
-from cnn_experiments.runs.metrics import SPLITS, Split
+from cnn_experiments.runs.metrics import EVAL_SPLITS, SPLITS, Split
 from cnn_experiments.training.loss import ClassWeightedLoss
-from cnn_experiments.training.metrics import split_metrics
+from cnn_experiments.training.metrics import OwnMetrics, split_metrics
 from cnn_experiments.training.schedules import RunSchedule
 
 Batch = tuple[Tensor, Tensor]
@@ -27,7 +27,8 @@ class Classifier(pl.LightningModule):
     """Train and evaluate a network that maps float images (N, C, H, W) to logits (N, num_classes).
 
     The metrics of `runs.metrics` are logged once per epoch, as `train/loss`, `val/acc`, `test/f1`, and on the test
-    split also the accuracy of every class, as `test/acc/Sandal`. Where images are mixed, the metrics of the training
+    split also the accuracy of every class, as `test/acc/Sandal`. Those of the configuration are logged where the
+    network is evaluated. Where images are mixed, the metrics of the training
     compare with the class that has the largest share of each image.
 
     Args:
@@ -38,6 +39,7 @@ class Classifier(pl.LightningModule):
         scheduler: returns the learning-rate schedule of an optimizer for the number of optimizer steps of the whole
             run and that of an epoch.
         monitor: the metric that a schedule may follow, such as `val/loss`.
+        metrics: those of the configuration, by name.
         class_names: the name of the class of each logit.
         memory_format: the memory format of the network's weights and inputs.
         compile_model: whether the network is compiled by torch.compile. Its modules and checkpoints stay as they are.
@@ -52,6 +54,7 @@ class Classifier(pl.LightningModule):
         optimizer: Callable[[nn.Module], Optimizer],
         scheduler: Callable[[Optimizer, int, int], LRScheduler],
         monitor: str,
+        metrics: Mapping[str, Metric],
         class_names: Sequence[str],
         memory_format: torch.memory_format,
         compile_model: bool,
@@ -72,6 +75,7 @@ class Classifier(pl.LightningModule):
         self._needs_compilation = compile_model
         # nn.ModuleDict refuses the key "train", which is a method of every module.
         self.metrics = nn.ModuleDict({f"{split}_metrics": split_metrics(split, class_names) for split in SPLITS})
+        self.own_metrics = nn.ModuleDict({split: OwnMetrics(split, metrics) for split in EVAL_SPLITS})
 
     def configure_model(self) -> None:
         """Compile the network in place, once."""
@@ -117,6 +121,8 @@ class Classifier(pl.LightningModule):
         loss: Tensor = self.loss(logits, targets)
         labels = targets.argmax(dim=1) if targets.is_floating_point() else targets
         self._split_metrics(split).update(loss=loss.detach(), preds=logits.detach(), target=labels)
+        if (own_metrics := self._own_metrics(split)) is not None:
+            own_metrics.update(logits.detach().float(), labels)
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -139,10 +145,17 @@ class Classifier(pl.LightningModule):
         assert isinstance(metrics, MetricCollection)
         return metrics
 
+    def _own_metrics(self, split: Split) -> OwnMetrics | None:
+        metrics = self.own_metrics[split] if split in EVAL_SPLITS else None
+        assert metrics is None or isinstance(metrics, OwnMetrics)
+        return metrics
+
     def _log_metrics(self, split: Split) -> None:
         metrics = self._split_metrics(split)
         values = metrics.compute()
         metrics.reset()
+        if (own_metrics := self._own_metrics(split)) is not None:
+            values |= own_metrics.compute()
         self.log_dict(values, sync_dist=True)
         self._epoch_metrics |= values
 

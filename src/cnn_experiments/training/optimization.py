@@ -18,7 +18,7 @@ from cnn_experiments.config.instantiate import (
 )
 from cnn_experiments.config.rules import BELOW_ONE, BOOL, one_of
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.runs.metrics import METRICS
+from cnn_experiments.training.metrics import monitor_mode
 from cnn_experiments.training.schedules import Interval, RunSchedule, constant
 
 Settings = Mapping[str, Any]
@@ -182,21 +182,6 @@ def _interval(settings: Settings, own: Settings) -> Interval:
     interval: Interval = own.get("interval", "step")
     one_of("step", "epoch").check("scheduler.interval", interval)
     return interval
-
-
-def monitor_mode(settings: Settings) -> str:
-    """Return whether the monitored metric is better when it is higher, `max`, or lower, `min`.
-
-    Raises:
-        ConfigError: nobody says so.
-    """
-    if settings["monitor_mode"] is not None:
-        return str(settings["monitor_mode"])
-    name = settings["monitor"].partition("/")[2]
-    for metric in METRICS:
-        if metric.name == name:
-            return "max" if metric.higher_is_better else "min"
-    raise ConfigError("monitor_mode", None, problem=f"must be max or min for monitor={settings['monitor']}")
 
 
 def _split_settings(

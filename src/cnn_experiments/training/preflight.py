@@ -55,6 +55,7 @@ from cnn_experiments.training.build import (
 )
 from cnn_experiments.training.limits import Limits, count_limited_batches
 from cnn_experiments.training.loss import ClassWeightedLoss
+from cnn_experiments.training.metrics import check_metrics
 from cnn_experiments.training.optimization import (
     build_optimizer,
     build_scheduler,
@@ -153,6 +154,7 @@ def _check_parts(settings: Settings, data: ImageDataModule) -> nn.Module:
         build_trainer(settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     check_augmentation(settings, data)
     _check_loss(settings, data)
+    check_metrics(settings, data)
     _check_pretrained(settings)
     model = build_and_probe(settings, data)
     optimizer = build_optimizer(settings, model)

@@ -204,4 +204,6 @@ def test_charts_without_content_are_left_out(make_holdout_run: MakeRun, read_lea
 
 def test_pareto_front_has_no_dominated_point() -> None:
     points = [(1.0, 0.5), (2.0, 0.4), (2.0, 0.7), (3.0, 0.7), (4.0, 0.9), (1.0, 0.3)]
-    assert pareto_front(points) == [(1.0, 0.5), (2.0, 0.7), (4.0, 0.9)]
+    assert pareto_front(points, higher_is_better=True) == [(1.0, 0.5), (2.0, 0.7), (4.0, 0.9)]
+    assert pareto_front(points, higher_is_better=False) == [(1.0, 0.3)]
+    assert pareto_front([(1.0, 0.5), (2.0, 0.4), (3.0, 0.6)], higher_is_better=False) == [(1.0, 0.5), (2.0, 0.4)]

@@ -54,12 +54,13 @@ def plot_curves(board: Board, metric: str, *, truncate: bool) -> Markup | None:
         number_epochs(axes, chain.from_iterable(means.values()))
         if truncate:
             values = [value for curve in means.values() for value in curve.values()]
-            _truncate_axis(axes, values, _axis_floor([curve[max(curve)] for curve in means.values() if curve]))
+            last = [curve[max(curve)] for curve in means.values() if curve]
+            _truncate_axis(axes, values, last, higher_is_better=True)
         _add_legend(figure, axes, max_columns=2)
         return to_svg(figure, f"{metric} by epoch")
 
 
-def plot_accuracy_vs_cost(
+def plot_metric_vs_cost(
     board: Board, cost_name: str, cost: Callable[[Group], float | None], link: Callable[[Group], str]
 ) -> Markup | None:
     """Plot the metric that ranks against a cost, with the Pareto front.
@@ -99,20 +100,21 @@ def _draw_points(
     colors: Mapping[str, str],
     link: Callable[[Group], str],
 ) -> None:
-    """Draw groups as linked points numbered by rank, and the Pareto front as a line; low points at the axis' floor."""
-    front = pareto_front(list(points.values()))
+    """Draw groups as linked points numbered by rank, and the Pareto front as a line; bad points at the axis' end."""
+    higher_is_better = board.ranking.higher_is_better
+    front = pareto_front(list(points.values()), higher_is_better=higher_is_better)
     axes.step(*zip(*front, strict=True), where="post", color=FOREGROUND, alpha=0.6, linewidth=1, zorder=1)
-    accuracies = [accuracy for _, accuracy in points.values()]
-    floor = _truncate_axis(axes, accuracies, _axis_floor(accuracies))
-    for group, (x, accuracy) in points.items():
-        is_in_front = (x, accuracy) in front
+    values = [value for _, value in points.values()]
+    worst_shown = _truncate_axis(axes, values, values, higher_is_better=higher_is_better)
+    for group, (x, value) in points.items():
+        is_in_front = (x, value) in front
         is_numbered = is_in_front or len(points) <= _MAX_NUMBERED_POINTS
-        y = max(accuracy, floor)
+        y = max(value, worst_shown) if higher_is_better else min(value, worst_shown)
         point = axes.scatter(
             x,
             y,
             s=110 if is_numbered else 14,
-            marker="o" if accuracy >= floor else "v",
+            marker="o" if y == value else "v" if higher_is_better else "^",
             color=colors[_family(group)],
             edgecolors=FOREGROUND if is_in_front else "none",
             zorder=3 if is_in_front else 2,
@@ -145,7 +147,8 @@ def plot_heat_map(board: Board) -> Markup | None:
     names = short_names(board.keys)
     with mpl.rc_context(STYLE | {"axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
         figure, axes = new_chart(_shorten(names[column_key]), _shorten(names[row_key]))
-        _draw_cells(axes, {(columns.index(column), rows.index(row)): mean for (row, column), mean in means.items()})
+        cells = {(columns.index(column), rows.index(row)): mean for (row, column), mean in means.items()}
+        _draw_cells(axes, cells, higher_is_better=board.ranking.higher_is_better)
         axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xticks(range(len(columns)), map(_shorten, columns))
@@ -154,23 +157,25 @@ def plot_heat_map(board: Board) -> Markup | None:
         return to_svg(figure, f"{board.metric} of every combination")
 
 
-def _draw_cells(axes: Axes, means: Mapping[tuple[int, int], float]) -> None:
-    """Draw colored cells with their values, by column and row."""
-    lowest, highest = min(means.values()), max(means.values())
-    normalize = Normalize(max(_axis_floor(list(means.values())), lowest), highest, clip=True)
+def _draw_cells(axes: Axes, means: Mapping[tuple[int, int], float], *, higher_is_better: bool) -> None:
+    """Draw colored cells with their values, by column and row; the best ones are the brightest."""
+    values = list(means.values())
+    normalize = Normalize(*_shown_range(values, values, higher_is_better=higher_is_better), clip=True)
+    colors = mpl.colormaps["viridis" if higher_is_better else "viridis_r"]
     for (x, y), mean in means.items():
-        color = mpl.colormaps["viridis"](float(normalize(mean)))
+        color = colors(float(normalize(mean)))
         luminance = sum(channel * weight for channel, weight in zip(color, (0.3, 0.6, 0.1), strict=False))
         axes.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, color=color))
         axes.text(x, y, f"{mean:.4f}", ha="center", va="center", color="black" if luminance > 0.5 else "white")
 
 
-def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the (cost, accuracy) points that no other point dominates, the cheapest first."""
+def pareto_front(points: Sequence[tuple[float, float]], *, higher_is_better: bool) -> list[tuple[float, float]]:
+    """Return the (cost, metric) points that no other point dominates, the cheapest first."""
+    sign = 1 if higher_is_better else -1
     front: list[tuple[float, float]] = []
-    for cost, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
-        if not front or accuracy > front[-1][1]:
-            front.append((cost, accuracy))
+    for cost, value in sorted(points, key=lambda point: (point[0], -sign * point[1])):
+        if not front or sign * value > sign * front[-1][1]:
+            front.append((cost, value))
     return front
 
 
@@ -192,20 +197,27 @@ def _numbers_first(value: Any) -> tuple[bool, Any]:
     return not is_number, value if is_number else str(value)
 
 
-def _axis_floor(accuracies: Sequence[float]) -> float:
-    """Return the lowest accuracy to show: 2.5 times the error of the best, but at least half of the values are shown.
+def _shown_range(values: Sequence[float], judged: Sequence[float], *, higher_is_better: bool) -> tuple[float, float]:
+    """Return the lowest and the highest value to show: all but those far worse than the best of the judged ones.
 
-    One group at chance level would compress the differences of all others.
+    These have more than 2.5 times its error, which is the distance from 1 if a higher value is better, else from 0; but
+    at least half of the judged ones are shown. One group at chance level would compress the differences of all others.
+    Of metrics that can be beyond 1 or 0, all values are shown.
     """
-    return min(1 - 2.5 * (1 - max(accuracies)), statistics.median(accuracies))
+    low, high, median = min(values), max(values), statistics.median(judged)
+    if higher_is_better and high <= 1:
+        low = max(low, min(1 - 2.5 * (1 - max(judged)), median))
+    if not higher_is_better and low >= 0:
+        high = min(high, max(2.5 * min(judged), median))
+    return low, high
 
 
-def _truncate_axis(axes: Axes, values: Sequence[float], floor: float) -> float:
-    """Let the y axis begin at the floor, or at the lowest value if that is higher. Return the lowest value shown."""
-    floor, top = max(floor, min(values)), max(values)
-    margin = 0.08 * (top - floor) or 0.01 * max(1, abs(top))
-    axes.set_ylim(floor - margin, top + margin)
-    return floor
+def _truncate_axis(axes: Axes, values: Sequence[float], judged: Sequence[float], *, higher_is_better: bool) -> float:
+    """Let the y axis end at the worst value to show, and return it."""
+    low, high = _shown_range(values, judged, higher_is_better=higher_is_better)
+    margin = 0.08 * (high - low) or 0.01 * max(1, abs(high))
+    axes.set_ylim(low - margin, high + margin)
+    return low if higher_is_better else high
 
 
 def _add_legend(figure: Figure, axes: Axes, max_columns: int) -> None:

@@ -9,7 +9,7 @@ from cnn_experiments.errors import ConfigError, suggest
 from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, format_setting, short_name
 from cnn_experiments.report.leaderboard.images import MAX_COMPARED
 from cnn_experiments.report.statistics import Sample, measurement
-from cnn_experiments.runs.metrics import leaderboard_keys, leaderboard_metrics
+from cnn_experiments.runs.metrics import MetricSpec, Monitor, leaderboard_keys
 from cnn_experiments.runs.records import RunRecord as RunRecord
 from cnn_experiments.runs.settings import short_names
 
@@ -17,14 +17,13 @@ _MAX_UNRANKED = 10
 """Groups without a result that are listed; of more, the number is given."""
 VERDICTS = {1: "better", 0: "inconclusive", -1: "worse"}
 """What a difference means, by the sign of its confidence interval."""
-LEGEND = (
+_SPREAD = (
     "± standard deviation (ddof 1) over the seeds; "
-    "[95 % confidence interval of the mean, Student's t, not clipped to [0, 1]]",
-    f"difference: test {leaderboard_metrics()[0].label} minus that of the best, over shared seeds; "
-    "inconclusive: its interval contains 0, or all differences are equal; 1 seed: too few to tell",
-    "95 % intervals per comparison, not corrected for multiple comparisons",
-    "images/s of training, seconds of training and test, peak memory in MiB: medians over the runs",
+    "[95 % confidence interval of the mean, Student's t, not clipped to [0, 1]]"
 )
+_INTERVALS = "95 % intervals per comparison, not corrected for multiple comparisons"
+_COSTS = "images/s of training, seconds of training and test, peak memory in MiB: medians over the runs"
+_RANKING = "runs of a table whose tested epochs were chosen by different metrics (monitor) are ranked by accuracy"
 IMAGES_COLUMN = "image by image"
 IMAGES_LEGEND = (
     f"{IMAGES_COLUMN}: test images that only this run gets right, against those that only the run of the best row gets "
@@ -67,8 +66,13 @@ def build_columns(leaderboard: Leaderboard) -> list[Column]:
     return [
         Column("rank", _rank),
         *(Column(name, _setting(key), is_text=True) for key, name in _setting_names(leaderboard).items()),
-        *(Column(key, _metric(key), descending=metric.higher_is_better) for key, metric in leaderboard_keys().items()),
-        Column("difference", _difference_to_best, descending=True, drop_order=6),
+        *(_metric_column(key, metric, leaderboard) for key, metric in leaderboard.metric_columns.items()),
+        Column(
+            "difference",
+            _difference_to_best,
+            descending=all(board.ranking.higher_is_better for board in leaderboard.boards),
+            drop_order=6,
+        ),
         *image_columns,
         Column("runs", _num_runs, descending=True),
         Column("parameters", lambda _, group: _count(group.parameters), drop_order=4),
@@ -86,7 +90,14 @@ def build_columns(leaderboard: Leaderboard) -> list[Column]:
 
 def legend(leaderboard: Leaderboard) -> tuple[str, ...]:
     """Return what the columns mean."""
-    return (*LEGEND, IMAGES_LEGEND) if _has_images(leaderboard) else LEGEND
+    labels = list(dict.fromkeys(f"test {board.label}" for board in leaderboard.boards)) or ["test accuracy"]
+    difference = (
+        f"difference: {' or '.join(labels)} minus that of the best, over shared seeds; "
+        "inconclusive: its interval contains 0, or all differences are equal; 1 seed: too few to tell"
+    )
+    ranking = [_RANKING] if leaderboard.has_several_monitors else []
+    images = [IMAGES_LEGEND] if _has_images(leaderboard) else []
+    return (_SPREAD, difference, *ranking, _INTERVALS, _COSTS, *images)
 
 
 def find_column(leaderboard: Leaderboard, columns: Sequence[Column], name: str, *, key: str) -> Column:
@@ -139,12 +150,21 @@ def metric_cell(sample: Sample | None) -> Cell:
     return Cell(f"{sample.mean:.4f}{std}", _format_ci(sample), sample.mean)
 
 
-def difference_cell(sample: Sample | None) -> Cell:
-    """Return a mean difference and whether it is significant, with the confidence interval below."""
+def difference_cell(sample: Sample | None, ranking: Monitor) -> Cell:
+    """Return a mean difference and whether it is significant, with the confidence interval below.
+
+    Args:
+        sample: the differences in a metric.
+        ranking: says whether a higher value of the metric is better.
+    """
     if sample is None:
         return Cell("no shared seed")
-    verdict = VERDICTS[sample.ci_sign] if sample.n > 1 else ""
+    verdict = _verdict(sample, ranking) if sample.n > 1 else ""
     return Cell(f"{sample.mean:+.4f} {verdict or '1 seed'}", _format_ci(sample), sample.mean, verdict=verdict)
+
+
+def _verdict(sample: Sample, ranking: Monitor) -> str:
+    return VERDICTS[sample.ci_sign if ranking.higher_is_better else -sample.ci_sign]
 
 
 def headline(board: Board) -> str:
@@ -160,7 +180,7 @@ def headline(board: Board) -> str:
     seeds = "1 shared seed" if sample.n == 1 else f"{sample.n} shared seeds"
     difference = f"{sample.mean:+.4f} {_format_ci(sample)}".strip()
     if sample.ci_sign:
-        return f"{ranking}; on the test set it is {VERDICTS[sample.ci_sign]} by {difference} over {seeds}"
+        return f"{ranking}; on the test set it is {_verdict(sample, board.ranking)} by {difference} over {seeds}"
     if sample.n == 1:
         reason = "one seed is too few"
     elif sample.is_constant:
@@ -223,7 +243,7 @@ def _describe_unranked(group: Group) -> str:
 
 def _progress(run: RunRecord) -> str:
     epoch = f"epoch {run.results.epochs}"
-    metric = leaderboard_metrics()[0].key("val")
+    metric = Monitor.from_json(run.results.monitor).key
     value = run.metric(metric)
     return epoch if value is None else f"{epoch}, {metric} {value:.4f}"
 
@@ -253,8 +273,15 @@ def _setting(key: str) -> Callable[[Board, Group], Cell]:
     return cell
 
 
-def _metric(key: str) -> Callable[[Board, Group], Cell]:
-    return lambda _, group: metric_cell(group.sample(key))
+def _metric_column(key: str, metric: MetricSpec, leaderboard: Leaderboard) -> Column:
+    """Return the column of a metric; those that are neither the accuracy nor rank are dropped before the difference."""
+    ranking = [name for board in leaderboard.boards for name in (board.metric, board.test_metric)]
+    return Column(
+        key,
+        lambda _, group: metric_cell(group.sample(key)),
+        descending=metric.higher_is_better is not False,
+        drop_order=0 if key in (*ranking, *leaderboard_keys()) else 6,
+    )
 
 
 def _num_runs(_: Board, group: Group) -> Cell:
@@ -264,7 +291,7 @@ def _num_runs(_: Board, group: Group) -> Cell:
 def _difference_to_best(board: Board, group: Group) -> Cell:
     if group is board.best:
         return Cell("", sort_value=0.0)
-    return difference_cell(board.test_difference(group, board.best))
+    return difference_cell(board.test_difference(group, board.best), board.ranking)
 
 
 def _has_images(leaderboard: Leaderboard) -> bool:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -24,15 +24,17 @@ from cnn_experiments.report.leaderboard.columns import (
 from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard, format_device, format_setting
 from cnn_experiments.report.statistics import Sample
 from cnn_experiments.runs.csv_text import csv_text
-from cnn_experiments.runs.metrics import leaderboard_keys, leaderboard_metrics
+from cnn_experiments.runs.metrics import DEFAULT_MONITOR
 
 _UNFINISHED_STATUSES = ("failed", "pruned", "interrupted", "running")
 _MAX_PAIRWISE = 12
 """Groups up to which all pairs are compared; a larger table is not readable."""
 PAIRWISE_TITLE = "Pairwise differences"
-PAIRWISE_CAPTION = (
-    f"test {leaderboard_metrics()[0].label} of the row minus that of the column, over the seeds that both have"
-)
+
+
+def pairwise_caption(board: Board) -> str:
+    """Return what a table of pairwise differences shows."""
+    return f"test {board.label} of the row minus that of the column, over the seeds that both have"
 
 
 def terminal_table(board: Board, columns: Sequence[Column], sort_by: Column) -> Table:
@@ -62,9 +64,10 @@ def as_markdown(leaderboard: Leaderboard, damaged: Sequence[str], title: str) ->
             escape_markdown(headline_sentence(board)),
         ]
         if pairs := pairwise_differences(board):
+            caption = escape_markdown(pairwise_caption(board))
             parts += [
                 f"### {PAIRWISE_TITLE}",
-                f"{PAIRWISE_CAPTION[0].upper()}{PAIRWISE_CAPTION[1:]}.",
+                f"{caption[0].upper()}{caption[1:]}.",
                 pairwise_table(pairs),
             ]
     parts.append(markdown_list([*legend(leaderboard), *map(escape_markdown, footnotes(leaderboard, damaged))]))
@@ -78,13 +81,11 @@ def pairwise_differences(board: Board) -> list[tuple[Group, list[Cell | None]]]:
     """
     if not 2 < len(board.groups) <= _MAX_PAIRWISE:
         return []
-    return [
-        (
-            row,
-            [None if row is column else difference_cell(board.test_difference(row, column)) for column in board.groups],
-        )
-        for row in board.groups
-    ]
+
+    def cell(row: Group, column: Group) -> Cell | None:
+        return None if row is column else difference_cell(board.test_difference(row, column), board.ranking)
+
+    return [(row, [cell(row, column) for column in board.groups]) for row in board.groups]
 
 
 def pairwise_table(pairs: Sequence[tuple[Group, Sequence[Cell | None]]]) -> str:
@@ -101,7 +102,7 @@ def as_csv(leaderboard: Leaderboard) -> str:
     """Return one row for each group, unranked ones included, with all digits, in seconds and bytes."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    samples = [*leaderboard_keys(), f"difference in {leaderboard_metrics()[0].key('test')}"]
+    samples = [*leaderboard.metric_columns, *(f"difference in {metric}" for metric in _test_metrics(leaderboard))]
     writer.writerow(
         [
             *("board", "ranked by", "rank", *map(csv_text, leaderboard.keys or ["model"])),
@@ -116,16 +117,22 @@ def as_csv(leaderboard: Leaderboard) -> str:
         for group in board.groups:
             difference = None if group is board.best else board.test_difference(group, board.best)
             place = [csv_text(board.title), board.metric, board.rank(group)]
-            fields = _csv_fields(leaderboard, group, difference)
+            fields = _csv_fields(leaderboard, group, {board.test_metric: difference})
             writer.writerow([*place, *fields, *_images_fields(board, group)])
     for group in leaderboard.unranked:
-        writer.writerow(["", "", "", *_csv_fields(leaderboard, group, None), *[""] * 5])
+        writer.writerow(["", "", "", *_csv_fields(leaderboard, group, {}), *[""] * 5])
     return text.getvalue()
 
 
-def _csv_fields(leaderboard: Leaderboard, group: Group, difference: Sample | None) -> list[Any]:
+def _test_metrics(leaderboard: Leaderboard) -> list[str]:
+    """Return the metrics in which groups differ, of all boards."""
+    return list(dict.fromkeys(board.test_metric for board in leaderboard.boards)) or [f"test/{DEFAULT_MONITOR.name}"]
+
+
+def _csv_fields(leaderboard: Leaderboard, group: Group, differences: Mapping[str, Sample | None]) -> list[Any]:
     settings = group.varying if leaderboard.keys else {"model": group.any_run.results.model}
-    samples = [*(group.sample(key) for key in leaderboard_keys()), difference]
+    samples = [group.sample(key) for key in leaderboard.metric_columns]
+    samples += [differences.get(metric) for metric in _test_metrics(leaderboard)]
     devices = list(dict.fromkeys(map(format_device, group.completed)))
     costs = [
         "; ".join(f"{values[device]:.10g}" if device in values else "" for device in devices)

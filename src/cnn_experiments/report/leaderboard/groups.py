@@ -16,8 +16,8 @@ from cnn_experiments.predictions.file import Predictions
 from cnn_experiments.report.leaderboard.images import MAX_COMPARED, ImageComparison, NotComparedError, compare_images
 from cnn_experiments.report.statistics import Sample, measurement, paired_difference
 from cnn_experiments.runs.directory import PREDICTIONS_FILE
-from cnn_experiments.runs.fingerprint import PERFORMANCE_KEYS, SEED_KEYS
-from cnn_experiments.runs.metrics import EVAL_SPLITS, leaderboard_metrics
+from cnn_experiments.runs.fingerprint import PERFORMANCE_KEYS, SEED_KEYS, normalize_value
+from cnn_experiments.runs.metrics import DEFAULT_MONITOR, MetricSpec, Monitor, leaderboard_keys, metrics_of
 from cnn_experiments.runs.records import RunRecord
 from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.settings import short_names, varying_keys
@@ -30,6 +30,9 @@ _TARGET = "._target_"
 _MAX_SEED_DIGITS = 19
 _MAX_CHARACTERS = 100
 """Characters of a name that tables show; leaderboard.csv has all."""
+
+_TRAINING_LOSS_KEYS = ("loss.label_smoothing", "loss.class_weights")
+"""Settings of a loss that do not change its value in an evaluation."""
 
 _EVALUATION_LIMITS = ("trainer.limit_val_batches", "trainer.limit_test_batches")
 """Settings that leave images out of the evaluation; an integer counts batches, so that the batch size matters too."""
@@ -118,15 +121,28 @@ class Board:
     """Groups that may be compared: the same images, protocol and image size. The best group is the first."""
 
     title: str
-    metric: str
-    """The metric that ranks: validation accuracy, or test accuracy if nothing was held out for validation."""
+    ranking: Monitor
+    """The metric that ranks, and which of its values is the best: the monitor if all groups share one, else validation
+    accuracy; test accuracy if nothing was held out for validation."""
+    label: str
+    """What axes and columns call the metric that ranks."""
     groups: Sequence[Group]
     keys: Sequence[str]
     """Keys of the settings that vary in the whole leaderboard."""
 
     @property
+    def metric(self) -> str:
+        """Return the key of the metric that ranks: `val/acc`."""
+        return self.ranking.key
+
+    @property
+    def test_metric(self) -> str:
+        """Return the key of the same metric of the test split, in which groups differ: `test/acc`."""
+        return f"test/{self.ranking.name}"
+
+    @property
     def best(self) -> Group:
-        """Return the group with the highest mean."""
+        """Return the group with the best mean."""
         return self.groups[0]
 
     def rank(self, group: Group) -> int:
@@ -165,11 +181,9 @@ class Board:
                 results[group] = error
         return results
 
-    @staticmethod
-    def test_difference(group: Group, other: Group) -> Sample | None:
-        """Return a group's test accuracies minus those of another group, over the seeds they share."""
-        metric = leaderboard_metrics()[0].key("test")
-        return paired_difference(group.by_seed_pair(metric), other.by_seed_pair(metric))
+    def test_difference(self, group: Group, other: Group) -> Sample | None:
+        """Return a group's test metric minus that of another group, over the seeds they share."""
+        return paired_difference(group.by_seed_pair(self.test_metric), other.by_seed_pair(self.test_metric))
 
 
 @dataclass(frozen=True)
@@ -183,6 +197,19 @@ class Leaderboard:
     """Completed runs whose seed has a newer completed run in the same group; they are not counted."""
     keys: Sequence[str]
     """Keys of the settings that vary, the network first."""
+    metrics: Sequence[MetricSpec]
+    """The metrics of all runs."""
+
+    @cached_property
+    def metric_columns(self) -> dict[str, MetricSpec]:
+        """Return the metrics that have columns, by key: the accuracy, what ranks, and those of the configurations."""
+        keys = leaderboard_keys(self.metrics, [board.ranking for board in self.boards])
+        always = leaderboard_keys()
+        return {
+            key: metric
+            for key, metric in keys.items()
+            if key in always or any(group.by_seed_pair(key) for group in self._ranked_groups)
+        }
 
     @cached_property
     def devices(self) -> list[str]:
@@ -210,6 +237,12 @@ class Leaderboard:
         return +counts
 
     @cached_property
+    def has_several_monitors(self) -> bool:
+        """Return whether runs of one board chose their tested epochs by different metrics."""
+        holdout = (board for board in self.boards if board.groups[0].any_run.results.protocol == "holdout")
+        return any(len({_monitor(group.any_run) for group in board.groups}) > 1 for board in holdout)
+
+    @cached_property
     def _ranked_groups(self) -> list[Group]:
         return [group for board in self.boards for group in board.groups]
 
@@ -222,23 +255,36 @@ def build_leaderboard(runs: Sequence[RunRecord]) -> Leaderboard:
     """Sort runs into groups, and groups into boards."""
     keys = varying_keys([run.settings for run in runs])
     groups, superseded = _group(runs, keys)
-    boards: dict[tuple[str, str], list[Group]] = {}
+    metrics = metrics_of(run.results.metric_info for run in runs)
+    monitors = _shared_monitors(groups)
+    boards: dict[tuple[str, Monitor], list[Group]] = {}
     unranked = []
     for group in groups:
-        metric = _ranking_metric(group)
-        if metric is None:
+        title = _comparison_title(group.any_run)
+        ranking = _ranking(group, monitors.get(title, DEFAULT_MONITOR))
+        if ranking is None:
             unranked.append(group)
         else:
-            boards.setdefault((_comparison_title(group.any_run), metric), []).append(group)
+            boards.setdefault((title, ranking), []).append(group)
+    labels = {metric.name: metric.label for metric in metrics}
     return Leaderboard(
         boards=[
-            Board(title, metric, sorted(boards[title, metric], key=lambda group: -_mean(group, metric)), keys)
-            for title, metric in sorted(boards)
+            Board(
+                title, ranking, labels.get(ranking.name, ranking.name), _ranked(boards[title, ranking], ranking), keys
+            )
+            for title, ranking in sorted(boards, key=lambda board: (board[0], board[1].key))
         ],
         unranked=unranked,
         superseded=superseded,
         keys=keys,
+        metrics=metrics,
     )
+
+
+def _ranked(groups: Sequence[Group], ranking: Monitor) -> list[Group]:
+    """Return groups in the order of a metric, the best first."""
+    sign = -1 if ranking.higher_is_better else 1
+    return sorted(groups, key=lambda group: sign * _mean(group, ranking.key))
 
 
 def _group(runs: Sequence[RunRecord], keys: Sequence[str]) -> tuple[list[Group], list[RunRecord]]:
@@ -315,10 +361,28 @@ def _newest_per_seed(
     return completed, not_completed, older
 
 
-def _ranking_metric(group: Group) -> str | None:
-    """Return the metric that ranks a group: that of the validation split if it has one, else of the test split."""
-    metrics = leaderboard_metrics()[0].keys(EVAL_SPLITS)
-    return next((metric for metric in metrics if group.by_seed_pair(metric)), None)
+def _shared_monitors(groups: Sequence[Group]) -> dict[str, Monitor]:
+    """Return the monitor of the groups that may be compared, by the title of their board, if they share one."""
+    monitors: dict[str, set[tuple[Monitor, str]]] = {}
+    for group in groups:
+        if group.completed and group.any_run.results.protocol == "holdout":
+            monitors.setdefault(_comparison_title(group.any_run), set()).add(_monitor(group.any_run))
+    return {title: monitor for title, ((monitor, _), *others) in monitors.items() if not others}
+
+
+def _monitor(run: RunRecord) -> tuple[Monitor, str]:
+    """Return the monitor of a run, and the settings on which its values depend, as JSON."""
+    monitor = Monitor.from_json(run.results.monitor)
+    prefix = "loss." if monitor.name == "loss" else f"metrics.{monitor.name}."
+    settings = {key: value for key, value in run.settings.settings.items() if key.startswith(prefix)}
+    measuring = {key: normalize_value(key, value) for key, value in settings.items() if key not in _TRAINING_LOSS_KEYS}
+    return monitor, json.dumps(measuring, sort_keys=True)
+
+
+def _ranking(group: Group, monitor: Monitor) -> Monitor | None:
+    """Return what ranks a group: the shared monitor, else the accuracy of the validation or the test split."""
+    candidates = (monitor, DEFAULT_MONITOR, Monitor(f"test/{DEFAULT_MONITOR.name}", DEFAULT_MONITOR.mode))
+    return next((metric for metric in candidates if group.by_seed_pair(metric.key)), None)
 
 
 def _mean(group: Group, metric: str) -> float:

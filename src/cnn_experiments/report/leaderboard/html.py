@@ -9,17 +9,19 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from cnn_experiments.predictions.mistakes import Mistake
-from cnn_experiments.report.leaderboard.charts import MAX_CURVES, plot_accuracy_vs_cost, plot_curves, plot_heat_map
+from cnn_experiments.report.leaderboard.charts import MAX_CURVES, plot_curves, plot_heat_map, plot_metric_vs_cost
 from cnn_experiments.report.leaderboard.columns import build_columns, footnotes, headline_sentence, legend
-from cnn_experiments.report.leaderboard.export import PAIRWISE_CAPTION, PAIRWISE_TITLE, pairwise_differences
+from cnn_experiments.report.leaderboard.export import PAIRWISE_TITLE, pairwise_caption, pairwise_differences
 from cnn_experiments.report.leaderboard.groups import Board, Group, Leaderboard
 from cnn_experiments.report.leaderboard.images import ImageComparison
 from cnn_experiments.report.page import picture_items, render
 from cnn_experiments.runs.directory import RUN_PAGE
-from cnn_experiments.runs.metrics import curve_keys, leaderboard_metrics
+from cnn_experiments.runs.metrics import curve_keys
 
 _MAX_ILLUSTRATED = 5
 """Comparisons image by image with pictures, which make the page longer and larger."""
+_TRUNCATED_CURVES = ("val/acc", "test/acc")
+"""Curves whose first epochs would compress the differences between the last ones; 1 is the best value."""
 
 
 def render_page(leaderboard: Leaderboard, damaged: Sequence[str], title: str, directory: Path | None = None) -> str:
@@ -41,7 +43,6 @@ def render_page(leaderboard: Leaderboard, damaged: Sequence[str], title: str, di
         sections=[
             _section(leaderboard, board, number, directory) for number, board in enumerate(leaderboard.boards, start=1)
         ],
-        pairwise_heading=f"{PAIRWISE_TITLE}: {PAIRWISE_CAPTION}",
         notes=[*legend(leaderboard), *footnotes(leaderboard, damaged)],
     )
 
@@ -58,6 +59,7 @@ def _section(leaderboard: Leaderboard, board: Board, number: int, directory: Pat
         "headline": headline_sentence(board),
         "charts": _charts(leaderboard, board, lambda group: f"#{anchor(group)}"),
         "pairs": pairwise_differences(board),
+        "pairwise_heading": f"{PAIRWISE_TITLE}: {pairwise_caption(board)}",
         "run_links": {group: _run_links(group, directory) for group in board.groups} if directory else {},
         "images": [_image_comparison(board, group) for group in list(board.image_comparisons)[:_MAX_ILLUSTRATED]],
     }
@@ -97,17 +99,18 @@ def _side(
 
 def _charts(leaderboard: Leaderboard, board: Board, link: Callable[[Group], str]) -> list[tuple[str, Markup]]:
     """Return captions and charts, without those that would show nothing."""
-    accuracy = leaderboard_metrics()[0].label.capitalize()
-    front = "the line is the Pareto front; axis truncated; numbers are ranks, ▾ below the axis"
+    label = f"{board.label[0].upper()}{board.label[1:]}"
+    beyond = "▾ below the axis" if board.ranking.higher_is_better else "▴ above the axis"
+    front = f"the line is the Pareto front; axis truncated; numbers are ranks, {beyond}"
     costs = [
         ("parameters", "parameters", lambda group: group.parameters),
         ("compute", "multiply-adds", lambda group: group.multiply_adds),
         *((f"time on {device}", "seconds", _seconds_on(device)) for device in leaderboard.devices),
     ]
     charts = [
-        *_curve_charts(board),
+        *_curve_charts(leaderboard, board),
         *(
-            (f"{accuracy} vs. {title}: {front}", plot_accuracy_vs_cost(board, axis_label, cost, link))
+            (f"{label} vs. {title}: {front}", plot_metric_vs_cost(board, axis_label, cost, link))
             for title, axis_label, cost in costs
         ),
         (f"{board.metric} of every combination", plot_heat_map(board)),
@@ -115,17 +118,18 @@ def _charts(leaderboard: Leaderboard, board: Board, link: Callable[[Group], str]
     return [(caption, chart) for caption, chart in charts if chart is not None]
 
 
-def _curve_charts(board: Board) -> list[tuple[str, Markup | None]]:
-    """Return the curves of the split that ranks, and of the losses in training."""
+def _curve_charts(leaderboard: Leaderboard, board: Board) -> list[tuple[str, Markup | None]]:
+    """Return the curves of the metric that ranks, of others of its split, and of the loss in training."""
     evaluation_split = board.metric.partition("/")[0]
     of_best = f", the best {MAX_CURVES} of {len(board.groups)}" if len(board.groups) > MAX_CURVES else ""
     charts = []
-    for key, metric in curve_keys().items():
-        if key.partition("/")[0] in (evaluation_split, "train"):
-            caption = f"{key} by epoch, mean over the seeds{of_best}"
-            if metric.higher_is_better:
-                caption = f"{caption}; axis truncated"
-            charts.append((caption, plot_curves(board, key, truncate=metric.higher_is_better)))
+    keys = [key for key in curve_keys(leaderboard.metrics) if key.partition("/")[0] in (evaluation_split, "train")]
+    for key in dict.fromkeys([board.metric, *keys]):
+        caption = f"{key} by epoch, mean over the seeds{of_best}"
+        is_truncated = key in _TRUNCATED_CURVES
+        if is_truncated:
+            caption = f"{caption}; axis truncated"
+        charts.append((caption, plot_curves(board, key, truncate=is_truncated)))
     return charts
 
 

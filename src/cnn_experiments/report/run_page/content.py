@@ -1,6 +1,7 @@
 """What the page of a run and its summary on the terminal say."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from cnn_experiments.predictions.of_run import directory_of_predictions, evaluat
 from cnn_experiments.report.predictions import load_predictions
 from cnn_experiments.report.statistics import measured_curve
 from cnn_experiments.runs.directory import METRICS_FILE, PREDICTIONS_FILE
-from cnn_experiments.runs.metrics import METRICS, SPLITS, curve_metrics
+from cnn_experiments.runs.metrics import SPLITS, MetricSpec, curve_metrics, metrics_of
 from cnn_experiments.runs.records import read_curves
 from cnn_experiments.runs.results import RESULTS_FILE, RunResults, finite_number
 from cnn_experiments.runs.settings import split_override
@@ -80,7 +81,13 @@ class StoredRun:
 
     @cached_property
     def _curves(self) -> dict[str, dict[int, float] | str]:
-        return read_curves(self.directory, [key for metric in curve_metrics() for key in metric.keys(SPLITS)])
+        drawn = [key for metric in curve_metrics(self.metrics) for key in metric.keys(SPLITS)]
+        return read_curves(self.directory, drawn)
+
+    @cached_property
+    def metrics(self) -> list[MetricSpec]:
+        """Return the metrics of the run."""
+        return metrics_of([self.results.metric_info])
 
     @cached_property
     def predictions(self) -> Predictions | str:
@@ -104,7 +111,7 @@ class StoredRun:
     def facts(self) -> dict[str, str]:
         """Return the main figures of the run, as far as they are known."""
         results = self.results
-        metrics = {name: finite_number(results.metrics.get(name)) for name in _main_metrics()}
+        metrics = {name: finite_number(results.metrics.get(name)) for name in _main_metrics(self.metrics)}
         epochs = f"{results.epochs:,}"
         if results.tested_epoch is not None and results.tested_epoch != results.epochs:
             epochs = f"{epochs}, tested {results.tested_epoch}"
@@ -158,9 +165,9 @@ class StoredRun:
         return shlex.join(["python", "-m", "cnn_experiments", *self.results.overrides])
 
 
-def _main_metrics() -> list[str]:
-    """Return the names of the metrics, those of the test first, and losses last."""
-    metrics = sorted(METRICS, key=lambda metric: not metric.higher_is_better)
+def _main_metrics(metrics: Sequence[MetricSpec]) -> list[str]:
+    """Return the keys of metrics, those of the test first, and losses last."""
+    metrics = sorted(metrics, key=lambda metric: metric.higher_is_better is False)
     return [key for split in reversed(SPLITS) for metric in metrics for key in metric.keys((split,))]
 
 

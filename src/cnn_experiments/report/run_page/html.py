@@ -55,7 +55,7 @@ def render_run_page(run: StoredRun, title: str) -> str:
 
 def _curve_charts(run: StoredRun) -> Iterable[tuple[str, Markup]]:
     """Yield captions and charts of the metrics by epoch, one for each metric with a line for each split."""
-    for metric in curve_metrics():
+    for metric in curve_metrics(run.metrics):
         curves = {split: run.curves[key] for split in SPLITS if (key := metric.key(split)) in run.curves}
         if not curves:
             continue

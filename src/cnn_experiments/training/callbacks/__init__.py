@@ -2,7 +2,7 @@
 
 from cnn_experiments.training.callbacks.batch_picture import BatchPicture
 from cnn_experiments.training.callbacks.checkpoint import BestAndLastCheckpoint, CheckpointFiles
-from cnn_experiments.training.callbacks.history import History, reported_metrics
+from cnn_experiments.training.callbacks.history import History
 from cnn_experiments.training.callbacks.notebook_progress_bar import NotebookProgressBar
 from cnn_experiments.training.callbacks.prediction_recorder import PredictionRecorder
 from cnn_experiments.training.callbacks.rng_state import RNGState
@@ -31,5 +31,4 @@ __all__ = [
     "TerminateOnNaN",
     "Throughput",
     "TrainingLimits",
-    "reported_metrics",
 ]

@@ -22,6 +22,8 @@ from cnn_experiments.runs.directory import (
     TEMPORARY_BEST_CHECKPOINT,
     TEMPORARY_CHECKPOINT,
 )
+from cnn_experiments.runs.fingerprint import round_to_float32
+from cnn_experiments.runs.metrics import Monitor
 from cnn_experiments.runs.regular_file import is_regular_file, open_new
 
 log = logging.getLogger(__name__)
@@ -49,37 +51,37 @@ class CheckpointFiles(TorchCheckpointIO):
 
 
 class BestAndLastCheckpoint(Checkpoint):
-    """Write `last.ckpt` after every epoch, and keep it as `best.ckpt` if `monitor` is higher than ever before.
+    """Write `last.ckpt` after every epoch, and keep it as `best.ckpt` if `monitor` is better than ever before.
 
-    Without a `monitor`, or before an epoch is evaluated, the last epoch is the best one. Each epoch is serialized once,
-    and each file is replaced atomically, so that a reader never sees a partial checkpoint. A run that is resumed in
-    another directory keeps the best score so far if `best.ckpt` has been copied there.
+    Without a `monitor`, or before it has had a finite value, the last epoch is the best one. Each epoch is serialized
+    once, and each file is replaced atomically, so that a reader never sees a partial checkpoint. A run that is resumed
+    in another directory keeps the best score so far if `best.ckpt` has been copied there.
 
     Args:
         directory: where both files are written.
-        monitor: the metric that chooses the best checkpoint; higher is better.
+        monitor: the metric that chooses the best checkpoint.
     """
 
     state_key = "BestAndLast"
 
-    def __init__(self, directory: Path, monitor: str | None) -> None:
+    def __init__(self, directory: Path, monitor: Monitor | None) -> None:
         self.best = directory / BEST_CHECKPOINT
         self.last = directory / LAST_CHECKPOINT
         self.monitor = monitor
-        self.best_score = -math.inf
+        self.best_score = -math.inf if monitor is None else monitor.worst
         self._score: float | None = None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.monitor is not None:
-            self._score = float(trainer.callback_metrics[self.monitor])
+            score = round_to_float32(float(trainer.callback_metrics[self.monitor.key]))  # as in metrics.csv
+            self._score = score if math.isfinite(score) else None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         score, self._score = self._score, None
-        if score is None:  # this epoch was not evaluated
-            improved = self.best_score == -math.inf
-        else:
-            improved = score > self.best_score
-            self.best_score = max(score, self.best_score)
+        if score is None or self.monitor is None:  # this epoch was not evaluated
+            improved = not math.isfinite(self.best_score)
+        elif improved := self.monitor.is_better(score, self.best_score):
+            self.best_score = score
         self._save(trainer, improved)
 
     def save_last(self, trainer: pl.Trainer) -> None:
@@ -105,14 +107,14 @@ class BestAndLastCheckpoint(Checkpoint):
         return {"best_score": self.best_score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        best_score = state_dict["best_score"]
+        best_score = round_to_float32(state_dict["best_score"])
         if is_regular_file(self.best):
             self.best_score = best_score
-        elif best_score > -math.inf:
+        elif self.monitor is not None and math.isfinite(best_score):
             rank_zero_only(log.warning)(
                 "%s not found: the best %s so far, %.4g, is ignored, and the best of the epochs that follow is kept",
                 relative_path(self.best),
-                self.monitor,
+                self.monitor.key,
                 best_score,
             )
 

@@ -3,9 +3,9 @@
 import csv
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from math import ceil
+from math import ceil, isfinite, nan
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,8 +14,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from cnn_experiments.runs.atomic import atomic_write
 from cnn_experiments.runs.directory import METRICS_FILE, RunDirectory
 from cnn_experiments.runs.fingerprint import round_to_float32
-from cnn_experiments.runs.hparams import BEST_VAL_ACC
-from cnn_experiments.runs.metrics import EVAL_SPLITS, metric_keys
+from cnn_experiments.runs.hparams import best_tag
+from cnn_experiments.runs.metrics import EVAL_SPLITS, MetricSpec, Monitor, metric_keys
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.training.limits import Limits
@@ -33,17 +33,26 @@ class History(Checkpoint):
     Args:
         directory: the run directory, where metrics.csv and results.json are written.
         monitor: the metric that chooses the best of the epochs that were evaluated; None chooses the last epoch.
+        metrics: the metrics of the run.
         limits: when the training ends.
         settings: the settings of the run, stored in its checkpoints.
     """
 
     state_key = "Recorder"  # the name in all checkpoints, also in those of version 0.1
 
-    def __init__(self, directory: RunDirectory, monitor: str | None, settings: dict[str, Any], limits: Limits) -> None:
+    def __init__(
+        self,
+        directory: RunDirectory,
+        monitor: Monitor | None,
+        metrics: Sequence[MetricSpec],
+        settings: dict[str, Any],
+        limits: Limits,
+    ) -> None:
         self.epochs: list[dict[str, float]] = []
         self._first_step: int | None = None
         self._directory = directory
         self._monitor = monitor
+        self._keys = metric_keys(metrics)
         self._settings = settings
         self._limits = limits
         self._is_evaluated = False
@@ -61,11 +70,12 @@ class History(Checkpoint):
 
     @property
     def _best_row(self) -> dict[str, float]:
-        monitor = self._monitor
-        evaluated = [row for row in self.epochs if monitor in row]
-        if monitor is None or not evaluated:
+        if self._monitor is None:
             return self.epochs[-1]
-        return max(evaluated, key=lambda row: row[monitor])
+        key = self._monitor.key
+        evaluated = [row for row in self.epochs if isfinite(row.get(key, nan))]
+        best = max if self._monitor.higher_is_better else min
+        return best(evaluated, key=lambda row: row[key], default=self.epochs[-1])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._train_start_time = time.monotonic()
@@ -89,9 +99,9 @@ class History(Checkpoint):
         self._is_evaluated = False
         self.epochs.append({"epoch": trainer.current_epoch + 1, "step": trainer.global_step} | metrics)
         self._write()
-        if self._monitor in self._best_row:
+        if self._monitor is not None and (key := self._monitor.key) in self._best_row:
             for logger in trainer.loggers:
-                logger.log_metrics({BEST_VAL_ACC: self._best_row[self._monitor]}, step=trainer.global_step)
+                logger.log_metrics({best_tag(key): self._best_row[key]}, step=trainer.global_step)
         if trainer.is_global_zero:
             log.info(self._format_last_epoch(trainer))
 
@@ -122,7 +132,7 @@ class History(Checkpoint):
             )  # cells of epochs that were not evaluated stay empty
             writer.writeheader()
             writer.writerows(self.epochs)
-        metrics = reported_metrics(self._best_row)
+        metrics = self.reported_metrics(self._best_row)
         self._directory.update(epochs=len(self.epochs), metrics=metrics, seconds=self.seconds())
 
     def _format_last_epoch(self, trainer: pl.Trainer) -> str:
@@ -132,11 +142,10 @@ class History(Checkpoint):
         steps_per_epoch = ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
         num_epochs = len(self.epochs) if trainer.should_stop else self._limits.num_epochs(steps_per_epoch)
         seconds_left = round(seconds_per_epoch * (num_epochs - len(self.epochs)))
-        metrics = "  ".join(f"{key} {row[key]:.4g}" for key in metric_keys() if key in row)
+        metrics = "  ".join(f"{key} {row[key]:.4g}" for key in self._keys if key in row)
         speed = f"{row['train/images_per_second']:,.0f} images/s"
         return f"epoch {row['epoch']}/{num_epochs}  {metrics}  {speed}  {timedelta(seconds=seconds_left)} left"
 
-
-def reported_metrics(row: Mapping[str, float]) -> dict[str, float]:
-    """Return the metrics of an epoch's row: those of its training and of the evaluation after it."""
-    return {key: value for key, value in row.items() if key in metric_keys()}
+    def reported_metrics(self, row: Mapping[str, float]) -> dict[str, float]:
+        """Return the metrics of an epoch's row: those of its training and of the evaluation after it."""
+        return {key: value for key, value in row.items() if key in self._keys}
