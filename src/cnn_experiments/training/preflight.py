@@ -191,7 +191,9 @@ def _check_loss(settings: Settings, data: ImageDataModule) -> None:
         for is_training in (False, True):
             targets = labels
             if is_training and data.augmentation.mixes:
-                targets = F.one_hot(labels, num_classes).float().lerp(F.one_hot(labels.roll(1), num_classes).float(), 0.25)
+                targets = (
+                    F.one_hot(labels, num_classes).float().lerp(F.one_hot(labels.roll(1), num_classes).float(), 0.25)
+                )
             try:
                 mean_loss = loss.train(is_training)(logits, targets)
             except Exception as error:

@@ -14,6 +14,7 @@ from cnn_experiments.data.augmentation.checks import (
 )
 from cnn_experiments.data.augmentation.warping import rotation_matrices, warp, warp_matrices
 
+
 class RandomHorizontalFlip:
     """Flip each image left to right with probability `p`."""
 
@@ -85,7 +86,7 @@ class RandomAffine:
         matrices = warp_matrices(
             angles=_uniform(-self.degrees, self.degrees, images),
             translations=torch.stack([_uniform(-share * side, share * side, images).round() for share, side in sides]),
-            scales=_uniform(*self.scale, images),
+            scales=_uniform(self.scale[0], self.scale[1], images),
             shears=_uniform(-self.shear, self.shear, images),
         )
         return warp(images, matrices, self.interpolation)

@@ -1,8 +1,8 @@
 """The operations on images of AutoAugment and its successors, with a magnitude of its own for every image.
 
-Each maps uint8 images (N, C, H, W) of one or three channels and magnitudes (N,) to images. For a single image they equal
-those of torchvision, except that a gray level may be rounded in the other direction, and so may the place of a pixel of
-`nearest` that is halfway between two.
+Each maps uint8 images (N, C, H, W) of one or three channels and magnitudes (N,) to images. For a single image they
+equal those of torchvision, except that a gray level may be rounded in the other direction, and so may the place of a
+pixel of `nearest` that is halfway between two.
 """
 
 import torch

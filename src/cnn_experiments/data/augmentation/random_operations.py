@@ -97,7 +97,7 @@ class TrivialAugmentWide:
 
 
 class RandAugment:
-    """Apply random operations of one magnitude to each image, one after the other (Cubuk et al., 2019, arXiv 1909.13719).
+    """Apply random operations of one magnitude to each image, in turn (Cubuk et al., 2019, arXiv 1909.13719).
 
     Args:
         num_ops: the number of operations.
