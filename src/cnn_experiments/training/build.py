@@ -26,6 +26,7 @@ from cnn_experiments.errors import ConfigError
 from cnn_experiments.runtime.distributed import no_launcher, num_processes
 from cnn_experiments.training.classifier import Classifier
 from cnn_experiments.training.limits import LIMIT_KEYS, Limits
+from cnn_experiments.training.metrics import monitor_mode
 
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -82,6 +83,30 @@ def build_augmentations(settings: Settings) -> list[Augmentation]:
         ConfigError: as in `build_parts`.
     """
     return list(build_parts("augment", settings, Callable).values())  # type: ignore[arg-type]
+
+
+def build_callbacks(settings: Settings) -> dict[str, pl.Callback]:
+    """Return the callbacks of the configuration by name, in order.
+
+    Raises:
+        ConfigError: as in `build_parts`, or the direction of a monitored metric is not known.
+    """
+    parts = {name: _with_mode(name, part, settings) for name, part in settings["callbacks"].items()}
+    return build_parts("callbacks", {**settings, "callbacks": parts}, pl.Callback)
+
+
+def _with_mode(name: str, part: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
+    """Return the settings of a callback, with the direction of its metric in place of `mode: null`."""
+    monitor = part.get("monitor")
+    if "mode" not in part or part["mode"] is not None or not isinstance(monitor, str):
+        return part
+    metric = monitor.partition("/")[2]
+    try:
+        mode = monitor_mode({**settings, "monitor": f"val/{metric}", "monitor_mode": None})
+    except ConfigError:
+        problem = f"must be max or min: which is better is not known of {monitor}"
+        raise ConfigError(f"callbacks.{name}.mode", None, problem=problem) from None
+    return {**part, "mode": mode}
 
 
 def build_loss(settings: Settings) -> nn.Module:

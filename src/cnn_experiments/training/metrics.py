@@ -1,7 +1,8 @@
 """The metrics of each split, built from their declarations in `runs.metrics`."""
 
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -69,3 +70,11 @@ def _build_metric(spec: MetricSpec, num_classes: int) -> Metric:
         arguments |= {"num_classes": num_classes, "validate_args": False}
     metric: Metric = pkgutil.resolve_name(spec.target)(**arguments)
     return metric
+
+
+def monitor_mode(settings: Mapping[str, Any]) -> Literal["min", "max"]:
+    """Return whether the highest or the lowest value of the monitor is the best: `max` or `min`."""
+    if settings["monitor_mode"] is not None:
+        mode: Literal["min", "max"] = settings["monitor_mode"]
+        return mode
+    return "min" if settings["monitor"].endswith("loss") else "max"

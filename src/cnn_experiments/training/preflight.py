@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
 from torch import nn
 
@@ -29,7 +30,7 @@ from cnn_experiments.analysis.probe import (
 from cnn_experiments.config.instantiate import attribute_errors_to
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.data.loader import count_batches
-from cnn_experiments.errors import ConfigError, format_value
+from cnn_experiments.errors import ConfigError, format_value, suggest
 from cnn_experiments.runs.directory import BEST_CHECKPOINT, resolve_checkpoint
 from cnn_experiments.runs.fingerprint import (
     ADDED_DEFAULTS,
@@ -38,11 +39,13 @@ from cnn_experiments.runs.fingerprint import (
     effective_settings,
     upgrade_settings,
 )
+from cnn_experiments.runs.metrics import METRICS
 from cnn_experiments.runs.regular_file import is_regular_file
 from cnn_experiments.runtime.distributed import num_processes
 from cnn_experiments.runtime.memory import total_memory
 from cnn_experiments.training.build import (
     NetworkTooLargeError,
+    build_callbacks,
     build_data,
     build_loss,
     build_model,
@@ -52,6 +55,12 @@ from cnn_experiments.training.build import (
     check_images,
     limit_size,
     probe_optimizer,
+)
+from cnn_experiments.training.callback_checks import (
+    RESERVED_STATE_KEYS,
+    callback_state_key,
+    check_callback,
+    is_users_own,
 )
 from cnn_experiments.training.limits import Limits, count_limited_batches
 from cnn_experiments.training.loss import ClassWeightedLoss
@@ -93,6 +102,7 @@ def check_training(settings: Settings, continues_by_itself: bool = False) -> Non
     data = build_data(settings)
     _check_batches(settings, data)
     model = _check_parts(settings, data)
+    _check_callbacks(settings, data)
     check_images(settings, data)
     _check_memory(settings, data, model)
     ckpt_path = settings["ckpt_path"]
@@ -151,6 +161,52 @@ def _check_loss(settings: Settings, data: ImageDataModule) -> None:
                 raise ConfigError("loss", problem="is NaN or infinite for random logits")
         if not mean_loss.requires_grad:
             raise ConfigError("loss", problem="does not depend on the logits, so that there is no gradient")
+
+
+def _check_callbacks(settings: Settings, data: ImageDataModule) -> None:
+    """Check that the callbacks of the configuration suit the run and each other."""
+    callbacks = build_callbacks(settings)
+    if not callbacks:
+        return
+    with _quiet_lightning():
+        trainer = build_trainer(settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    for name, callback in callbacks.items():
+        key, own = f"callbacks.{name}", settings["callbacks"][name]
+        with attribute_errors_to(key, own):
+            check_callback(callback, trainer, has_logger=bool(settings["logger"]))
+    _check_state_keys(callbacks)
+    if not any(is_users_own(callback) for callback in callbacks.values()):  # which may log further metrics
+        _check_monitors(settings, data)
+
+
+def _check_state_keys(callbacks: Mapping[str, pl.Callback]) -> None:
+    """Check that checkpoints can hold the states of all callbacks, each under its own key."""
+    names = dict.fromkeys(RESERVED_STATE_KEYS, "a callback that every run has")
+    for name, callback in callbacks.items():
+        state_key = callback_state_key(callback)
+        if state_key is None:
+            continue
+        if state_key in names:
+            problem = f"can't be combined with {names[state_key]}: both save their state as {state_key!r}"
+            raise ConfigError(f"callbacks.{name}", problem=problem)
+        names[state_key] = f"callbacks.{name}"
+
+
+def _check_monitors(settings: Settings, data: ImageDataModule) -> None:
+    """Check that every callback with a `monitor` gets its metric, and that none chooses by the test set."""
+    splits = ("train", "val") if data.val_size else ("train",)
+    logged = [spec.key(split) for split in splits for spec in METRICS if split in spec.splits]
+    logged += [f"{split}/{name}" for split in splits for name in settings["metrics"]]
+    for name, own in settings["callbacks"].items():
+        monitor = own.get("monitor")
+        if isinstance(monitor, str) and monitor not in logged:
+            problem = f"must be a metric that is logged: {', '.join(logged)}"
+            if monitor.startswith("test/"):
+                problem += "; the test set is used once, after the training"
+            if monitor.startswith("val/") and not data.val_size:
+                problem += "; data.val_size=0 holds out no images"
+            suggestion = suggest(monitor, logged, cutoff=0.6)
+            raise ConfigError(f"callbacks.{name}.monitor", monitor, problem=problem, suggestion=suggestion)
 
 
 def _check_batches(settings: Settings, data: ImageDataModule) -> None:
@@ -354,6 +410,9 @@ def _check_resumable(settings: Settings) -> None:
             raise ConfigError("ckpt_path", ckpt_path, problem=f"{BEST_CHECKPOINT} not found next to the checkpoint")
     except (CheckpointError, OSError) as error:
         raise ConfigError("ckpt_path", ckpt_path, problem=f"{checkpoint}: {error}") from error
+    if stored.stopped_by is not None:
+        problem = f"must be of a training that can continue; that one ended: {stored.stopped_by}"
+        raise ConfigError("ckpt_path", ckpt_path, problem=problem)
     if stored.num_epochs:
         try:
             check_weights(_read_checkpoint(ckpt_path, best), settings)
