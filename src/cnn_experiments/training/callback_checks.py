@@ -8,7 +8,6 @@ import torch
 from lightning.pytorch import callbacks as lightning_callbacks
 
 from cnn_experiments.arguments import ArgumentError
-from cnn_experiments.errors import describe_error
 from cnn_experiments.training.callbacks import (
     BestAndLastCheckpoint,
     DeviceStats,
@@ -64,15 +63,13 @@ def check_callback(callback: pl.Callback, trainer: pl.Trainer, *, has_logger: bo
         raise ArgumentError("_target_", target, "needs a logger, such as logger=tensorboard")
     if isinstance(callback, WeightAverage | DeviceStats):
         callback.check(trainer)
-    content = io.BytesIO()
+    state, content = callback.state_dict(), io.BytesIO()
     try:
-        torch.save(callback.state_dict(), content)
+        torch.save(state, content)
         content.seek(0)
         torch.load(content, weights_only=True)
     except Exception as error:  # torch and pickle raise anything
-        problem = (
-            f"its state_dict() must have only tensors and plain values, as checkpoints do: {describe_error(error)}"
-        )
+        problem = "its state_dict() must have only tensors and plain values, else no run resumes from its checkpoints"
         raise ArgumentError("_target_", target, problem) from error
 
 

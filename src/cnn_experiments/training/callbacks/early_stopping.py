@@ -64,8 +64,9 @@ def describe_reason(callback: early_stopping.EarlyStopping) -> str | None:
     """Return why a callback of this class, or of Lightning's own, has ended the training; None if it has not."""
     monitor, reason = callback.monitor, callback.stopping_reason
     if reason == _Reason.PATIENCE_EXHAUSTED:
-        checks = "epochs" if monitor.startswith("train/") else "evaluations"
-        return f"{monitor} did not improve in {callback.wait_count} {checks}, best {float(callback.best_score):.4g}"
+        count = callback.wait_count
+        checks = ("epoch" if monitor.startswith("train/") else "evaluation") + ("s" if count > 1 else "")
+        return f"{monitor} did not improve in {count} {checks}, best {float(callback.best_score):.4g}"
     if reason == _Reason.STOPPING_THRESHOLD:
         return f"{monitor} is better than stopping_threshold={callback.stopping_threshold:g}"
     if reason == _Reason.DIVERGENCE_THRESHOLD:

@@ -1,5 +1,6 @@
 """Where the time of some training steps goes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class Profiler(pl.Callback):
         if self._is_done or self._profile is not None or trainer.fit_loop.total_batch_idx < self._skip:
             return
         activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else it prints lines of its own, errors without a GPU too
         self._profile = profile(activities=activities)
         self._profile.start()
 

@@ -25,6 +25,7 @@ class TrainingLimits(pl.Callback):
         """The setting that ended the training, or None."""
         self._limits = limits
         self._history = history
+        self._stops_after_step = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         epochs = self._history.epochs
@@ -32,12 +33,17 @@ class TrainingLimits(pl.Callback):
         if is_between_epochs:
             self._stop_if_used_up(trainer, len(epochs))  # if the run was interrupted after its last epoch
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # An epoch without a step has no metrics: it gets one.
+        self._stops_after_step, trainer.should_stop = trainer.should_stop, False
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0:  # after an optimizer step
             num_epochs = trainer.current_epoch + trainer.is_last_batch  # that are complete
             self._stop_if_used_up(trainer, num_epochs)
+            trainer.should_stop = trainer.should_stop or self._stops_after_step
         is_last_epoch = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         trainer.check_val_every_n_epoch = 1 if is_last_epoch else self._limits.eval_every_n_epochs
 
