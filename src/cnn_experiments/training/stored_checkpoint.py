@@ -30,7 +30,8 @@ from cnn_experiments.training.build import (
     build_optimizer,
     build_scheduler,
 )
-from cnn_experiments.training.callbacks import WEIGHT_AVERAGE_KEY, History, RNGState, StopReason, WeightAverage
+from cnn_experiments.training.callbacks import History, RNGState, StopReason, WeightAverage
+from cnn_experiments.training.callbacks.weight_average import WEIGHT_AVERAGE_KEY
 from cnn_experiments.training.classifier import TRAIN_METRICS_KEY
 
 _PROGRESS_KEYS = ("epoch_progress", "epoch_loop.batch_progress")

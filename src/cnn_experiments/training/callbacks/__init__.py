@@ -15,7 +15,6 @@ from cnn_experiments.training.callbacks.terminate_on_nan import TerminateOnNaN
 from cnn_experiments.training.callbacks.throughput import Throughput
 from cnn_experiments.training.callbacks.training_limits import TrainingLimits
 from cnn_experiments.training.callbacks.weight_average import (
-    WEIGHT_AVERAGE_KEY,
     ExponentialMovingAverage,
     StochasticWeightAverage,
     WeightAverage,
@@ -31,7 +30,6 @@ from cnn_experiments.training.callbacks.weight_average import (
 # several keys could no longer be resumed.
 
 __all__ = [
-    "WEIGHT_AVERAGE_KEY",
     "BatchPicture",
     "BestAndLastCheckpoint",
     "CheckpointFiles",
