@@ -14,6 +14,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.sources import CONF, find_options
@@ -22,7 +23,7 @@ from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted, interruptible
 from cnn_experiments.tasks.evaluate import evaluate
-from cnn_experiments.training.build import build_callbacks
+from cnn_experiments.training.build import build_callbacks, build_classifier, build_data
 from cnn_experiments.training.callbacks import EarlyStopping, History
 from cnn_experiments.training.callbacks.weight_average import WEIGHT_AVERAGE_KEY
 from cnn_experiments.training.preflight import check_training
@@ -224,6 +225,21 @@ def test_averaged_weights_are_evaluated_tested_and_saved(
     results = read_results(averaged)
     measured = json.loads((tmp_path / "to" / "evaluation.json").read_text())["metrics"]
     assert measured[f"{split}/loss"] == results["metrics"][f"{split}/loss"] == losses[results["tested_epoch"] - 1]
+
+
+def test_mean_of_weights_has_statistics_of_its_own(train: Train) -> None:
+    run = train("run", *QUICK, "callbacks=swa", "callbacks.swa.start=1", "trainer.limit_train_batches=null")
+    settings = compose_settings("data=digits", "trainer=cpu", *QUICK)
+    data = build_data(settings)
+    classifier = build_classifier(settings, data)
+    stored = load_checkpoint(run)["state_dict"]
+    classifier.load_state_dict(stored)
+    images = data.stored_split("train").images
+    update_bn([data.preprocessing(images[:1257])], classifier.model)
+    for name, weight in classifier.state_dict().items():
+        if "running_mean" in name:
+            torch.testing.assert_close(stored[name], weight, atol=0.02, rtol=0.02)
+    assert stored["model.features.1.num_batches_tracked"] == 3 * 79
 
 
 def test_stopped_run_says_why_and_is_completed(train: Train, caplog: pytest.LogCaptureFixture) -> None:

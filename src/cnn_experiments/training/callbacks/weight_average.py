@@ -1,6 +1,8 @@
 """Averages of a network's weights over the steps of its training, which are evaluated, tested and exported."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,6 +12,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from cnn_experiments.arguments import ArgumentError
+from cnn_experiments.data.datamodule import ImageDataModule
+from cnn_experiments.data.loader import InMemoryLoader
+from cnn_experiments.training.batch_norm import estimate_batch_norm
 
 WEIGHT_AVERAGE_KEY = "weight_average"
 """The key in checkpoints with the weights that are trained; `state_dict` has their average."""
@@ -83,16 +88,23 @@ class WeightAverage(pl.Callback, ABC):
         torch._foreach_lerp_(averages, newest, self.newest_share(self.num_averaged))
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.num_averaged == 0:
-            return
-        weights = _weights(pl_module)
-        with torch.inference_mode(mode=False), torch.no_grad():
-            self._trained = {name: weight.clone() for name, weight in weights.items()}
-            _copy(self._average, weights)
+        if self.num_averaged:
+            self._load_average(pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        with torch.inference_mode(mode=False), torch.no_grad():
-            _copy(self._trained, _weights(pl_module))
+        self._restore_trained(pl_module)
+
+    @torch.inference_mode(mode=False)
+    @torch.no_grad()
+    def _load_average(self, module: nn.Module) -> None:
+        weights = _weights(module)
+        self._trained = {name: weight.clone() for name, weight in weights.items()}
+        _copy(self._average, weights)
+
+    @torch.inference_mode(mode=False)
+    @torch.no_grad()
+    def _restore_trained(self, module: nn.Module) -> None:
+        _copy(self._trained, _weights(module))
         self._trained = {}
 
     def on_save_checkpoint(
@@ -145,8 +157,9 @@ class ExponentialMovingAverage(WeightAverage):
 class StochasticWeightAverage(WeightAverage):
     """Average the weights at the ends of the last epochs, all with the same share.
 
-    After Izmailov et al. (2018, https://arxiv.org/abs/1803.05407). The learning rate is left to the scheduler. An epoch
-    that is cut short is not averaged.
+    After Izmailov et al. (2018, https://arxiv.org/abs/1803.05407). The learning rate is left to the scheduler. The
+    statistics of batch normalization are estimated for every new average, by a pass over the training images, which are
+    not augmented. An epoch that is cut short is not averaged.
 
     Args:
         start: the first epoch that counts, from 1; or the share of `max_epochs` before it, a float in [0, 1).
@@ -173,6 +186,34 @@ class StochasticWeightAverage(WeightAverage):
         """Return whether this is the last step of an epoch that counts."""
         first = self._start if isinstance(self._start, int) else int(self._start * (trainer.max_epochs or 0)) + 1
         return trainer.is_last_batch and trainer.current_epoch + 1 >= first
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        num_averaged = self.num_averaged
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if self.num_averaged > num_averaged > 0:
+            self._estimate_batch_norm(trainer, pl_module)
+
+    def _estimate_batch_norm(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give the average the statistics of its own, the same ones in every process."""
+        self._load_average(pl_module)
+        with trainer.precision_plugin.forward_context():
+            estimate_batch_norm(pl_module, _training_images(trainer, pl_module.device))
+        for name, weight in _weights(pl_module).items():
+            if weight.is_floating_point():  # not how many batches were seen
+                self._average[name].copy_(weight)
+        self._restore_trained(pl_module)
+
+
+def _training_images(trainer: pl.Trainer, device: torch.device) -> Iterator[Tensor]:
+    """Yield as many batches of the network's inputs as an epoch has, not augmented."""
+    data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it
+    assert isinstance(data, ImageDataModule)
+    stored = data.stored_split("train")
+    loader = InMemoryLoader(stored.images, stored.labels, data.batch_size, seed=data.seed)
+    for images, _ in islice(loader, int(trainer.num_training_batches)):
+        yield data.preprocessing(images.to(device))
 
 
 def _weights(module: nn.Module) -> dict[str, Tensor]:
