@@ -19,12 +19,10 @@ from cnn_experiments.training.callbacks import (
 )
 
 _CHANGES_SETTINGS = "it replaces a setting, so that results.json would not say what was used"
-_AVERAGES_UNSEEN = "its averages do not reach best.ckpt and the test; callbacks=ema and callbacks=swa do"
 
 _UNSUPPORTED: Mapping[type[pl.Callback], str] = {
     lightning_callbacks.ProgressBar: "there is a progress bar if the output is a terminal",
-    lightning_callbacks.StochasticWeightAveraging: _AVERAGES_UNSEEN,
-    lightning_callbacks.WeightAveraging: _AVERAGES_UNSEEN,
+    lightning_callbacks.StochasticWeightAveraging: "its average reaches neither best.ckpt nor the test; callbacks=swa does",
     lightning_callbacks.BatchSizeFinder: _CHANGES_SETTINGS,
     lightning_callbacks.LearningRateFinder: _CHANGES_SETTINGS,
 }

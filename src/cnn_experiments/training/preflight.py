@@ -196,7 +196,7 @@ def _check_monitors(settings: Settings, data: ImageDataModule) -> None:
     """Check that every callback with a `monitor` gets its metric, and that none chooses by the test set."""
     splits = ("train", "val") if data.val_size else ("train",)
     logged = [spec.key(split) for split in splits for spec in METRICS if split in spec.splits]
-    logged += [f"{split}/{name}" for split in splits for name in settings["metrics"]]
+    logged += [f"val/{name}" for name in settings["metrics"] if data.val_size]
     for name, own in settings["callbacks"].items():
         monitor = own.get("monitor")
         if isinstance(monitor, str) and monitor not in logged:
