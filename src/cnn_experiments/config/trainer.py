@@ -34,11 +34,10 @@ TRAINER_SETTINGS = (
 """The parameters that a trainer's file may have."""
 
 _BY_RUN_DIRECTORY = "the run directory holds everything that a run writes; hydra.run.dir=DIRECTORY chooses it"
-_NOT_AN_EXPERIMENT = "it serves to find bugs and changes no result"
 
 UNSUPPORTED_TRAINER_PARAMETERS = {
     "logger": "every run writes TensorBoard events, metrics.csv and results.json",
-    "callbacks": "every run has the callbacks of this program",
+    "callbacks": "callbacks=[early_stopping,ema] chooses callbacks beside those that every run has",
     "default_root_dir": _BY_RUN_DIRECTORY,
     "enable_checkpointing": "every run saves its best and its last checkpoint",
     "enable_progress_bar": "there is a progress bar if the output is a terminal",
@@ -57,7 +56,7 @@ UNSUPPORTED_TRAINER_PARAMETERS = {
     "sync_batchnorm": "batch normalization uses the images of its own process",
     "inference_mode": "evaluation never computes gradients",
     "benchmark": "it makes results on a GPU depend on timings",
-    "profiler": _NOT_AN_EXPERIMENT,
+    "profiler": "callbacks=profiler profiles some steps",
     "detect_anomaly": "a loss that is NaN or infinite ends the run, and the error names the step",
     "barebones": "a run without checkpoints and metrics has no result",
     "plugins": "accelerator, strategy and precision choose what is needed",

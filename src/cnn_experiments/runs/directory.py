@@ -29,6 +29,8 @@ METRICS_FILE = "metrics.csv"
 LOG_FILE = "run.log"
 CONSOLE_FILE = "console.log"
 PREDICTIONS_FILE = "predictions.npz"
+PROFILE_FILE = "profile.txt"
+PROFILE_TRACE_FILE = "profile_trace.json"
 RUN_PAGE = "run.html"
 CHECKPOINTS = "checkpoints"
 BEST_CHECKPOINT = "best.ckpt"
@@ -44,6 +46,9 @@ FILES = {
     f"{CHECKPOINTS}/{BEST_CHECKPOINT}": "the tested epoch: that with the best value of `monitor`, or the last",
     f"{CHECKPOINTS}/{LAST_CHECKPOINT}": "the checkpoint to resume from",
     f"{CHECKPOINTS}/attempt-1/": "what was put aside: checkpoints before `restart=true`, damaged checkpoints",
+    PROFILE_FILE: "where the time of some steps went, of a run with `callbacks=profiler`",
+    PROFILE_TRACE_FILE: "the same as a trace, for https://ui.perfetto.dev or chrome://tracing",
+    f"{CHECKPOINTS}/NAME/": "what a ModelCheckpoint in `callbacks.NAME` writes",
     RUN_PAGE: "the page that `python -m cnn_experiments.report RUN` writes",
     "events.out.tfevents.*": "TensorBoard's curves and the run's row in its HParams tab",
     ".hydra/": "what Hydra composed: configuration and overrides",

@@ -80,6 +80,11 @@ class RunResults:
         default=None,
     )
     epochs: int = _field("epochs trained so far", default=0)
+    stopped_early: str | None = _field(
+        "what ended the training before its last epoch, and why: "
+        "`early_stopping: val/loss did not improve in 3 evaluations, best 0.31`; null if all epochs were trained",
+        default=None,
+    )
     tested_epoch: int | None = _field("the epoch whose checkpoint was tested, from 1", default=None)
     metrics: dict[str, float | None] = _field(
         "test metrics, and training and validation metrics of the tested epoch; "
@@ -152,6 +157,7 @@ class RunResults:
             "error": None,
             "signal": None,
             "pruned_after_epoch": None,
+            "stopped_early": None,
         }
         if previous is not None:
             return replace(previous, **start)

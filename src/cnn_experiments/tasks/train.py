@@ -15,7 +15,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 
 from cnn_experiments.analysis.cost import all_stage_costs, count_multiply_adds, count_parameters
 from cnn_experiments.analysis.probe import probe_image
@@ -32,7 +32,7 @@ from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime import environment, memory
 from cnn_experiments.runtime.signals import Interrupted
-from cnn_experiments.training.build import build_classifier, build_data, build_trainer
+from cnn_experiments.training.build import build_callbacks, build_classifier, build_data, build_trainer
 from cnn_experiments.training.callbacks import (
     BatchPicture,
     BestAndLastCheckpoint,
@@ -42,6 +42,7 @@ from cnn_experiments.training.callbacks import (
     PredictionRecorder,
     RNGState,
     StopOnSignal,
+    StopReason,
     TerminateOnNaN,
     Throughput,
     TrainingLimits,
@@ -117,20 +118,32 @@ class _TrainingRun:
         self.history = History(directory, self.monitor, metrics_of([self.metric_info]), settings, self.limits)
         self.throughput = Throughput()
         self.recorder = PredictionRecorder()
-        self.trainer = _build_trainer(settings, self.data, logger, self._callbacks())
+        training_limits = TrainingLimits(self.limits, self.history)
+        own_callbacks = build_callbacks(settings)
+        self.stop_reason = StopReason(training_limits, own_callbacks)
+        callbacks = self._callbacks(own_callbacks, training_limits)
+        self.trainer = _build_trainer(settings, self.data, directory, logger, callbacks)
         self.device_name = environment.device_name(self.trainer.strategy.root_device)
         directory.write_config(config.to_yaml())
 
-    def _callbacks(self) -> list[pl.Callback]:
+    def _callbacks(
+        self, own_callbacks: Mapping[str, pl.Callback], training_limits: TrainingLimits
+    ) -> list[pl.Callback]:
+        for name, callback in own_callbacks.items():
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                # Lightning would write beside best.ckpt and last.ckpt, or over one.
+                callback.dirpath = str(self.directory.checkpoints.absolute() / name)
         checkpoint = BestAndLastCheckpoint(self.directory.checkpoints, self.monitor)
         return [
+            *own_callbacks.values(),  # first: they may draw random numbers when training starts, and end it
             RNGState(),
-            TrainingLimits(self.limits, self.history),  # before those that ask whether training ends
+            training_limits,  # before those that ask whether training ends
             TerminateOnNaN(),
             BatchPicture(self.logger),
             self.throughput,
             self.recorder,
-            self.history,  # before the checkpoint, which contains it
+            self.stop_reason,  # before the checkpoint, which contains it
+            self.history,  # likewise
             checkpoint,
             StopOnSignal(checkpoint),
         ]
@@ -159,6 +172,7 @@ class _TrainingRun:
         assert self.directory.results is not None
         self.directory.update(
             epochs=len(self.history.epochs),
+            stopped_early=self.stop_reason.reason,
             metrics=metrics,
             tested_epoch=tested_epoch,
             seconds=self.directory.results.seconds | {"test": time.perf_counter() - start_time},
@@ -292,6 +306,8 @@ class _TrainingRun:
         formatted_metrics = "  ".join(
             f"{name} {value:.4g}" for name, value in results.metrics.items() if name in keys and value is not None
         )
+        if results.stopped_early is not None:
+            self._print("stopped early: %s", results.stopped_early)
         self._print("tested epoch %d of %d: %s", results.tested_epoch, results.epochs, formatted_metrics)
         self._print("directory: %s", path)
         logdir = path if path.is_absolute() else path.parts[0]
@@ -303,7 +319,11 @@ class _TrainingRun:
 
 
 def _build_trainer(
-    settings: Mapping[str, Any], data: ImageDataModule, logger: RunLogger, callbacks: Sequence[pl.Callback]
+    settings: Mapping[str, Any],
+    data: ImageDataModule,
+    directory: RunDirectory,
+    logger: RunLogger,
+    callbacks: Sequence[pl.Callback],
 ) -> pl.Trainer:
     has_terminal = sys.stdout.isatty() and not is_jupyter()
     progress_bar: list[pl.Callback] = [RichProgressBar()] if has_terminal else []
@@ -315,6 +335,7 @@ def _build_trainer(
     return build_trainer(
         settings,
         **limits,
+        default_root_dir=directory.path,
         logger=logger,
         enable_progress_bar=has_terminal,
         plugins=[CheckpointFiles()],

@@ -25,7 +25,7 @@ from cnn_experiments.errors import ConfigError
 from cnn_experiments.runtime.distributed import no_launcher, num_processes
 from cnn_experiments.training.classifier import Classifier
 from cnn_experiments.training.limits import LIMIT_KEYS, Limits
-from cnn_experiments.training.metrics import build_metrics
+from cnn_experiments.training.metrics import build_metrics, monitor_mode
 from cnn_experiments.training.optimization import optimizer_factory, schedule_factory
 
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -98,6 +98,31 @@ def _check_is_partial(prefix: str, settings: Settings) -> None:
         except TypeError:
             problem = "must be true for a function, which is called with the images of each batch"
             raise ConfigError(f"{prefix}._partial_", settings.get("_partial_"), problem=problem) from None
+
+
+def build_callbacks(settings: Settings) -> dict[str, pl.Callback]:
+    """Return the callbacks of the configuration by name, in order.
+
+    Raises:
+        ConfigError: as in `build_parts`, or the direction of a monitored metric is not known.
+    """
+    parts = {name: _with_mode(name, part, settings) for name, part in settings["callbacks"].items()}
+    return build_parts("callbacks", {**settings, "callbacks": parts}, pl.Callback)
+
+
+def _with_mode(name: str, part: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
+    """Return the settings of a callback, with the direction of its metric in place of `mode: null`."""
+    monitor = part.get("monitor")
+    if "mode" not in part or part["mode"] is not None or not isinstance(monitor, str):
+        return part
+    metric = monitor.partition("/")[2]
+    own_mode = settings["monitor_mode"] if monitor == settings["monitor"] else None
+    try:
+        mode = monitor_mode({**settings, "monitor": f"val/{metric}", "monitor_mode": own_mode})
+    except ConfigError:
+        problem = f"must be max or min: which is better is not known of {monitor}"
+        raise ConfigError(f"callbacks.{name}.mode", None, problem=problem) from None
+    return {**part, "mode": mode}
 
 
 def build_loss(settings: Settings) -> nn.Module:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -30,7 +31,7 @@ from cnn_experiments.analysis.probe import (
 from cnn_experiments.config.instantiate import attribute_errors_to
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.data.loader import count_batches
-from cnn_experiments.errors import ConfigError, describe_error, format_value
+from cnn_experiments.errors import ConfigError, describe_error, format_value, suggest
 from cnn_experiments.runs.directory import BEST_CHECKPOINT, resolve_checkpoint
 from cnn_experiments.runs.fingerprint import (
     PERFORMANCE_KEYS,
@@ -40,12 +41,14 @@ from cnn_experiments.runs.fingerprint import (
     normalize_value,
     upgrade_settings,
 )
+from cnn_experiments.runs.metrics import Split, metrics_of
 from cnn_experiments.runs.regular_file import is_regular_file
 from cnn_experiments.runtime.distributed import num_processes
 from cnn_experiments.runtime.memory import total_memory
 from cnn_experiments.training.augmentation_check import check_augmentation
 from cnn_experiments.training.build import (
     NetworkTooLargeError,
+    build_callbacks,
     build_data,
     build_loss,
     build_model,
@@ -53,9 +56,15 @@ from cnn_experiments.training.build import (
     check_images,
     limit_size,
 )
+from cnn_experiments.training.callback_checks import (
+    RESERVED_STATE_KEYS,
+    callback_state_key,
+    check_callback,
+    is_users_own,
+)
 from cnn_experiments.training.limits import Limits, count_limited_batches
 from cnn_experiments.training.loss import ClassWeightedLoss
-from cnn_experiments.training.metrics import check_metrics
+from cnn_experiments.training.metrics import build_metrics, check_metrics, metric_info
 from cnn_experiments.training.optimization import (
     build_optimizer,
     build_scheduler,
@@ -100,6 +109,7 @@ def check_training(settings: Settings, continues_by_itself: bool = False) -> Non
     data = build_data(settings)
     _check_batches(settings, data)
     model = _check_parts(settings, data)
+    _check_callbacks(settings, data)
     check_images(settings, data)
     _check_memory(settings, data, model)
     ckpt_path = settings["ckpt_path"]
@@ -219,6 +229,52 @@ def _check_monitored(settings: Settings, data: ImageDataModule) -> None:
     if is_plateau(settings) and data.protocol.eval_split != "val":
         problem = f"must be >= 1 for ReduceLROnPlateau, which follows monitor={settings['monitor']}"
         raise ConfigError("data.val_size", data.val_size, problem=problem)
+
+
+def _check_callbacks(settings: Settings, data: ImageDataModule) -> None:
+    """Check that the callbacks of the configuration suit the run and each other."""
+    callbacks = build_callbacks(settings)
+    if not callbacks:
+        return
+    with _quiet_lightning():
+        trainer = build_trainer(settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    for name, callback in callbacks.items():
+        key, own = f"callbacks.{name}", settings["callbacks"][name]
+        with attribute_errors_to(key, own):
+            check_callback(callback, trainer, has_logger=bool(settings["logger"]))
+    _check_state_keys(callbacks)
+    if not any(is_users_own(callback) for callback in callbacks.values()):  # which may log further metrics
+        _check_monitors(settings, data)
+
+
+def _check_state_keys(callbacks: Mapping[str, pl.Callback]) -> None:
+    """Check that checkpoints can hold the states of all callbacks, each under its own key."""
+    names = dict.fromkeys(RESERVED_STATE_KEYS, "a callback that every run has")
+    for name, callback in callbacks.items():
+        state_key = callback_state_key(callback)
+        if state_key is None:
+            continue
+        if state_key in names:
+            problem = f"can't be combined with {names[state_key]}: both save their state as {state_key!r}"
+            raise ConfigError(f"callbacks.{name}", problem=problem)
+        names[state_key] = f"callbacks.{name}"
+
+
+def _check_monitors(settings: Settings, data: ImageDataModule) -> None:
+    """Check that every callback with a `monitor` gets its metric, and that none chooses by the test set."""
+    splits: tuple[Split, ...] = ("train", "val") if data.val_size else ("train",)
+    specs = metrics_of([metric_info(build_metrics(settings))])
+    logged = [key for split in splits for spec in specs for key in spec.keys((split,))]
+    for name, own in settings["callbacks"].items():
+        monitor = own.get("monitor")
+        if isinstance(monitor, str) and monitor not in logged:
+            problem = f"must be a metric that is logged: {', '.join(logged)}"
+            if monitor.startswith("test/"):
+                problem += "; the test set is used once, after the training"
+            if monitor.startswith("val/") and not data.val_size:
+                problem += "; data.val_size=0 holds out no images"
+            suggestion = suggest(monitor, logged, cutoff=0.6)
+            raise ConfigError(f"callbacks.{name}.monitor", monitor, problem=problem, suggestion=suggestion)
 
 
 def _check_batches(settings: Settings, data: ImageDataModule) -> None:
@@ -423,6 +479,9 @@ def _check_resumable(settings: Settings) -> None:
             raise ConfigError("ckpt_path", ckpt_path, problem=f"{BEST_CHECKPOINT} not found next to the checkpoint")
     except (CheckpointError, OSError) as error:
         raise ConfigError("ckpt_path", ckpt_path, problem=f"{checkpoint}: {error}") from error
+    if stored.stopped_by is not None:
+        problem = f"must be of a training that can continue; that one ended: {stored.stopped_by}"
+        raise ConfigError("ckpt_path", ckpt_path, problem=problem)
     if stored.num_epochs:
         try:
             check_weights(_read_checkpoint(ckpt_path, best), settings)

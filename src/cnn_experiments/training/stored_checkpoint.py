@@ -24,10 +24,12 @@ from cnn_experiments.errors import describe_error
 from cnn_experiments.runs.regular_file import open_to_read
 from cnn_experiments.training.build import (
     Settings,
+    build_callbacks,
     build_classifier,
     build_data,
 )
-from cnn_experiments.training.callbacks import History, RNGState
+from cnn_experiments.training.callbacks import History, RNGState, StopReason, WeightAverage
+from cnn_experiments.training.callbacks.weight_average import WEIGHT_AVERAGE_KEY
 from cnn_experiments.training.classifier import TRAIN_METRICS_KEY
 from cnn_experiments.training.optimization import build_optimizer, build_scheduler
 
@@ -61,6 +63,12 @@ class StoredCheckpoint:
         """Return what the data set stated of itself, unchecked; None in a checkpoint of an earlier version."""
         states = (state for state in self.content.values() if isinstance(state, dict))
         return next((state["facts"] for state in states if "facts" in state), None)
+
+    @property
+    def stopped_by(self) -> str | None:
+        """Return what a callback ended the training for, so that it can't continue; None if it can."""
+        state = self.content["callbacks"].get(StopReason.state_key, {})
+        return state["reason"] if state.get("is_by_callback") else None
 
     @property
     def num_steps(self) -> int:
@@ -170,6 +178,8 @@ def check_restorable(checkpoint: StoredCheckpoint, settings: Settings) -> None:
         content.get(TRAIN_METRICS_KEY, {}), expected[TRAIN_METRICS_KEY], TRAIN_METRICS_KEY, keys_may_differ=True
     )
     _check_callbacks(content["callbacks"])
+    if any(isinstance(callback, WeightAverage) for callback in build_callbacks(settings).values()):
+        _check_weight_average(content, expected["state_dict"])
     _check_position(content, expected["data"])
 
 
@@ -253,6 +263,11 @@ def _check_callbacks(callbacks: Mapping[str, Any]) -> None:
     speeds = _require(_require(callbacks, "Throughput", dict), "train", list)
     if not all(map(_is_number, speeds)):
         raise CheckpointError("its speeds are damaged")
+    stop = callbacks.get(StopReason.state_key, {"reason": "", "is_by_callback": False})
+    if not isinstance(stop, dict) or not isinstance(stop.get("reason"), str):
+        raise CheckpointError("its reason to stop is damaged")
+    if not isinstance(stop.get("is_by_callback"), bool):
+        raise CheckpointError("its reason to stop is damaged")
     state = _require(callbacks, RNGState.state_key, dict)
     try:
         torch.Generator().set_state(state["torch"])
@@ -263,6 +278,15 @@ def _check_callbacks(callbacks: Mapping[str, Any]) -> None:
         is_valid = False
     if not is_valid:
         raise CheckpointError("its states of random number generators are damaged")
+
+
+def _check_weight_average(content: Mapping[str, Any], expected_weights: Mapping[str, Any]) -> None:
+    stored = _require(content, WEIGHT_AVERAGE_KEY, dict)
+    if not _is_count(stored.get("num_averaged")):
+        raise CheckpointError("its number of averaged weights is damaged")
+    _check_like(_require(stored, "trained", dict), expected_weights, f"{WEIGHT_AVERAGE_KEY}.trained")
+    if not _all_finite(stored["trained"]):
+        raise CheckpointError("its weights are NaN or infinite")
 
 
 def _check_position(content: Mapping[str, Any], data_name: str) -> None:

@@ -13,5 +13,6 @@ def test_state_keys_do_not_depend_on_class_names() -> None:
         "BestAndLastCheckpoint": "BestAndLast",
         "History": "Recorder",
         "RNGState": "RandomState",
+        "StopReason": "StopReason",
         "Throughput": "Throughput",
     }

@@ -26,8 +26,8 @@ class BatchMix(ABC):
 class MixUp(BatchMix):
     """Mix each image with the one before it in the batch (Zhang et al., 2018, arXiv 1710.09412).
 
-    Unlike in the paper, the share of the image is drawn for each image, and not for the batch. torchvision's MixUp draws
-    it for the batch too.
+    Unlike in the paper, the share of the image is drawn for each image, and not for the batch. torchvision's MixUp
+    draws it for the batch, too.
 
     Args:
         alpha: the share of the image is Beta(alpha, alpha) distributed.

@@ -50,11 +50,11 @@ class StoredRun:
 
     @property
     def problem(self) -> str | None:
-        """Return in one sentence why a run is not completed, or None if it is."""
+        """Return in one sentence why a run is not completed or was trained for fewer epochs; None if neither is so."""
         results = self.results
         epochs = f"{results.epochs} epoch{'' if results.epochs == 1 else 's'}"
         if self.status == Status.COMPLETED:
-            return None
+            return None if results.stopped_early is None else f"Stopped early after {epochs}: {results.stopped_early}."
         if results.pruned_after_epoch is not None:
             return f"A search stopped the run after epoch {results.pruned_after_epoch}."
         if self.status == Status.RUNNING:

@@ -44,6 +44,7 @@ class CheckpointFiles(TorchCheckpointIO):
         """
         content = io.BytesIO()  # torch would raise a RuntimeError without the number of the OSError
         torch.save(checkpoint, content)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         with remove_on_error(Path(path)), open_new(Path(path)) as file:
             file.write(content.getbuffer())
             file.flush()
