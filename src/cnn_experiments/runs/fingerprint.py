@@ -21,7 +21,18 @@ READ_ONLY_KEYS = ("data.channels", "data.classes")
 PATH_KEYS = ("ckpt_path", "data.root")
 """Settings that are paths; a relative one starts where the command was typed."""
 
-NO_EFFECT_KEYS = ("task", *TASK_KEYS, *PATH_KEYS, "trainer.accelerator", *COMMAND_KEYS, *READ_ONLY_KEYS)
+DESCRIPTION_KEYS = ("tags", "note")
+"""Settings that say something about a run to its readers."""
+
+NO_EFFECT_KEYS = (
+    "task",
+    *DESCRIPTION_KEYS,
+    *TASK_KEYS,
+    *PATH_KEYS,
+    "trainer.accelerator",
+    *COMMAND_KEYS,
+    *READ_ONLY_KEYS,
+)
 """Settings that do not change the result, or that follow from others."""
 
 PERFORMANCE_KEYS = ("compile", "memory_format")

@@ -48,7 +48,7 @@ from cnn_experiments.training.callbacks import (
     reported_metrics,
 )
 from cnn_experiments.training.limits import Limits
-from cnn_experiments.training.logger import RunLogger
+from cnn_experiments.training.logger import RunLogger, build_logger
 from cnn_experiments.training.pictures import log_filters, log_predictions
 from cnn_experiments.training.stored_checkpoint import (
     CheckpointError,
@@ -88,7 +88,7 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
         previous = directory.results
         changed = config.changed_settings
         directory.begin(RunResults.initial(config.choices, config.overrides, config.settings, changed, previous))
-        logger = RunLogger(directory.path, is_writer=directory.is_writer)
+        logger = _build_logger(config.settings, directory)
         with _record_end(directory, logger, previous) as attempt:
             attempt.run = run = _TrainingRun(config, directory, logger)
             run.run()
@@ -109,6 +109,7 @@ class _TrainingRun:
         self.data = build_data(settings)
         protocol = self.data.protocol
         logger.log_start(self.choices | {"protocol": protocol.name} | effective_settings(settings))
+        directory.update(logger_versions=logger.versions())
         self.classifier = build_classifier(settings, self.data)
         self.limits = Limits.from_settings(settings)
         self.history = History(directory, protocol.monitor, settings, self.limits)
@@ -124,7 +125,7 @@ class _TrainingRun:
             RNGState(),
             TrainingLimits(self.limits, self.history),  # before those that ask whether training ends
             TerminateOnNaN(),
-            BatchPicture(self.logger),
+            *([BatchPicture(self.logger)] if self.logger.has_event_files else []),
             self.throughput,
             self.recorder,
             self.history,  # before the checkpoint, which contains it
@@ -271,6 +272,8 @@ class _TrainingRun:
         if self.directory.is_writer:
             predictions = self.recorder.predictions(self.data)
             predictions.save(self.directory.path / PREDICTIONS_FILE)
+            if not self.logger.has_event_files:
+                return
             try:
                 log_filters(self.logger, self.classifier.model, self.trainer.global_step)
                 log_predictions(self.logger, predictions, self.trainer.global_step)
@@ -287,12 +290,21 @@ class _TrainingRun:
         )
         self._print("tested epoch %d of %d: %s", results.tested_epoch, results.epochs, formatted_metrics)
         self._print("directory: %s", path)
-        logdir = path if path.is_absolute() else path.parts[0]
-        self._print("curves: %s --logdir %s", shlex.quote(_tensorboard()), shlex.quote(str(logdir)))
+        if self.logger.has_event_files:
+            logdir = path if path.is_absolute() else path.parts[0]
+            self._print("curves: %s --logdir %s", shlex.quote(_tensorboard()), shlex.quote(str(logdir)))
 
     def _print(self, message: str, *arguments: object) -> None:
         """Print and log a line, in the first of several processes."""
         log.log(logging.INFO if self.trainer.is_global_zero else logging.DEBUG, message, *arguments)
+
+
+def _build_logger(settings: Mapping[str, Any], directory: RunDirectory) -> RunLogger:
+    """Return the loggers, which are in one process alone, and continue what they logged before the run was resumed."""
+    assert directory.results is not None
+    if not directory.is_writer:
+        return RunLogger(directory.path, {})
+    return build_logger(settings, directory.path, directory.results.logger_versions)
 
 
 def _build_trainer(

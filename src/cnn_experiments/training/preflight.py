@@ -54,6 +54,7 @@ from cnn_experiments.training.build import (
     probe_optimizer,
 )
 from cnn_experiments.training.limits import Limits, count_limited_batches
+from cnn_experiments.training.logger import check_loggers
 from cnn_experiments.training.loss import ClassWeightedLoss
 from cnn_experiments.training.schedules import is_open_ended
 from cnn_experiments.training.stored_checkpoint import (
@@ -91,6 +92,7 @@ def check_training(settings: Settings, continues_by_itself: bool = False) -> Non
             can't continue from `ckpt_path`.
     """
     data = build_data(settings)
+    check_loggers(settings)
     _check_batches(settings, data)
     model = _check_parts(settings, data)
     check_images(settings, data)
