@@ -77,11 +77,11 @@ class RunLogger(Logger):
 
     def log_image(self, tag: str, png: bytes, step: int) -> None:
         """Write a picture, a PNG file, for TensorBoard."""
-        self._call_all(lambda logger: isinstance(logger, EventFileLogger) and logger.log_image(tag, png, step))
+        self._call_all(lambda logger: logger.log_image(tag, png, step), EventFileLogger)
 
     def log_text(self, tag: str, markdown: str, step: int) -> None:
         """Write a text for TensorBoard."""
-        self._call_all(lambda logger: isinstance(logger, EventFileLogger) and logger.log_text(tag, markdown, step))
+        self._call_all(lambda logger: logger.log_text(tag, markdown, step), EventFileLogger)
 
     def log_end(self, status: Status) -> None:
         """Log how the run ended: completed, failed or interrupted."""
@@ -105,8 +105,8 @@ class RunLogger(Logger):
                     versions[name] = str(version)
         return versions
 
-    def _call_all(self, call: Callable[[Logger], object]) -> None:
-        for name in list(self.loggers):
+    def _call_all(self, call: Callable[[Any], None], kind: type = Logger) -> None:
+        for name in [name for name, logger in self.loggers.items() if isinstance(logger, kind)]:
             with self._left_out_on_error(name), _unchanged_random_state():
                 call(self.loggers[name])
 
