@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -127,6 +128,8 @@ def normalize_value(key: str, value: Any) -> Any:
     """
     if key.rpartition(".")[2] == "_target_" and str(value).startswith(_PACKAGE):
         return str(value).rpartition(".")[2]
+    if key == "init.path" and isinstance(value, str):
+        return os.path.normpath(value)
     if key == "trainer.devices" and isinstance(value, list):
         value = len(value)
     if key.startswith("trainer.limit_") and value == 1 and isinstance(value, int):

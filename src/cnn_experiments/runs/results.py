@@ -76,6 +76,11 @@ class RunResults:
         "a recipe; null in files of earlier versions",
         default=None,
     )
+    initialized_from: dict[str, Any] | None = _field(
+        "with `init=checkpoint`, where the first weights come from: `path`, `identity` and `epoch` of the "
+        "checkpoint, and `new_layers`, whose weights are not from there",
+        default=None,
+    )
     protocol: str | None = _field(
         "which split is evaluated after every epoch, and which epoch is tested: `holdout`, `last_epoch` or `book`",
         default=None,

@@ -32,7 +32,7 @@ from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime import environment, memory
 from cnn_experiments.runtime.signals import Interrupted
-from cnn_experiments.training.build import build_classifier, build_data, build_trainer
+from cnn_experiments.training.build import build_classifier, build_data, build_trainer, without_source
 from cnn_experiments.training.callbacks import (
     BatchPicture,
     BestAndLastCheckpoint,
@@ -47,6 +47,7 @@ from cnn_experiments.training.callbacks import (
     TrainingLimits,
     reported_metrics,
 )
+from cnn_experiments.training.fine_tuning import origin_of
 from cnn_experiments.training.limits import Limits
 from cnn_experiments.training.logger import RunLogger, build_logger
 from cnn_experiments.training.pictures import log_filters, log_predictions
@@ -110,7 +111,8 @@ class _TrainingRun:
         protocol = self.data.protocol
         logger.log_start(self.choices | {"protocol": protocol.name} | effective_settings(settings))
         directory.update(logger_versions=logger.versions())
-        self.classifier = build_classifier(settings, self.data)
+        has_own_weights = settings["ckpt_path"] is not None or bool(self._own_checkpoints())
+        self.classifier = build_classifier(without_source(settings) if has_own_weights else settings, self.data)
         self.limits = Limits.from_settings(settings)
         self.history = History(directory, protocol.monitor, settings, self.limits)
         self.throughput = Throughput()
@@ -145,6 +147,7 @@ class _TrainingRun:
             self.device_name,
             self.settings["seed"],
         )
+        self._record_origin()
         checkpoint = self._resume_checkpoint()
         try:
             self.trainer.fit(self.classifier, datamodule=self.data, ckpt_path=checkpoint)
@@ -162,6 +165,15 @@ class _TrainingRun:
             peak_memory_bytes=memory.peak_memory(device),
         )
         self._write_predictions()
+
+    def _record_origin(self) -> None:
+        """Record and print where the first weights come from, if another run has trained them."""
+        if (origin := origin_of(self.classifier.model)) is None:
+            return
+        values = {"path": str(origin.checkpoint), "identity": origin.run_id, "epoch": origin.epoch}
+        self.directory.update(initialized_from=values | {"new_layers": list(origin.new_layers)})
+        new = f"new: {', '.join(origin.new_layers)}" if origin.new_layers else "all of them"
+        self._print("weights of %s, epoch %d; %s", origin.checkpoint, origin.epoch, new)
 
     def _run_metadata(self) -> dict[str, Any]:
         """Return what is known of the run before it trains."""
@@ -192,9 +204,7 @@ class _TrainingRun:
             RunFailedError: there are checkpoints, but the run cannot continue from them.
             OSError: one cannot be read.
         """
-        # A process that does not write may be here before the one that puts the checkpoints aside.
-        own_checkpoints = [] if self.starts_over else self.directory.resumable_checkpoints()
-        if own_checkpoints:
+        if own_checkpoints := self._own_checkpoints():
             checkpoint, stored = self._usable_checkpoint(own_checkpoints)
             self._print("resuming after epoch %d", stored.num_epochs)
             self.history.start_clock(_earlier_fit_seconds(stored, self.directory.results))
@@ -207,6 +217,16 @@ class _TrainingRun:
         self.directory.copy_best_checkpoint(checkpoint)
         self.history.start_clock(_earlier_fit_seconds(stored, _results_next_to(checkpoint)))
         return checkpoint
+
+    def _own_checkpoints(self) -> list[Path]:
+        """Return the checkpoints in the directory that the run continues from.
+
+        A process that does not write may be here before the one that puts those of an earlier attempt aside.
+
+        Raises:
+            OSError: the directory cannot be read.
+        """
+        return [] if self.starts_over else self.directory.resumable_checkpoints()
 
     def _usable_checkpoint(self, checkpoints: Sequence[Path]) -> tuple[Path, StoredCheckpoint]:
         """Return the first checkpoint of this directory that is whole; a damaged one before it is put aside.
