@@ -125,7 +125,7 @@ def _freeze(network: nn.Module, names: Sequence[str]) -> None:
             raise ArgumentError("freeze", list(names), problem, suggestion=suggest(frozen, {**modules, **parameters}))
         for name, parameter in parameters.items():
             if _is_part(name, frozen):
-                parameter.requires_grad_(requires_grad=False)
+                parameter.requires_grad = False
         for name, module in modules.items():
             if _is_part(name, frozen):
                 _keep_in_evaluation_mode(module)

@@ -185,4 +185,6 @@ def _duration(seconds: float) -> str:
 
 
 def _origin(initialized_from: dict[str, Any] | None) -> str | None:
-    return initialized_from and f"{initialized_from.get('path')}, epoch {initialized_from.get('epoch')}"
+    if initialized_from is None:
+        return None
+    return f"{initialized_from.get('path')}, epoch {initialized_from.get('epoch')}"
