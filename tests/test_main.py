@@ -47,7 +47,7 @@ def run_without_torch(cwd: Path, *arguments: str) -> tuple[int, str, str]:
 
 TOP_LEVEL = (
     r"top-level keys: augment, callbacks, ckpt_path, compile, data, dry_run, experiment, init, logger, loss, memory_format, "
-    r"metrics, model, monitor, monitor_mode, on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, "
+    r"metrics, model, monitor, monitor_mode, note, on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, "
     r"sweep, task, trainer"
 )
 SKIP = r"on_invalid=skip skips invalid combinations"
@@ -81,7 +81,7 @@ REJECTED = [
     (["data.batch_size=true"], r"data\.batch_size=true: must be an integer >= 1"),
     (["model=densenet", "model.bottleneck=3"], r"model\.bottleneck=3: must be true or false"),
     (["memory_format=channel_last"], r"memory_format=channel_last: must be one of contiguous, channels_last; did you mean channels_last\?"),
-    (["init=xavir"], r"init=xavir: unknown option; allowed: default, kaiming, xavier; did you mean xavier\?"),
+    (["init=xavir"], r"init=xavir: unknown option; allowed: checkpoint, default, kaiming, xavier; did you mean xavier\?"),
     (["model=densenet", "model.depths=4"], r"model\.depths=4: must be a list of integers"),
     (["seed=null"], r"seed=null: must be an integer from 0 to 4294967295"),
     (["trainer.limit_train_batches=1.5"], r"trainer\.limit_train_batches=1\.5: must be an integer >= 1 or a float in \(0, 1\] or null"),

@@ -16,7 +16,7 @@ SetArgv = Callable[..., None]
 
 TOP_LEVEL = (
     "top-level keys: augment, callbacks, ckpt_path, compile, data, dry_run, experiment, init, logger, loss, memory_format, "
-    "metrics, model, monitor, monitor_mode, on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, "
+    "metrics, model, monitor, monitor_mode, note, on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, "
     "sweep, task, trainer"
 )
 HYDRA_KEYS = (
@@ -54,12 +54,12 @@ def line_of(set_argv: SetArgv, *words: str) -> str:
         (["~ckpt_path"], "~ckpt_path: keys can't be deleted; the default is ckpt_path=null"),
         (["model.depths.0=1"], "model.depths.0=1: unknown key; keys of model: activation, channels, hidden_units, in_channels, kernel_size, norm, num_classes, padding, pool"),
         # Options
-        (["model=lenet", "init=xavir"], "init=xavir: unknown option; allowed: default, kaiming, xavier; did you mean xavier?"),
-        (["init=null"], "init=null: unknown option; allowed: default, kaiming, xavier"),
-        (["init="], "init=: unknown option; allowed: default, kaiming, xavier"),
-        (["init=3"], "init=3: unknown option; allowed: default, kaiming, xavier"),
-        (["init=xavier.yaml"], "init=xavier.yaml: unknown option; allowed: default, kaiming, xavier; did you mean xavier?"),
-        (["init=../init/xavier"], "init=../init/xavier: unknown option; allowed: default, kaiming, xavier; did you mean xavier?"),
+        (["model=lenet", "init=xavir"], "init=xavir: unknown option; allowed: checkpoint, default, kaiming, xavier; did you mean xavier?"),
+        (["init=null"], "init=null: unknown option; allowed: checkpoint, default, kaiming, xavier"),
+        (["init="], "init=: unknown option; allowed: checkpoint, default, kaiming, xavier"),
+        (["init=3"], "init=3: unknown option; allowed: checkpoint, default, kaiming, xavier"),
+        (["init=xavier.yaml"], "init=xavier.yaml: unknown option; allowed: checkpoint, default, kaiming, xavier; did you mean xavier?"),
+        (["init=../init/xavier"], "init=../init/xavier: unknown option; allowed: checkpoint, default, kaiming, xavier; did you mean xavier?"),
         (["hydra/sweeper=optuna/trainin"], "hydra/sweeper=optuna/trainin: unknown option; allowed: basic, grid, optuna, optuna/densenet, optuna/learning_rate, optuna/training; did you mean optuna/training?"),
         (["experiment=null"], "experiment=null: unknown option; allowed: best, best_adamw, best_sgd, best/..., book/..."),
         (["experiment=best/lenett"], "experiment=best/lenett: unknown option; allowed: best/alexnet, best/densenet, best/googlenet, best/lenet, best/lenet_bn, best/nin, best/resnet18, best/vgg11, ...; did you mean best/lenet?"),
@@ -70,7 +70,7 @@ def line_of(set_argv: SetArgv, *words: str) -> str:
         (["model=[lenet,vgg11]"], "model=[lenet,vgg11]: must be one option"),
         (["model={}"], "model={}: must be one option"),
         (["init=default,xavier"], "init=default,xavier: several values make a sweep, which needs -m"),
-        (["-m", "init=glob(z*)"], "init=glob(z*): matches none of default, kaiming, xavier"),
+        (["-m", "init=glob(z*)"], "init=glob(z*): matches none of checkpoint, default, kaiming, xavier"),
         (["-m", "optimizer.lr=glob(*)"], "optimizer.lr=glob(*): must be the name of a group before glob(...)"),
         # Syntax
         (["lenet"], "lenet: must be KEY=VALUE"),
@@ -116,7 +116,7 @@ def line_of(set_argv: SetArgv, *words: str) -> str:
         (["--cfg=job", "--package=nothing"], "--package=nothing: there is no such part of the configuration"),
         (["--package=model"], "--package=model: needs --cfg"),
         (["--shell-completion"], "--shell-completion: needs install=SHELL or uninstall=SHELL; shells: bash, fish, zsh"),
-        (["--config-name=model/nin"], "--config-name=model/nin: must have all settings of config.yaml; missing: augment, callbacks, ckpt_path, compile, data, dry_run, init, logger, loss, memory_format, metrics, monitor, monitor_mode, on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, sweep, task, trainer"),
+        (["--config-name=model/nin"], "--config-name=model/nin: must have all settings of config.yaml; missing: augment, callbacks, ckpt_path, compile, data, dry_run, init, logger, loss, memory_format, metrics, monitor, monitor_mode, on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, sweep, tags, task, trainer"),
     ],
     ids=lambda value: " ".join(value).encode("unicode_escape").decode() if isinstance(value, list) else "",
 )  # fmt: skip
@@ -206,7 +206,7 @@ def write_recipe(config_dir: Path, content: bytes) -> list[str]:
         (b"# @package _global_\ndata:\n\tseed: 1\n", "PATH:3: is not valid YAML: found character '\\t' that cannot start any token"),
         (b"# @package _global_\nseed: \xff\n", "PATH: must be UTF-8"),
         (b"# @package _global_\nseed: \x00\n", "PATH: is not valid YAML: special characters are not allowed (character 27)"),
-        (b"# @package _global_\ndefaults:\n  - override /init: xavir\n", "init=xavir: unknown option; allowed: default, kaiming, xavier; did you mean xavier? (in the defaults of a file)"),
+        (b"# @package _global_\ndefaults:\n  - override /init: xavir\n", "init=xavir: unknown option; allowed: checkpoint, default, kaiming, xavier; did you mean xavier? (in the defaults of a file)"),
         (b"# @package _global_\nhydra:\n  callbacks:\n    mine:\n      _target_: os.abort\n", "hydra.callbacks: can't be changed; the program checks its runs there"),
         (b"# @package _global_\nhydra:\n  launcher:\n    _target_: os.abort\n", "hydra/launcher=local: must be local, slurm or a launcher of an installed plugin, not os.abort"),
         (b"# @package _global_\nhydra:\n  job_logging:\n    handlers:\n      mine:\n        (): os.abort\n", "hydra/job_logging=run_log: must not have () in it, which calls a function"),

@@ -184,11 +184,11 @@ def test_error_in_a_sweep_names_the_combination(config_dir: Path) -> None:
         ),
         (
             ["init=null", "seed=1"],
-            "init=null: unknown option; allowed: default, kaiming, xavier (in init=null seed=1)",
+            "init=null: unknown option; allowed: checkpoint, default, kaiming, xavier (in init=null seed=1)",
         ),
         (
             ["init=xavir", "seed=1"],
-            "init=xavir: unknown option; allowed: default, kaiming, xavier; did you mean xavier? (in init=xavir seed=1)",
+            "init=xavir: unknown option; allowed: checkpoint, default, kaiming, xavier; did you mean xavier? (in init=xavir seed=1)",
         ),
         (
             ["seed=1", "model.norm=${nothing}"],

@@ -35,6 +35,23 @@ def instantiate(group: str, settings: Mapping[str, Any], kind: type, **arguments
     return _check_kind(group, settings, part, kind)
 
 
+def check_call(group: str, settings: Mapping[str, Any], kind: type) -> None:
+    """Check the call that `instantiate` would make, without making it: `_target_` and the names of its arguments.
+
+    Raises:
+        ConfigError: as in `instantiate`, or an argument is missing or unknown.
+    """
+    _check_targets(group, settings, kind)
+    arguments = {key: value for key, value in settings.items() if not key.startswith("_")}
+    try:
+        inspect.signature(find_target(settings[_TARGET])).bind(*settings.get("_args_", ()), **arguments)
+    except TypeError as error:
+        problem = f"{settings[_TARGET].rpartition('.')[2]}(): {error}"
+        raise ConfigError(group, problem=problem) from error
+    except ValueError:  # a class of an extension module has no signature
+        return
+
+
 def instantiate_partial(group: str, settings: Mapping[str, Any], kind: type) -> Callable[..., Any]:
     """Return the function that `_target_` names with its settings as arguments, to be called with the other ones.
 

@@ -33,7 +33,7 @@ LIST_GROUPS = ("augment", "metrics", "callbacks", "logger")
 _GROUPS = ("model", "init", "data", "loss", "optimizer", "scheduler", *LIST_GROUPS, "trainer", "task")
 TOP_LEVEL_KEYS = (
     *_GROUPS,
-    *("seed", "ckpt_path", "monitor", "monitor_mode", "compile", "memory_format"),
+    *("seed", "ckpt_path", "monitor", "monitor_mode", "tags", "note", "compile", "memory_format"),
     *COMMAND_KEYS,
     *TASK_KEYS,
 )
@@ -53,7 +53,19 @@ RULES: dict[str, Rule] = {
     "ckpt_path": STRING | NULL,
     "monitor": STRING,
     "monitor_mode": one_of("max", "min") | NULL,
+    "tags": list_of(
+        Rule("", lambda value: isinstance(value, str) and 0 < len(value) <= 64 and value.isprintable()),
+        "strings of 1 to 64 characters",
+    ),
+    "note": Rule("a string of at most 2000 characters", lambda value: isinstance(value, str) and len(value) <= 2000)
+    | NULL,
+    "logger.wandb.mode": one_of("online", "offline") | NULL,
+    "logger.wandb.timeout": POSITIVE,
+    "logger.mlflow.timeout": integer(1),
     "memory_format": one_of("contiguous", "channels_last"),
+    "init.path": Rule("a run's directory or a checkpoint", lambda value: isinstance(value, str)),
+    "init.head": one_of("keep", "new"),
+    "init.freeze": list_of(STRING, "names of parts of the network, such as [features]"),
     "input": Rule("an image file, a folder or a pattern", lambda value: isinstance(value, str | None)),
     "format": one_of("onnx", "pt2", "safetensors"),
     "task.split": one_of("train", "val", "test"),

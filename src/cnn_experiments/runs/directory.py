@@ -51,6 +51,8 @@ FILES = {
     f"{CHECKPOINTS}/NAME/": "what a ModelCheckpoint in `callbacks.NAME` writes",
     RUN_PAGE: "the page that `python -m cnn_experiments.report RUN` writes",
     "events.out.tfevents.*": "TensorBoard's curves and the run's row in its HParams tab",
+    "csv/": "what `logger=csv` wrote: a directory for each part of the run",
+    "wandb/": "what `logger=wandb` wrote; `wandb sync` uploads it",
     ".hydra/": "what Hydra composed: configuration and overrides",
     "train_ddp_process_*.log": "what the other processes of a run on several devices printed",
     LOCK_FILE: "the lock of the process that works on the run",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -25,7 +26,18 @@ DATA_SHAPE_KEYS = ("data.channels", "data.classes")
 PATH_KEYS = ("ckpt_path", "data.root", "data.cache")
 """Settings that are paths; a relative one starts where the command was typed."""
 
-NO_EFFECT_KEYS = ("task", *TASK_KEYS, *PATH_KEYS, "trainer.accelerator", *COMMAND_KEYS, *DATA_SHAPE_KEYS)
+DESCRIPTION_KEYS = ("tags", "note")
+"""Settings that say something about a run to its readers."""
+
+NO_EFFECT_KEYS = (
+    "task",
+    *DESCRIPTION_KEYS,
+    *TASK_KEYS,
+    *PATH_KEYS,
+    "trainer.accelerator",
+    *COMMAND_KEYS,
+    *DATA_SHAPE_KEYS,
+)
 """Settings that do not change the result, or that follow from others."""
 
 PERFORMANCE_KEYS = ("compile", "memory_format")
@@ -190,6 +202,8 @@ def normalize_value(key: str, value: Any) -> Any:
     """
     if key.rpartition(".")[2] == "_target_" and str(value).startswith(_PACKAGE):
         return str(value).rpartition(".")[2]
+    if key == "init.path" and isinstance(value, str):
+        return os.path.normpath(value)
     if key == "trainer.devices" and isinstance(value, list):
         value = len(value)
     if key.startswith("trainer.limit_") and value == 1 and isinstance(value, int):

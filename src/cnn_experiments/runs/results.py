@@ -56,6 +56,8 @@ class RunResults:
     model: str = _field("the option of the group `model`")
     data: str = _field("the option of the group `data`")
     options: dict[str, str] = _field("the option of every group", default_factory=dict)
+    tags: list[str] = _field("the words of `tags`", default_factory=list)
+    note: str | None = _field("the text of `note`", default=None)
     overrides: list[str] = _field("this run's overrides; those that a sweep or a search chose are among them")
     seed: int = _field(
         "the seed of weights, order and augmentation, and of the held-out images unless `data.seed` is set"
@@ -73,6 +75,11 @@ class RunResults:
     changed_settings: dict[str, Any] | None = _field(
         "those of `options` and `settings` that differ from a run without overrides, whether they were typed or set by "
         "a recipe; null in files of earlier versions",
+        default=None,
+    )
+    initialized_from: dict[str, Any] | None = _field(
+        "with `init=checkpoint`, where the first weights come from: `path`, `identity` and `epoch` of the "
+        "checkpoint, and `new_layers`, whose weights are not from there",
         default=None,
     )
     protocol: str | None = _field(
@@ -120,6 +127,10 @@ class RunResults:
     precision: str | None = _field("Lightning's precision: `32-true`", default=None)
     processes: int | None = _field("processes that trained together, each with batches of its own", default=None)
     git_commit: str | None = _field("the commit of the working directory, `-dirty` if files differ", default=None)
+    logger_versions: dict[str, str] = _field(
+        "by which name or number a logger such as W&B or MLflow knows the run; a resumed run continues it there",
+        default_factory=dict,
+    )
     versions: dict[str, str] = _field("versions of Python and the packages", default_factory=dict)
     error: str | None = _field("why the run failed, or could not continue", default=None)
     signal: str | None = _field("the signal that stopped or killed the run: `SIGTERM`", default=None)
@@ -148,6 +159,8 @@ class RunResults:
             "model": choices["model"],
             "data": choices["data"],
             "options": dict(choices),
+            "tags": list(settings.get("tags", [])),
+            "note": settings.get("note"),
             "overrides": [line for line in overrides if split_override(line)[0] not in COMMAND_KEYS],
             "seed": settings["seed"],
             "identity": run_id(settings),

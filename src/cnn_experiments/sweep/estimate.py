@@ -14,7 +14,7 @@ from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.progress import with_progress
 from cnn_experiments.sweep.plan import PlannedRun
-from cnn_experiments.training.build import build_data, build_model
+from cnn_experiments.training.build import build_data, build_model, without_source
 from cnn_experiments.training.limits import Limits, count_limited_batches, count_steps_per_epoch
 from cnn_experiments.training.optimization import build_optimizer
 
@@ -66,7 +66,7 @@ def _cost_key(run: PlannedRun) -> str:
 
 def _measure(settings: Settings) -> float:
     """Return the seconds of a run, from the time of a training step and of an evaluation step."""
-    data, model = build_data(settings), build_model(settings)
+    data, model = build_data(settings), build_model(without_source(settings))
     use_gpu = torch.cuda.is_available() and settings["trainer"].get("accelerator") != "cpu"
     device = torch.device("cuda" if use_gpu else "cpu")
     model.to(device)

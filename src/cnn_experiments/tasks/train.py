@@ -32,7 +32,13 @@ from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime import environment, memory
 from cnn_experiments.runtime.signals import Interrupted
-from cnn_experiments.training.build import build_callbacks, build_classifier, build_data, build_trainer
+from cnn_experiments.training.build import (
+    build_callbacks,
+    build_classifier,
+    build_data,
+    build_trainer,
+    without_source,
+)
 from cnn_experiments.training.callbacks import (
     BatchPicture,
     BestAndLastCheckpoint,
@@ -47,8 +53,9 @@ from cnn_experiments.training.callbacks import (
     Throughput,
     TrainingLimits,
 )
+from cnn_experiments.training.fine_tuning import origin_of
 from cnn_experiments.training.limits import Limits
-from cnn_experiments.training.logger import RunLogger
+from cnn_experiments.training.logger import RunLogger, build_logger
 from cnn_experiments.training.metrics import build_metrics, build_monitor, metric_info
 from cnn_experiments.training.pictures import log_filters, log_predictions
 from cnn_experiments.training.stored_checkpoint import (
@@ -89,7 +96,7 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
         previous = directory.results
         changed = config.changed_settings
         directory.begin(RunResults.initial(config.choices, config.overrides, config.settings, changed, previous))
-        logger = RunLogger(directory.path, is_writer=directory.is_writer)
+        logger = _build_logger(config.settings, directory)
         with _record_end(directory, logger, previous) as attempt:
             attempt.run = run = _TrainingRun(config, directory, logger)
             run.run()
@@ -110,7 +117,9 @@ class _TrainingRun:
         self.data = build_data(settings)
         protocol = self.data.protocol
         logger.log_start(self.choices | {"protocol": protocol.name} | effective_settings(settings))
-        self.classifier = build_classifier(settings, self.data)
+        directory.update(logger_versions=logger.versions())
+        has_own_weights = settings["ckpt_path"] is not None or bool(self._own_checkpoints())
+        self.classifier = build_classifier(without_source(settings) if has_own_weights else settings, self.data)
         self.limits = Limits.from_settings(settings)
         own_metrics = build_metrics(settings)
         self.monitor = build_monitor(settings, own_metrics) if protocol.has_monitor else None
@@ -139,7 +148,7 @@ class _TrainingRun:
             RNGState(),
             training_limits,  # before those that ask whether training ends
             TerminateOnNaN(),
-            BatchPicture(self.logger),
+            *([BatchPicture(self.logger)] if self.logger.has_event_files else []),
             self.throughput,
             self.recorder,
             self.stop_reason,  # before the checkpoint, which contains it
@@ -160,6 +169,7 @@ class _TrainingRun:
             self.device_name,
             self.settings["seed"],
         )
+        self._record_origin()
         if self.data.augmentation.mixes:
             self._print("images are mixed: train/acc is measured against the class with the largest share of each")
         checkpoint = self._resume_checkpoint()
@@ -180,6 +190,15 @@ class _TrainingRun:
             peak_memory_bytes=memory.peak_memory(device),
         )
         self._write_predictions()
+
+    def _record_origin(self) -> None:
+        """Record and print where the first weights come from, if another run has trained them."""
+        if (origin := origin_of(self.classifier.model)) is None:
+            return
+        values = {"path": str(origin.checkpoint), "identity": origin.run_id, "epoch": origin.epoch}
+        self.directory.update(initialized_from=values | {"new_layers": list(origin.new_layers)})
+        new = f"new: {', '.join(origin.new_layers)}" if origin.new_layers else "all of them"
+        self._print("weights of %s, epoch %d; %s", origin.checkpoint, origin.epoch, new)
 
     def _run_metadata(self) -> dict[str, Any]:
         """Return what is known of the run before it trains."""
@@ -212,9 +231,7 @@ class _TrainingRun:
             RunFailedError: there are checkpoints, but the run cannot continue from them.
             OSError: one cannot be read.
         """
-        # A process that does not write may be here before the one that puts the checkpoints aside.
-        own_checkpoints = [] if self.starts_over else self.directory.resumable_checkpoints()
-        if own_checkpoints:
+        if own_checkpoints := self._own_checkpoints():
             checkpoint, stored = self._usable_checkpoint(own_checkpoints)
             self._print("resuming after epoch %d", stored.num_epochs)
             self.history.start_clock(_earlier_fit_seconds(stored, self.directory.results))
@@ -227,6 +244,16 @@ class _TrainingRun:
         self.directory.copy_best_checkpoint(checkpoint)
         self.history.start_clock(_earlier_fit_seconds(stored, _results_next_to(checkpoint)))
         return checkpoint
+
+    def _own_checkpoints(self) -> list[Path]:
+        """Return the checkpoints in the directory that the run continues from.
+
+        A process that does not write may be here before the one that puts those of an earlier attempt aside.
+
+        Raises:
+            OSError: the directory cannot be read.
+        """
+        return [] if self.starts_over else self.directory.resumable_checkpoints()
 
     def _usable_checkpoint(self, checkpoints: Sequence[Path]) -> tuple[Path, StoredCheckpoint]:
         """Return the first checkpoint of this directory that is whole; a damaged one before it is put aside.
@@ -292,6 +319,8 @@ class _TrainingRun:
         if self.directory.is_writer:
             predictions = self.recorder.predictions(self.data)
             predictions.save(self.directory.path / PREDICTIONS_FILE)
+            if not self.logger.has_event_files:
+                return
             try:
                 log_filters(self.logger, self.classifier.model, self.trainer.global_step)
                 log_predictions(self.logger, predictions, self.trainer.global_step)
@@ -310,12 +339,21 @@ class _TrainingRun:
             self._print("stopped early: %s", results.stopped_early)
         self._print("tested epoch %d of %d: %s", results.tested_epoch, results.epochs, formatted_metrics)
         self._print("directory: %s", path)
-        logdir = path if path.is_absolute() else path.parts[0]
-        self._print("curves: %s --logdir %s", shlex.quote(_tensorboard()), shlex.quote(str(logdir)))
+        if self.logger.has_event_files:
+            logdir = path if path.is_absolute() else path.parts[0]
+            self._print("curves: %s --logdir %s", shlex.quote(_tensorboard()), shlex.quote(str(logdir)))
 
     def _print(self, message: str, *arguments: object) -> None:
         """Print and log a line, in the first of several processes."""
         log.log(logging.INFO if self.trainer.is_global_zero else logging.DEBUG, message, *arguments)
+
+
+def _build_logger(settings: Mapping[str, Any], directory: RunDirectory) -> RunLogger:
+    """Return the loggers, which are in one process alone, and continue what they logged before the run was resumed."""
+    assert directory.results is not None
+    if not directory.is_writer:
+        return RunLogger(directory.path, {})
+    return build_logger(settings, directory.path, directory.results.logger_versions)
 
 
 def _build_trainer(

@@ -38,6 +38,9 @@ _LOADER_KEYS = ("batch_size", "val_size", "train_size", "test_every_epoch", "res
 
 _checked_images: set[str] = set()
 
+_FROM_CHECKPOINT = "cnn_experiments.training.fine_tuning.from_checkpoint"
+"""The initialization that reads a checkpoint of another run."""
+
 Settings = Mapping[str, Any]
 """All settings of a run, nested and in plain values."""
 
@@ -174,6 +177,21 @@ def build_model(settings: Settings) -> nn.Module:
     with attribute_errors_to("init", settings["init"]):
         instantiate_partial("init", settings["init"], object)(model)
     return model
+
+
+def without_source(settings: Settings, *, freezes: bool = True) -> Settings:
+    """Return the settings for a network that gets its weights from a checkpoint of its own run.
+
+    With `init=checkpoint` no other checkpoint is read, which may be gone by then.
+
+    Args:
+        settings: all settings of the run.
+        freezes: whether `init.freeze` counts, which it does in a training.
+    """
+    init = settings["init"]
+    if init.get("_target_") != _FROM_CHECKPOINT:
+        return settings
+    return {**settings, "init": {**init, "path": None, "freeze": init["freeze"] if freezes else []}}
 
 
 class NetworkTooLargeError(ConfigError):

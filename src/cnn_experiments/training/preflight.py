@@ -55,6 +55,7 @@ from cnn_experiments.training.build import (
     build_trainer,
     check_images,
     limit_size,
+    without_source,
 )
 from cnn_experiments.training.callback_checks import (
     RESERVED_STATE_KEYS,
@@ -63,6 +64,7 @@ from cnn_experiments.training.callback_checks import (
     is_users_own,
 )
 from cnn_experiments.training.limits import Limits, count_limited_batches
+from cnn_experiments.training.logger import check_loggers
 from cnn_experiments.training.loss import ClassWeightedLoss
 from cnn_experiments.training.metrics import build_metrics, check_metrics, metric_info
 from cnn_experiments.training.optimization import (
@@ -107,12 +109,14 @@ def check_training(settings: Settings, continues_by_itself: bool = False) -> Non
             can't continue from `ckpt_path`.
     """
     data = build_data(settings)
+    check_loggers(settings)
     _check_batches(settings, data)
-    model = _check_parts(settings, data)
+    ckpt_path = settings["ckpt_path"]
+    has_own_weights = continues_by_itself or ckpt_path is not None
+    model = _check_parts(without_source(settings) if has_own_weights else settings, data)
     _check_callbacks(settings, data)
     check_images(settings, data)
     _check_memory(settings, data, model)
-    ckpt_path = settings["ckpt_path"]
     if ckpt_path is not None and not continues_by_itself:
         _check_resumable(settings)
     elif ckpt_path is not None and os.path.lexists(checkpoint := resolve_checkpoint(Path(ckpt_path))):

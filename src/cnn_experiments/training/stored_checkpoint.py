@@ -27,6 +27,7 @@ from cnn_experiments.training.build import (
     build_callbacks,
     build_classifier,
     build_data,
+    without_source,
 )
 from cnn_experiments.training.callbacks import History, RNGState, StopReason, WeightAverage
 from cnn_experiments.training.callbacks.weight_average import WEIGHT_AVERAGE_KEY
@@ -143,13 +144,27 @@ def load_weights(checkpoint: StoredCheckpoint, model: nn.Module) -> None:
     Raises:
         CheckpointError: they are those of another network, or damaged.
     """
+    weights = network_weights(checkpoint)
+    _check_like(weights, model.state_dict(), "state_dict")
+    model.load_state_dict(weights)
+
+
+def network_weights(checkpoint: StoredCheckpoint) -> dict[str, Tensor]:
+    """Return the weights of the network in a checkpoint, by name.
+
+    Raises:
+        CheckpointError: they are damaged, or it was written before the first epoch ended.
+    """
     prefix = "model."
     stored = _require(checkpoint.content, "state_dict", dict)
-    state = {key.removeprefix(prefix): value for key, value in stored.items() if str(key).startswith(prefix)}
-    _check_like(state, model.state_dict(), "state_dict")
-    if not _all_finite(state):
+    weights = {key.removeprefix(prefix): value for key, value in stored.items() if str(key).startswith(prefix)}
+    if not checkpoint.epochs:
+        raise CheckpointError("it was written before the first epoch ended")
+    if not all(isinstance(value, Tensor) for value in weights.values()):
+        raise CheckpointError("its state_dict is damaged")
+    if not _all_finite(weights):
         raise CheckpointError("its weights are NaN or infinite")
-    model.load_state_dict(state)
+    return weights
 
 
 def check_restorable(checkpoint: StoredCheckpoint, settings: Settings) -> None:
@@ -194,7 +209,7 @@ def _expected_state(settings: Settings) -> dict[str, Any]:
 def _state_after_a_step(settings: Settings, device: str) -> dict[str, Any]:
     data = build_data(settings)
     with torch.device(device):
-        classifier = build_classifier(settings, data)
+        classifier = build_classifier(without_source(settings), data)
     optimizer = build_optimizer(settings, classifier)
     schedule = build_scheduler(settings, optimizer, total_steps=1000, steps_per_epoch=100)
     for parameter in classifier.parameters():

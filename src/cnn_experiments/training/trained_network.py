@@ -26,7 +26,7 @@ from cnn_experiments.runs.regular_file import is_regular_file, reading_problem
 from cnn_experiments.runs.results import RESULTS_FILE, RunResults
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
-from cnn_experiments.training.build import MEMORY_FORMATS, build_data, build_model
+from cnn_experiments.training.build import MEMORY_FORMATS, build_data, build_model, without_source
 from cnn_experiments.training.stored_checkpoint import CheckpointError, StoredCheckpoint, load_weights, read_checkpoint
 
 _WANTED = "must be a run's directory or a checkpoint"
@@ -106,14 +106,11 @@ def load_trained_network(config: ComposedConfig, free_keys: Collection[str] = ()
             contradicts its run.
     """
     with config.error_context():
-        checkpoint = _find_checkpoint(Path(config.settings["ckpt_path"]))
-        stored = _read(checkpoint)
-        settings = used_settings(stored.settings, config, free_keys)
+        checkpoint, stored = read_network_checkpoint(Path(config.settings["ckpt_path"]), "ckpt_path")
+        settings = without_source(used_settings(stored.settings, config, free_keys), freezes=False)
         data = _build_data(settings, stored, checkpoint)
         network = build_model(settings).to(memory_format=MEMORY_FORMATS[settings["memory_format"]])
         try:
-            if not stored.epochs:
-                raise CheckpointError("it was written before the first epoch ended")
             load_weights(stored, network)
         except CheckpointError as error:
             raise ConfigError("ckpt_path", relative_path(checkpoint), problem=str(error)) from error
@@ -150,7 +147,21 @@ def _build_data(settings: Mapping[str, Any], stored: StoredCheckpoint, checkpoin
     return data
 
 
-def _find_checkpoint(path: Path) -> Path:
+def read_network_checkpoint(path: Path, key: str) -> tuple[Path, StoredCheckpoint]:
+    """Return the checkpoint of the tested network that a path names, and its content.
+
+    Args:
+        path: a run's directory or a checkpoint.
+        key: the setting that names it.
+
+    Raises:
+        ConfigError: there is no such checkpoint, it is damaged, or another program wrote it.
+    """
+    checkpoint = _find_checkpoint(path, key)
+    return checkpoint, _read(checkpoint, key)
+
+
+def _find_checkpoint(path: Path, key: str) -> Path:
     """Return the file that a run's directory or a path names."""
     checkpoints = path / CHECKPOINTS
     try:
@@ -163,13 +174,13 @@ def _find_checkpoint(path: Path) -> Path:
         if is_completed and is_regular_file(checkpoints / LAST_CHECKPOINT):
             return checkpoints / LAST_CHECKPOINT  # which was tested after best.ckpt had been lost
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, key, error) from error
     if is_run:
         reason = "it was removed" if is_completed else "it is written when the first epoch ends"
         problem = f"this run has no {CHECKPOINTS}/{BEST_CHECKPOINT}: {reason}"
-        raise ConfigError("ckpt_path", relative_path(path), problem=problem)
+        raise ConfigError(key, relative_path(path), problem=problem)
     problem = f"{_WANTED}; this directory is neither"
-    raise ConfigError("ckpt_path", relative_path(path), problem=problem, suggestion=_network_below(path))
+    raise ConfigError(key, relative_path(path), problem=problem, suggestion=_network_below(path))
 
 
 def _network_below(path: Path) -> str | None:
@@ -182,7 +193,7 @@ def _network_below(path: Path) -> str | None:
     return str(relative_path(checkpoint)) if checkpoint else None
 
 
-def _missing(path: Path) -> ConfigError:
+def _missing(path: Path, key: str) -> ConfigError:
     """Return the error for a path at which there is nothing, with the nearest one: only one part of it may differ."""
     *parents, _ = [path, *path.parents]
     nearest = None
@@ -192,23 +203,23 @@ def _missing(path: Path) -> ConfigError:
             candidate = place.parent / name / path.relative_to(place) if name else None
             nearest = str(relative_path(candidate)) if candidate and candidate.exists() else None
             break
-    return ConfigError("ckpt_path", relative_path(path), problem=f"{_WANTED}; there is nothing", suggestion=nearest)
+    return ConfigError(key, relative_path(path), problem=f"{_WANTED}; there is nothing", suggestion=nearest)
 
 
-def _read(checkpoint: Path) -> StoredCheckpoint:
+def _read(checkpoint: Path, key: str) -> StoredCheckpoint:
     try:
         return read_checkpoint(checkpoint)
     except CheckpointError as error:
         problem = f"must be a checkpoint of this program: {error}"
-        raise ConfigError("ckpt_path", relative_path(checkpoint), problem=problem) from error
+        raise ConfigError(key, relative_path(checkpoint), problem=problem) from error
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise _missing(checkpoint.absolute()) from error
+        raise _missing(checkpoint.absolute(), key) from error
     except (OSError, ValueError) as error:
-        raise _unreadable(checkpoint, error) from error
+        raise _unreadable(checkpoint, key, error) from error
 
 
-def _unreadable(path: Path, error: OSError | ValueError) -> ConfigError:
-    return ConfigError("ckpt_path", relative_path(path), problem=f"could not be read: {reading_problem(error)}")
+def _unreadable(path: Path, key: str, error: OSError | ValueError) -> ConfigError:
+    return ConfigError(key, relative_path(path), problem=f"could not be read: {reading_problem(error)}")
 
 
 def _directory_of(checkpoint: Path) -> Path:

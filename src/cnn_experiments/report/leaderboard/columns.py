@@ -1,5 +1,6 @@
 """The columns, headlines and footnotes of a leaderboard, for a terminal, Markdown and HTML alike."""
 
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
@@ -13,6 +14,8 @@ from cnn_experiments.runs.metrics import MetricSpec, Monitor, leaderboard_keys
 from cnn_experiments.runs.records import RunRecord as RunRecord
 from cnn_experiments.runs.settings import short_names
 
+_MAX_DESCRIPTION = 60
+"""Characters of tags and of a note that a table shows."""
 _MAX_UNRANKED = 10
 """Groups without a result that are listed; of more, the number is given."""
 VERDICTS = {1: "better", 0: "inconclusive", -1: "worse"}
@@ -74,6 +77,7 @@ def build_columns(leaderboard: Leaderboard) -> list[Column]:
             drop_order=6,
         ),
         *image_columns,
+        *(Column(name, _description(name), drop_order=1) for name in description_names(leaderboard)),
         Column("runs", _num_runs, descending=True),
         Column("parameters", lambda _, group: _count(group.parameters), drop_order=4),
         Column("multiply-adds", lambda _, group: _count(group.multiply_adds), drop_order=2),
@@ -86,6 +90,12 @@ def build_columns(leaderboard: Leaderboard) -> list[Column]:
         Column("seconds", _by_device(leaderboard, lambda group: group.seconds, ",.1f"), drop_order=5),
         Column("MiB", _by_device(leaderboard, lambda group: group.peak_memory, ",.0f", unit=2**20), drop_order=1),
     ]
+
+
+def description_names(leaderboard: Leaderboard) -> list[str]:
+    """Return which of `tags` and `note` any run has."""
+    groups = [*(group for board in leaderboard.boards for group in board.groups), *leaderboard.unranked]
+    return [name for name in ("tags", "note") if any(name in group.descriptions for group in groups)]
 
 
 def legend(leaderboard: Leaderboard) -> tuple[str, ...]:
@@ -286,6 +296,14 @@ def _metric_column(key: str, metric: MetricSpec, leaderboard: Leaderboard) -> Co
 
 def _num_runs(_: Board, group: Group) -> Cell:
     return Cell(str(len(group.completed)), format_counts(group.not_completed), len(group.completed))
+
+
+def _description(name: str) -> Callable[[Board, Group], Cell]:
+    def cell(_: Board, group: Group) -> Cell:
+        text = group.descriptions.get(name, "")
+        return Cell(textwrap.shorten(text, _MAX_DESCRIPTION, placeholder="..."), sort_value=text or None)
+
+    return cell
 
 
 def _difference_to_best(board: Board, group: Group) -> Cell:

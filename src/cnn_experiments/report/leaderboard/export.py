@@ -15,6 +15,7 @@ from cnn_experiments.report.leaderboard.columns import (
     Cell,
     Column,
     build_columns,
+    description_names,
     difference_cell,
     footnotes,
     headline_sentence,
@@ -102,6 +103,7 @@ def as_csv(leaderboard: Leaderboard) -> str:
     """Return one row for each group, unranked ones included, with all digits, in seconds and bytes."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    descriptions = description_names(leaderboard)
     samples = [*leaderboard.metric_columns, *(f"difference in {metric}" for metric in _test_metrics(leaderboard))]
     writer.writerow(
         [
@@ -111,6 +113,7 @@ def as_csv(leaderboard: Leaderboard) -> str:
             *(f"{sample} {name}" for sample in samples for name in ("n", "mean", "sd", "95% low", "95% high")),
             *("parameters", "multiply_adds", "device", "images_per_second", "seconds", "peak_memory_bytes"),
             *("images_seed", "images_compared", "images_only_this", "images_only_best", "mcnemar_p"),
+            *descriptions,
         ]
     )
     for board in leaderboard.boards:
@@ -118,9 +121,11 @@ def as_csv(leaderboard: Leaderboard) -> str:
             difference = None if group is board.best else board.test_difference(group, board.best)
             place = [csv_text(board.title), board.metric, board.rank(group)]
             fields = _csv_fields(leaderboard, group, {board.test_metric: difference})
-            writer.writerow([*place, *fields, *_images_fields(board, group)])
+            texts = [csv_text(group.descriptions.get(name, "")) for name in descriptions]
+            writer.writerow([*place, *fields, *_images_fields(board, group), *texts])
     for group in leaderboard.unranked:
-        writer.writerow(["", "", "", *_csv_fields(leaderboard, group, {}), *[""] * 5])
+        texts = [csv_text(group.descriptions.get(name, "")) for name in descriptions]
+        writer.writerow(["", "", "", *_csv_fields(leaderboard, group, {}), *[""] * 5, *texts])
     return text.getvalue()
 
 

@@ -83,6 +83,15 @@ class Group:
         return Sample(values) if values else None
 
     @cached_property
+    def descriptions(self) -> dict[str, str]:
+        """Return the tags and the notes of the runs, as far as there are any."""
+        runs = [run.results for runs in (self.completed, *self.not_completed.values()) for run in runs]
+        tags = dict.fromkeys(tag for results in runs for tag in results.tags)
+        notes = dict.fromkeys(results.note for results in runs if results.note)
+        texts = {"tags": ", ".join(tags), "note": "; ".join(notes)}
+        return {name: text for name, text in texts.items() if text}
+
+    @cached_property
     def parameters(self) -> int | None:
         """Return the number of parameters of the network."""
         return next((run.results.parameters for run in self.completed if run.results.parameters), None)

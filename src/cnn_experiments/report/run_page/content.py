@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from cnn_experiments.errors import ConfigError, format_value
 from cnn_experiments.predictions.file import Predictions
@@ -47,6 +48,12 @@ class StoredRun:
         results = self.results
         size = f" at {results.image_size} pixels" if results.image_size else ""
         return f"{results.model} on {results.data}{size}, seed {results.seed}: {self.status}"
+
+    @property
+    def description(self) -> str | None:
+        """Return the note and the tags of the run, if it has any."""
+        tags = f"tags: {', '.join(self.results.tags)}" if self.results.tags else None
+        return "\n".join(filter(None, (self.results.note, tags))) or None
 
     @property
     def problem(self) -> str | None:
@@ -138,6 +145,7 @@ class StoredRun:
             "precision": results.precision,
             "started": results.started,
             "commit": results.git_commit,
+            "weights from": _origin(results.initialized_from),
             **results.versions,
         }
         return {name: text for name, text in facts.items() if text is not None}
@@ -181,3 +189,9 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _origin(initialized_from: dict[str, Any] | None) -> str | None:
+    if initialized_from is None:
+        return None
+    return f"{initialized_from.get('path')}, epoch {initialized_from.get('epoch')}"

@@ -79,6 +79,8 @@ def write_run_pages(paths: Sequence[Path]) -> tuple[int, int]:
 
 def _print(run: StoredRun) -> None:
     print_line(run.subtitle)
+    for line in (run.description or "").splitlines():
+        print_line(line)
     table = Table(show_header=False)
     for name, value in run.facts.items():
         table.add_row(cell(name), cell(value))
