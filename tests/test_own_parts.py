@@ -60,7 +60,7 @@ def test_run_of_own_parts_resumes_exactly_after_sigterm(command: Command, tmp_pa
         row["val/confidence"] for row in read_epochs(tmp_path / "stopped")
     ]
     lines = (tmp_path / "whole" / "lines.txt").read_text().splitlines()
-    assert f"9 val/confidence {float(read_epochs(tmp_path / 'whole')[0]['val/confidence']):.4f}" in lines
+    assert f"8 val/confidence {float(read_epochs(tmp_path / 'whole')[0]['val/confidence']):.4f}" in lines
 
 
 @pytest.mark.parametrize("group", SWEPT)

@@ -17,7 +17,7 @@ SetArgv = Callable[..., None]
 TOP_LEVEL = (
     "top-level keys: augment, callbacks, ckpt_path, compile, data, dry_run, experiment, init, logger, loss, memory_format, "
     "metrics, model, monitor, monitor_mode, note, on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, "
-    "sweep, task, trainer"
+    "sweep, tags, task, trainer"
 )
 HYDRA_KEYS = (
     "can't be changed; of Hydra's settings, these can: hydra.run.dir, hydra.sweep.dir, hydra.launcher.*, "
@@ -42,8 +42,8 @@ def line_of(set_argv: SetArgv, *words: str) -> str:
     ("words", "line"),
     [
         # Keys
-        (["optimizer.lrr=1"], "optimizer.lrr=1: unknown key; keys of optimizer: betas, lr, weight_decay; did you mean optimizer.lr?"),
-        (["+optimizer.lrr=1"], "optimizer.lrr=1: unknown key; keys of optimizer: betas, lr, weight_decay; did you mean optimizer.lr?"),
+        (["optimizer.lrr=1"], "optimizer.lrr=1: unknown key; keys of optimizer: betas, decay_norm_and_bias, lr, weight_decay; did you mean optimizer.lr?"),
+        (["+optimizer.lrr=1"], "optimizer.lrr=1: unknown key; keys of optimizer: betas, decay_norm_and_bias, lr, weight_decay; did you mean optimizer.lr?"),
         (["model=nin", "model.norm=batch"], "model.norm=batch: unknown key; keys of model: channel_divisor, dropout, in_channels, num_1x1_convs, num_classes"),
         (["model.lr=0.1"], "model.lr=0.1: unknown key; keys of model: activation, channels, hidden_units, in_channels, kernel_size, norm, num_classes, padding, pool; did you mean optimizer.lr?"),
         (["optimizer/lr=0.1"], f"optimizer/lr=0.1: unknown key; {TOP_LEVEL}; did you mean optimizer.lr?"),
@@ -116,7 +116,7 @@ def line_of(set_argv: SetArgv, *words: str) -> str:
         (["--cfg=job", "--package=nothing"], "--package=nothing: there is no such part of the configuration"),
         (["--package=model"], "--package=model: needs --cfg"),
         (["--shell-completion"], "--shell-completion: needs install=SHELL or uninstall=SHELL; shells: bash, fish, zsh"),
-        (["--config-name=model/nin"], "--config-name=model/nin: must have all settings of config.yaml; missing: augment, callbacks, ckpt_path, compile, data, dry_run, init, logger, loss, memory_format, metrics, monitor, monitor_mode, on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, sweep, tags, task, trainer"),
+        (["--config-name=model/nin"], "--config-name=model/nin: must have all settings of config.yaml; missing: augment, callbacks, ckpt_path, compile, data, dry_run, init, logger, loss, memory_format, metrics, monitor, monitor_mode, note, on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, sweep, tags, task, trainer"),
     ],
     ids=lambda value: " ".join(value).encode("unicode_escape").decode() if isinstance(value, list) else "",
 )  # fmt: skip
@@ -177,7 +177,7 @@ def test_options_of_the_users_directory_are_allowed(config_dir: Path, set_argv: 
     (config_dir / "init").mkdir()
     (config_dir / "init" / "mine.yaml").write_text("_target_: x\n")
     line = line_of(set_argv, "--config-dir", str(config_dir), "init=min")
-    assert line == "init=min: unknown option; allowed: default, kaiming, mine, xavier; did you mean mine?"
+    assert line == "init=min: unknown option; allowed: checkpoint, default, kaiming, mine, xavier; did you mean mine?"
 
 
 def test_group_of_the_user_needs_a_plus(config_dir: Path, set_argv: SetArgv) -> None:

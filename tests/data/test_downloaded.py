@@ -34,7 +34,9 @@ MAKERS: dict[str, Callable[[pytest.MonkeyPatch], Replica]] = {
 KINDS = ["mnist", "emnist", "cifar10", "svhn"]
 """One data set of each kind of file: .gz, .zip, .tar.gz and .mat."""
 
-PUBLIC = {name: getattr(data_sets, name) for name in data_sets.__all__ if name != "Digits"}
+PUBLIC = {
+    name: module for name in data_sets.__all__ if issubclass(module := getattr(data_sets, name), DownloadedDataModule)
+}
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_loss_that_does_not_fall_suggests_nothing(losses: list[float]) -> None:
 
 
 def settings_of(*overrides: str) -> dict[str, Any]:
-    return compose_settings("data=digits", "trainer=cpu", "optimizer=sgd", "data.batch_size=50", *overrides)
+    return compose_settings("data=digits", "trainer=cpu", "optimizer=sgd", "data.batch_size=40", *overrides)
 
 
 @pytest.mark.parametrize("accumulated", [1, 2])
@@ -57,7 +57,7 @@ def test_losses_are_those_of_a_training_with_a_growing_rate(accumulated: int) ->
     data.setup("fit")
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     losses: list[float] = []
-    batches = iter(data.train_dataloader())  # an epoch has 29
+    batches = iter(data.train_dataloader())  # an epoch has 32
     for rate in curve.rates:
         optimizer.zero_grad()
         loss = torch.zeros(())
@@ -67,7 +67,7 @@ def test_losses_are_those_of_a_training_with_a_growing_rate(accumulated: int) ->
         loss.backward()
         optimizer.param_groups[0]["lr"] = rate
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert curve.losses == pytest.approx(losses, rel=1e-4)
 
 

@@ -1,6 +1,7 @@
 """Tests that every option is accepted, and that settings that cannot work are rejected."""
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,14 @@ def options(group: str) -> list[str]:
     return find_options(group, [CONF])
 
 
-@pytest.mark.parametrize("model", options("model"))
+NAMES_OF_EXTERNAL_MODELS = {"timm": ("model.name=resnet10t",), "torchvision": ("model.name=squeezenet1_1",)}
+
+
+@pytest.mark.parametrize("model", [name for name in options("model") if name != "timm" or find_spec("timm")])
 @pytest.mark.parametrize("data", PUBLISHED_DATA)
 def test_every_network_accepts_every_data_set(model: str, data: str) -> None:
-    check_training(compose_settings(f"model={model}", f"data={data}", "data.resize=96", "data.batch_size=16"))
+    name = NAMES_OF_EXTERNAL_MODELS.get(model, ())
+    check_training(compose_settings(f"model={model}", *name, f"data={data}", "data.resize=96", "data.batch_size=16"))
 
 
 @pytest.mark.parametrize(("optimizer", "scheduler"), list(product(options("optimizer"), options("scheduler"))))
@@ -280,3 +285,14 @@ def test_network_is_probed_once_for_settings_that_do_not_change_it(monkeypatch: 
     for overrides in (["optimizer.lr=0.1"], ["optimizer.lr=0.2"], ["data.batch_size=3"], ["init=xavier"]):
         preflight.check_training(compose_settings("data=digits", "trainer=cpu", *overrides))
     assert len(built) == 3
+
+
+def test_augmentation_in_the_file_of_a_data_set_is_named() -> None:
+    settings = compose_settings("data=digits")
+    settings["data"]["augment"] = "flip"
+    with pytest.raises(ConfigError) as error:
+        check_training(settings)
+    assert str(error.value) == (
+        "data.augment=flip: must be removed from the file of the data set: augmentation is a group, "
+        "such as augment=[crop,flip]"
+    )

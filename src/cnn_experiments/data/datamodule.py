@@ -137,11 +137,11 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         classes: int,
         batch_size: int,
         val_size: int,
-        train_size: int | None,
         test_every_epoch: bool,
         resize: int | None,
         normalize: bool,
         seed: int,
+        train_size: int | None = None,
     ) -> None:
         super().__init__()
         facts = {name: getattr(self, name) for name in ImageDataModule.__annotations__ if hasattr(self, name)}

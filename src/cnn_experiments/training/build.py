@@ -18,7 +18,13 @@ from torch.nn.modules.module import (
 from torch.nn.parameter import is_lazy
 
 from cnn_experiments.arguments import ArgumentError
-from cnn_experiments.config.instantiate import attribute_errors_to, find_target, instantiate, instantiate_partial
+from cnn_experiments.config.instantiate import (
+    attribute_errors_to,
+    find_target,
+    instantiate,
+    instantiate_partial,
+    target_parameters,
+)
 from cnn_experiments.data.augmentation import AugmentationPipeline
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.errors import ConfigError
@@ -51,6 +57,9 @@ def build_data(settings: Settings) -> ImageDataModule:
     Raises:
         ConfigError: it does not accept its settings.
     """
+    if "augment" in settings["data"] and "augment" not in target_parameters("data", settings["data"], ImageDataModule):
+        problem = "must be removed from the file of the data set: augmentation is a group, such as augment=[crop,flip]"
+        raise ConfigError("data.augment", settings["data"]["augment"], problem=problem)
     with attribute_errors_to("data", settings["data"]):
         data: ImageDataModule = instantiate("data", settings["data"], ImageDataModule)
         if missing := sorted({"channels", "classes", "batch_size", "val_size", "size", "seed"} - vars(data).keys()):

@@ -137,11 +137,12 @@ def _build_data(settings: Mapping[str, Any], stored: StoredCheckpoint, checkpoin
     try:
         data = build_data(settings)
     except ConfigError as error:
-        names = inspect.signature(ImageDataModule).parameters.keys()
-        if facts is None or not names <= own.keys():
+        parameters = inspect.signature(ImageDataModule).parameters
+        required = {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
+        if facts is None or not required <= own.keys():
             raise
         with attribute_errors_to("data", own):
-            return MissingImages(facts, error, **{name: own[name] for name in names})
+            return MissingImages(facts, error, **{name: own[name] for name in parameters.keys() & own.keys()})
     if facts is not None:
         data.use_facts(facts)
     return data
