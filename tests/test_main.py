@@ -48,16 +48,16 @@ def run_without_torch(cwd: Path, *arguments: str) -> tuple[int, str, str]:
 TOP_LEVEL = (
     r"top-level keys: augment, callbacks, ckpt_path, compile, data, dry_run, experiment, init, logger, loss, memory_format, "
     r"metrics, model, monitor, monitor_mode, note, on_error, on_invalid, optimizer, restart, retry_failed, scheduler, seed, "
-    r"sweep, task, trainer"
+    r"sweep, tags, task, trainer"
 )
 SKIP = r"on_invalid=skip skips invalid combinations"
 
 REJECTED = [
     (["optimzer.lr=0.1"], rf"optimzer\.lr=0\.1: unknown key; {TOP_LEVEL}; did you mean optimizer\.lr\?"),
     (["+modle.lr=1"], r"modle\.lr=1: unknown key; top-level keys: .*, model, .*; did you mean model\?"),
-    (["+optimizer.lrr=1"], r"optimizer\.lrr=1: unknown key; keys of optimizer: betas, lr, weight_decay; did you mean optimizer\.lr\?"),
-    (["++optimizer.lrr=1"], r"optimizer\.lrr=1: unknown key; keys of optimizer: betas, lr, weight_decay; did you mean optimizer\.lr\?"),
-    (["optimizer=sgd", "optimizer.momentun=0.9"], r"optimizer\.momentun=0\.9: unknown key; keys of optimizer: lr, momentum, nesterov, weight_decay; did you mean optimizer\.momentum\?"),
+    (["+optimizer.lrr=1"], r"optimizer\.lrr=1: unknown key; keys of optimizer: betas, decay_norm_and_bias, lr, weight_decay; did you mean optimizer\.lr\?"),
+    (["++optimizer.lrr=1"], r"optimizer\.lrr=1: unknown key; keys of optimizer: betas, decay_norm_and_bias, lr, weight_decay; did you mean optimizer\.lr\?"),
+    (["optimizer=sgd", "optimizer.momentun=0.9"], r"optimizer\.momentun=0\.9: unknown key; keys of optimizer: decay_norm_and_bias, lr, momentum, nesterov, weight_decay; did you mean optimizer\.momentum\?"),
     (["batch_size=3"], rf"batch_size=3: unknown key; {TOP_LEVEL}; did you mean data\.batch_size\?"),
     (["hydra.run.dri=x"], r"hydra\.run\.dri=x: can't be changed; of Hydra's settings, these can: .*; did you mean hydra\.run\.dir\?"),
     (["modle=lenet"], rf"modle=lenet: unknown key; {TOP_LEVEL}; did you mean model\?"),
@@ -172,9 +172,14 @@ def test_run_prints_its_progress_and_writes_its_directory(cold_command: Command,
     assert results["options"] == {
         "model": "lenet",
         "data": "digits",
+        "augment": "none",
+        "loss": "cross_entropy",
         "optimizer": "adam",
         "init": "default",
         "scheduler": "constant",
+        "metrics": "none",
+        "callbacks": "none",
+        "logger": "tensorboard",
         "trainer": "smoke",
     }
     log_lines = (directory / "run.log").read_text().splitlines()

@@ -369,7 +369,7 @@ def test_profile_is_written_into_the_directory(train: Train) -> None:
         (("callbacks=swa", "callbacks.swa.start=1.0"), "callbacks.swa.start=1.0: must be an epoch, from 1, or a share of the epochs, a float in [0, 1)"),
         (("callbacks=lr_monitor", "logger=none"), "needs a logger, such as logger=tensorboard"),
         (("++callbacks.bar._target_=lightning.pytorch.callbacks.TQDMProgressBar",), "ProgressBar is not supported: there is a progress bar if the output is a terminal"),
-        (("++callbacks.mean._target_=lightning.pytorch.callbacks.StochasticWeightAveraging", "++callbacks.mean.swa_lrs=0.1"), "StochasticWeightAveraging is not supported: its average reaches neither best.ckpt nor the test; callbacks=swa does"),
+        (("++callbacks.mean._target_=lightning.pytorch.callbacks.StochasticWeightAveraging", "++callbacks.mean.swa_lrs=0.1"), "StochasticWeightAveraging is not supported: its average is neither in best.ckpt nor tested; use callbacks=swa"),
     ],
 )  # fmt: skip
 def test_callback_that_cannot_work_is_rejected_in_one_line(overrides: tuple[str, ...], line: str) -> None:

@@ -39,12 +39,8 @@ RESERVED_STATE_KEYS = tuple(
 )
 """The keys in checkpoints of the callbacks that every run has."""
 
-_PACKAGES = (f"{__package__.partition('.')[0]}.", "lightning.")
-
-
-def is_users_own(callback: pl.Callback) -> bool:
-    """Return whether a callback is neither one of this program nor one of Lightning."""
-    return not type(callback).__module__.startswith(_PACKAGES)
+READY_CALLBACKS = (f"{__package__.partition('.')[0]}.", "lightning.")
+"""What the dotted paths of callbacks begin with that log only what this program knows."""
 
 
 def check_callback(callback: pl.Callback, trainer: pl.Trainer, *, has_logger: bool) -> None:

@@ -51,8 +51,9 @@ def probe_optimizer(settings: Settings) -> int:
     Raises:
         ConfigError: it raises an error in a step.
     """
-    layer = nn.Linear(2, 2, bias=False)
+    layer = nn.Linear(2, 2, bias=False, device="meta").to_empty(device="cpu")  # without drawing weights at random
     weight = layer.weight
+    nn.init.ones_(weight)
     optimizer = build_optimizer(settings, layer)
     with attribute_errors_to("optimizer", settings["optimizer"]):
         for _ in range(2):

@@ -58,10 +58,10 @@ from cnn_experiments.training.build import (
     without_source,
 )
 from cnn_experiments.training.callback_checks import (
+    READY_CALLBACKS,
     RESERVED_STATE_KEYS,
     callback_state_key,
     check_callback,
-    is_users_own,
 )
 from cnn_experiments.training.limits import Limits, count_limited_batches
 from cnn_experiments.training.logger import check_loggers
@@ -237,6 +237,9 @@ def _check_monitored(settings: Settings, data: ImageDataModule) -> None:
 
 def _check_callbacks(settings: Settings, data: ImageDataModule) -> None:
     """Check that the callbacks of the configuration suit the run and each other."""
+    targets = [str(own.get("_target_")) for own in settings["callbacks"].values()]
+    if all(target.startswith(READY_CALLBACKS) for target in targets):  # a user's own may log further metrics
+        _check_monitors(settings, data)
     callbacks = build_callbacks(settings)
     if not callbacks:
         return
@@ -247,8 +250,6 @@ def _check_callbacks(settings: Settings, data: ImageDataModule) -> None:
         with attribute_errors_to(key, own):
             check_callback(callback, trainer, has_logger=bool(settings["logger"]))
     _check_state_keys(callbacks)
-    if not any(is_users_own(callback) for callback in callbacks.values()):  # which may log further metrics
-        _check_monitors(settings, data)
 
 
 def _check_state_keys(callbacks: Mapping[str, pl.Callback]) -> None:
