@@ -300,6 +300,7 @@ def test_own_checkpoint_is_neither_overwritten_nor_put_aside(capsys: pytest.Capt
     lock.release(Path("mine"))
 
 
+@pytest.mark.parametrize("source", [("ckpt_path=gone",), ("init=checkpoint", "init.path=gone")])
 @pytest.mark.parametrize(
     ("status", "checkpoint", "overrides", "num_requeues", "continues_by_itself"),
     [
@@ -317,17 +318,16 @@ def test_check_knows_whether_a_run_continues_by_itself(
     overrides: tuple[str, ...],
     num_requeues: int,
     continues_by_itself: bool,
+    source: tuple[str, ...],
 ) -> None:
     monkeypatch.setenv("SLURM_RESTART_COUNT", str(num_requeues))
-    write_results(Path("mine"), status, "seed=1")
+    write_results(Path("mine"), status, "seed=1", *source)
     Path("mine/checkpoints").mkdir()
     Path("mine/checkpoints", checkpoint).touch()
     checked: list[bool] = []
     monkeypatch.setattr(tasks, "resolve_name", lambda _: lambda _settings, continues: checked.append(continues))
     with suppress(SystemExit):  # of a completed run
-        RunDirectoryCallback().on_run_start(
-            compose_command("hydra.run.dir=mine", "seed=1", "ckpt_path=gone", *overrides)
-        )
+        RunDirectoryCallback().on_run_start(compose_command("hydra.run.dir=mine", "seed=1", *source, *overrides))
     lock.release(Path("mine"))
     assert checked == [continues_by_itself]
 

@@ -148,8 +148,13 @@ def test_command_line_of_a_run_names_its_directory(tmp_path: Path, monkeypatch: 
     assert run.argv == ["program", "data=digits", "seed=1", directory, "hydra.mode=RUN"]
 
 
-def test_run_that_continues_from_its_own_checkpoint_does_not_need_ckpt_path(tmp_path: Path) -> None:
-    configs = [compose("ckpt_path=gone", f"seed={seed}") for seed in (0, 1)]
+@pytest.mark.parametrize(
+    ("source", "key"), [(["ckpt_path=gone"], "ckpt_path"), (["init=checkpoint", "init.path=gone"], "init.path")]
+)
+def test_run_that_continues_from_its_own_checkpoint_does_not_need_another(
+    tmp_path: Path, source: list[str], key: str
+) -> None:
+    configs = [compose(*source, f"seed={seed}") for seed in (0, 1)]
     directories = {config.run_id: tmp_path / f"run{seed}" for seed, config in enumerate(configs)}
     write_results(tmp_path / "run0", configs[0], Status.INTERRUPTED)
     (tmp_path / "run0" / "checkpoints").mkdir()
@@ -157,7 +162,7 @@ def test_run_that_continues_from_its_own_checkpoint_does_not_need_ckpt_path(tmp_
     invalid = InvalidCombinations(skip=True)
     assert drop_invalid(configs, invalid, directories) == configs[:1]
     (error,) = invalid.errors
-    assert (error.key, error.value) == ("ckpt_path", "gone")
+    assert (error.key, str(error.value)) == (key, "gone")
 
 
 def test_run_of_a_sweep_that_slurm_has_requeued_does_not_start_over(

@@ -188,6 +188,14 @@ def test_identity_counts_the_path_and_not_how_it_is_written() -> None:
     assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
 
 
+def test_relative_path_is_rejected_if_the_run_has_another_working_directory(tmp_path: Path) -> None:
+    overrides = ("data=digits", "init=checkpoint", "hydra.job.chdir=true")
+    with pytest.raises(ConfigError) as error:
+        ComposedConfig.from_overrides(*overrides, "init.path=outputs/a").validate()
+    assert str(error.value) == "init.path=outputs/a: must be absolute with hydra.job.chdir=true"
+    ComposedConfig.from_overrides(*overrides, f"init.path={tmp_path}").validate()
+
+
 def test_settings_of_other_initializations_stay() -> None:
     settings = compose_settings("init=xavier")
     assert without_source(settings) is settings

@@ -188,6 +188,11 @@ class ComposedConfig:
         return bool(self.settings["restart"]) and os.environ.get("SLURM_RESTART_COUNT", "0") == "0"
 
     @property
+    def needs_checkpoint_to_start(self) -> bool:
+        """Return whether the first weights are those of a checkpoint, which may be gone when the run is resumed."""
+        return self.settings["ckpt_path"] is not None or self.settings["init"].get("path") is not None
+
+    @property
     def _typed_lines(self) -> list[str]:
         return [str(override.input_line) for override in self._typed]
 
@@ -230,6 +235,7 @@ class ComposedConfig:
             self._check_recipe()
             self._check_facts()
             validate(self.settings, self._defaults())
+            self._check_source()
 
     def _check_root(self) -> None:
         """Check that the place of images is given from which other settings follow."""
@@ -274,6 +280,12 @@ class ComposedConfig:
                 facts = resolve({**self._unresolved, group: {**self._unresolved[group], name: own[key]}})[group]
                 problem = f"must be {facts[name]}, which is fixed by the data set"
                 raise ConfigError(key, self.flat_settings[key], problem=problem)
+
+    def _check_source(self) -> None:
+        """Check that `init.path`, which is part of the identity as it was typed, names the same when the run starts."""
+        path = self.settings["init"].get("path")
+        if isinstance(path, str) and not Path(path).is_absolute() and self.hydra.job.chdir:
+            raise ConfigError("init.path", path, problem="must be absolute with hydra.job.chdir=true")
 
     def _typed_of_group(self, group: str) -> list[str]:
         return [str(override.input_line) for override in self._typed if override.key_or_group.startswith(f"{group}.")]

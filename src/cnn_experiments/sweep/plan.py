@@ -223,8 +223,8 @@ def drop_invalid(
     checked: dict[str, ConfigError | None] = {}
     valid = []
     for config in with_progress(configs, "checking the combinations"):
-        # Whether `ckpt_path` suits a run depends on its seed and its directory.
-        varying = () if config.settings["ckpt_path"] else SEED_KEYS
+        # Whether `ckpt_path` suits a run depends on its seed, and whether a checkpoint is needed, on its directory.
+        varying = () if config.needs_checkpoint_to_start else SEED_KEYS
         key = str([(name, value) for name, value in config.flat_settings.items() if name not in varying])
         if key not in checked:
             checked[key] = _preflight_error(config, directories.get(config.run_id))

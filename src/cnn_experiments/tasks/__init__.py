@@ -92,7 +92,7 @@ def preflight(config: "ComposedConfig", directory: Path | None = None) -> None:
     Args:
         config: of one run.
         directory: of the run, if it has been chosen, whether it exists or not. If the run continues there from a
-            checkpoint of its own, that of `ckpt_path` may be gone by then.
+            checkpoint of its own, that of `ckpt_path` or `init.path` may be gone by then.
 
     Raises:
         ConfigError: they do not.
@@ -108,7 +108,7 @@ def preflight(config: "ComposedConfig", directory: Path | None = None) -> None:
 
 
 def _continues_by_itself(config: "ComposedConfig", directory: Path | None) -> bool:
-    if config.settings["ckpt_path"] is None or directory is None:
+    if directory is None or not config.needs_checkpoint_to_start:
         return False
     from cnn_experiments.runs.directory import RunDirectory
 

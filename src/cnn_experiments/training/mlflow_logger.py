@@ -48,6 +48,7 @@ class MLFlowLogger(LightningMLFlowLogger):
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(_MAX_RETRIES))
         uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _DEFAULT_URI
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells how it makes each table
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of each request that it repeats
         with _one_process_at_a_time(uri):
             client = MlflowClient(uri)
             if version is None and client.get_experiment_by_name(experiment_name) is None:

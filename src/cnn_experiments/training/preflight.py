@@ -102,7 +102,7 @@ def check_training(settings: Settings, continues_by_itself: bool = False) -> Non
     Args:
         settings: all settings.
         continues_by_itself: whether the run continues from a checkpoint of its own, or is completed. That of
-            `ckpt_path` may be gone by then, or trained further.
+            `ckpt_path` or `init.path` may be gone by then, or trained further.
 
     Raises:
         ConfigError: a part does not accept its settings, the images do not suit the network or the memory, or a run
