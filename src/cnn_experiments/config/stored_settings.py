@@ -196,14 +196,15 @@ _HARMLESS = {
     "model": re.compile(r"torch\.nn\.[A-Z]\w*", re.ASCII),
     "metrics": re.compile(r"torchmetrics\.classification\.[A-Z]\w*", re.ASCII),
 }
-"""Torch's layers, of which networks are written in YAML, and metrics of torchmetrics: to build one does nothing else."""
+"""Layers of torch, of which networks are written in YAML, and metrics of torchmetrics: building one does nothing else."""
 
 
 def _name_targets(settings: dict[str, Any], command: ComposedConfig) -> None:
     """Replace every `_target_` of stored settings by the one that a file of the configuration names for its group.
 
     It may also be typed, or be one of torch's layers or of torchmetrics' metrics. A class or function of this package
-    may have moved since then; it is known by its name alone. It may also have got more settings: they have the values that mean what it did.
+    may have moved since then; it is known by its name alone. It may also have got more settings: they have the values
+    that mean what it did.
     """
     named: dict[str, dict[Any, dict[str, Any]]] = {}
     for key, node in _nodes_with_target(settings):
