@@ -22,12 +22,21 @@ FALL = [1.0] * 6 + [0.95, 0.8, 0.4, 0.3, 0.28, 0.27, 0.26, 0.25, 0.5, 0.2 + 0.3,
 
 def curve_of(losses: list[float], num_steps: int = 20) -> LearningRateCurve:
     rates = [10.0**step for step in range(len(losses))]
-    return LearningRateCurve(rates, losses, losses, num_steps)
+    return LearningRateCurve(rates, losses, num_steps)
 
 
 def test_step_is_that_around_which_the_loss_falls_most() -> None:
     assert smoothing_window(20) == 1
     assert curve_of(FALL).steepest_step() == 7  # from 0.95 to 0.4; the falls after the lowest loss are chance
+
+
+def test_suggestion_is_not_later_than_the_fall() -> None:
+    losses = [2.0] * 140 + [2.0 - 0.05 * step for step in range(1, 21)] + [1.0 - 0.001 * step for step in range(140)]
+    curve = curve_of(losses, num_steps=300)
+    assert smoothing_window(300) == 15
+    assert curve.smoothed_losses[150] == pytest.approx(losses[150])  # in the middle of a straight line
+    assert curve.smoothed_losses[0] == 2.0
+    assert curve.steepest_step() == 149  # the loss falls from step 139 to step 159
 
 
 def test_beginning_is_left_out() -> None:

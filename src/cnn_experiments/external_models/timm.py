@@ -30,7 +30,7 @@ def timm_network(name: str, in_channels: int, num_classes: int, repeat_channels:
     with_weights = timm.list_pretrained()
     names = [*timm.list_models(), *with_weights]
     if name not in names:
-        raise ArgumentError("name", name, "must be a network of timm", suggest(name, names))
+        raise ArgumentError("name", name, "must be a network of timm", suggest(str(name), names))
     if pretrained and not timm.is_model_pretrained(name):
         raise ArgumentError("pretrained", pretrained, f"must be false: timm has no weights of {name}")
     check_repeat_channels(repeat_channels, in_channels)

@@ -34,7 +34,7 @@ def torchvision_network(
     """
     names = models.list_models(module=models)
     if name not in names:
-        raise ArgumentError("name", name, "must be a classification network of torchvision", suggest(name, names))
+        raise ArgumentError("name", name, "must be a classification network of torchvision", suggest(str(name), names))
     check_repeat_channels(repeat_channels, in_channels)
     options = {"init_weights": not pretrained, "transform_input": False} if name in _AUXILIARY_HEADS else {}
     if are_loaded(pretrained):
