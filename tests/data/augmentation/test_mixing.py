@@ -1,5 +1,6 @@
 """Tests of MixUp and CutMix against references that are written out image by image."""
 
+from itertools import product
 from math import floor, sqrt
 
 import pytest
@@ -67,19 +68,17 @@ def test_cutmix_equals_the_reference(inputs: Tensor, targets: Tensor, alpha: flo
         half_height = floor(sqrt(1 - shares[i]) * 28 / 2)
         half_width = floor(sqrt(1 - shares[i]) * 20 / 2)
         center_y, center_x = int(centers_y[i]), int(centers_x[i])
-        expected, count = inputs[i].clone(), 0
-        for y in range(28):
-            for x in range(20):
-                is_in_rows = center_y - half_height <= y < center_y + half_height
-                is_in_columns = center_x - half_width <= x < center_x + half_width
-                if draws[i] < 0.8 and is_in_rows and is_in_columns:
-                    expected[:, y, x] = inputs[other, :, y, x]
-                    count += 1
+        rows = [y for y in range(28) if center_y - half_height <= y < center_y + half_height]
+        columns = [x for x in range(20) if center_x - half_width <= x < center_x + half_width]
+        pixels = list(product(rows, columns)) if draws[i] < 0.8 else []
+        expected = inputs[i].clone()
+        for y, x in pixels:
+            expected[:, y, x] = inputs[other, :, y, x]
         assert torch.equal(mixed[i], expected)
-        replaced_share = torch.tensor(count) / (28 * 20)
+        replaced_share = torch.tensor(len(pixels)) / (28 * 20)
         for j in range(NUM_CLASSES):
             assert mixed_targets[i, j] == (1 - replaced_share) * targets[i, j] + replaced_share * targets[other, j]
-        num_replaced.append(count)
+        num_replaced.append(len(pixels))
     assert 10 < sum(count == 0 for count in num_replaced) < 45
     assert max(num_replaced) > 200
     torch.testing.assert_close(mixed_targets.sum(1), torch.ones(64))
