@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.data.augmentation import BatchMix, CutMix, MixUp
+from cnn_experiments.training.loss import CrossEntropy
 
 NUM_CLASSES = 7
 ALPHAS = (0.2, 1.0)
@@ -82,6 +83,17 @@ def test_cutmix_equals_the_reference(inputs: Tensor, targets: Tensor, alpha: flo
     assert 10 < sum(count == 0 for count in num_replaced) < 45
     assert max(num_replaced) > 200
     torch.testing.assert_close(mixed_targets.sum(1), torch.ones(64))
+
+
+def test_loss_of_mixed_targets_is_the_mean_of_the_losses_of_both_classes(inputs: Tensor, targets: Tensor) -> None:
+    torch.manual_seed(0)
+    _, mixed_targets = MixUp(alpha=1.0, p=1.0)(inputs, targets)
+    torch.manual_seed(0)
+    shares, labels = draw_shares(1.0), targets.argmax(1)
+    logits = torch.randn(64, NUM_CLASSES, generator=torch.Generator().manual_seed(3))
+    losses = shares * F.cross_entropy(logits, labels, reduction="none")
+    losses += (1 - shares) * F.cross_entropy(logits, labels.roll(1), reduction="none")
+    torch.testing.assert_close(CrossEntropy(0.0, None)(logits, mixed_targets), losses.mean())
 
 
 @pytest.mark.parametrize("mix", [MixUp(alpha=1.0, p=0.0), CutMix(alpha=1.0, p=0.0)], ids=["mixup", "cutmix"])
