@@ -92,11 +92,17 @@ def build_augmentation(settings: Settings) -> AugmentationPipeline:
     """Return what is applied to training images.
 
     Raises:
-        ConfigError: as in `build_parts`; or a function that needs images would be called without them.
+        ConfigError: as in `build_parts`; or a part can't be called, or is a function that would be called without
+            images.
     """
     for name, part_settings in settings["augment"].items():
         _check_is_partial(f"augment.{name}", part_settings)
-    return AugmentationPipeline(build_parts("augment", settings, Callable))  # type: ignore[arg-type]
+    parts = build_parts("augment", settings, object)
+    for name, part in parts.items():
+        if not callable(part):
+            problem = f"must make something that is called with the images of a batch, not {type(part).__name__}"
+            raise ConfigError(f"augment.{name}._target_", settings["augment"][name]["_target_"], problem=problem)
+    return AugmentationPipeline(parts)
 
 
 def _check_is_partial(prefix: str, settings: Settings) -> None:

@@ -1,5 +1,8 @@
 """Tests of MixUp and CutMix against references that are written out image by image."""
 
+from itertools import product
+from math import floor, sqrt
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,123 +10,131 @@ from torch.distributions import Beta
 from torch.nn import functional as F
 
 from cnn_experiments.arguments import ArgumentError
-from cnn_experiments.data.augmentation import AugmentationPipeline, CutMix, MixUp
+from cnn_experiments.data.augmentation import BatchMix, CutMix, MixUp
 from cnn_experiments.training.loss import CrossEntropy
 
-NUM_CLASSES = 4
+NUM_CLASSES = 7
+ALPHAS = (0.2, 1.0)
 
 
 @pytest.fixture
-def batch() -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(50, 3, 9, 12, generator=generator)
-    labels = torch.randint(NUM_CLASSES, (50,), generator=generator)
-    return inputs, F.one_hot(labels, NUM_CLASSES).float()
+def inputs(images: Tensor) -> Tensor:
+    return images / 255
 
 
-def draw_shares(alpha: float, num_images: int) -> Tensor:
-    return Beta(torch.full((num_images,), alpha), torch.full((num_images,), alpha)).sample()
+@pytest.fixture
+def targets() -> Tensor:
+    labels = torch.randint(NUM_CLASSES, (64,), generator=torch.Generator().manual_seed(1))
+    return F.one_hot(labels, NUM_CLASSES).float()
 
 
-@pytest.mark.parametrize("p", [0.4, 1.0])
-@pytest.mark.parametrize("alpha", [0.2, 1.0])
-def test_mixup_is_that_of_the_paper(batch: tuple[Tensor, Tensor], alpha: float, p: float) -> None:
-    inputs, targets = batch
-    torch.manual_seed(7)
-    mixed_inputs, mixed_targets = MixUp(alpha, p)(inputs, targets)
+def draw_shares(alpha: float) -> Tensor:
+    concentration = torch.full((64,), alpha)
+    shares: Tensor = Beta(concentration, concentration).sample()
+    return shares
 
-    torch.manual_seed(7)
-    shares, draws = draw_shares(alpha, len(inputs)), torch.rand(len(inputs))
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_mixup_equals_the_reference(inputs: Tensor, targets: Tensor, alpha: float) -> None:
+    torch.manual_seed(0)
+    mixed, mixed_targets = MixUp(alpha=alpha, p=0.8)(inputs, targets)
+
+    torch.manual_seed(0)
+    shares, draws = draw_shares(alpha), torch.rand(64)
     num_mixed = 0
-    for place in range(len(inputs)):
-        is_mixed = bool(draws[place] < p)
-        num_mixed += is_mixed
-        share = shares[place] if is_mixed else torch.tensor(1.0)
-        other = place - 1  # the last one for the first
-        assert torch.equal(mixed_inputs[place], share * inputs[place] + (1 - share) * inputs[other])
-        assert torch.equal(mixed_targets[place], share * targets[place] + (1 - share) * targets[other])
-    assert num_mixed == (50 if p == 1 else pytest.approx(20, abs=10))
-    assert len(set(shares.tolist())) == 50
+    for i in range(64):
+        share, other = shares[i], i - 1  # the last one for the first one
+        if draws[i] >= 0.8:
+            share = torch.tensor(1.0)
+        num_mixed += int(share < 1)
+        assert torch.equal(mixed[i], share * inputs[i] + (1 - share) * inputs[other])
+        for j in range(NUM_CLASSES):
+            assert mixed_targets[i, j] == share * targets[i, j] + (1 - share) * targets[other, j]
+    assert 40 < num_mixed < 62
+    torch.testing.assert_close(mixed_targets.sum(1), torch.ones(64))
 
 
-@pytest.mark.parametrize("p", [0.4, 1.0])
-@pytest.mark.parametrize("alpha", [0.2, 1.0])
-def test_cutmix_is_that_of_the_paper(batch: tuple[Tensor, Tensor], alpha: float, p: float) -> None:
-    inputs, targets = batch
-    _, _, height, width = inputs.shape
-    torch.manual_seed(7)
-    mixed_inputs, mixed_targets = CutMix(alpha, p)(inputs, targets)
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_cutmix_equals_the_reference(inputs: Tensor, targets: Tensor, alpha: float) -> None:
+    torch.manual_seed(0)
+    mixed, mixed_targets = CutMix(alpha=alpha, p=0.8)(inputs, targets)
 
-    torch.manual_seed(7)
-    shares, draws = draw_shares(alpha, len(inputs)), torch.rand(len(inputs), 1)
-    centers_y, centers_x = torch.randint(height, (len(inputs), 1)), torch.randint(width, (len(inputs), 1))
-    for place in range(len(inputs)):
-        expected, num_replaced = inputs[place].clone(), 0
-        if draws[place] < p:
-            side = (1 - shares[place]).sqrt().item()
-            half_height, half_width = int(side * height / 2), int(side * width / 2)
-            y, x = int(centers_y[place]), int(centers_x[place])
-            for row in range(max(0, y - half_height), min(height, y + half_height)):
-                for column in range(max(0, x - half_width), min(width, x + half_width)):
-                    expected[:, row, column] = inputs[place - 1, :, row, column]
-                    num_replaced += 1
-        share = num_replaced / (height * width)
-        assert torch.equal(mixed_inputs[place], expected)
-        torch.testing.assert_close(
-            mixed_targets[place], (1 - share) * targets[place] + share * targets[place - 1], rtol=0, atol=1e-6
-        )
-
-
-@pytest.mark.parametrize("mix", [MixUp(1.0, 1.0), CutMix(1.0, 1.0)], ids=["mixup", "cutmix"])
-def test_shares_of_the_classes_sum_to_one(batch: tuple[Tensor, Tensor], mix: MixUp | CutMix) -> None:
-    torch.manual_seed(1)
-    _, targets = mix(*batch)
-    torch.testing.assert_close(targets.sum(1), torch.ones(50))
-    assert targets.min() >= 0
+    torch.manual_seed(0)
+    shares, draws = draw_shares(alpha), torch.rand(64, 1)
+    centers_y, centers_x = torch.randint(28, (64, 1)), torch.randint(20, (64, 1))
+    num_replaced = []
+    for i in range(64):
+        other = i - 1
+        # The share of the rectangle is 1 - share, and it has the shape of the image (section 3.1 of the paper).
+        half_height = floor(sqrt(1 - shares[i]) * 28 / 2)
+        half_width = floor(sqrt(1 - shares[i]) * 20 / 2)
+        center_y, center_x = int(centers_y[i]), int(centers_x[i])
+        rows = [y for y in range(28) if center_y - half_height <= y < center_y + half_height]
+        columns = [x for x in range(20) if center_x - half_width <= x < center_x + half_width]
+        pixels = list(product(rows, columns)) if draws[i] < 0.8 else []
+        expected = inputs[i].clone()
+        for y, x in pixels:
+            expected[:, y, x] = inputs[other, :, y, x]
+        assert torch.equal(mixed[i], expected)
+        replaced_share = torch.tensor(len(pixels)) / (28 * 20)
+        for j in range(NUM_CLASSES):
+            assert mixed_targets[i, j] == (1 - replaced_share) * targets[i, j] + replaced_share * targets[other, j]
+        num_replaced.append(len(pixels))
+    assert 10 < sum(count == 0 for count in num_replaced) < 45
+    assert max(num_replaced) > 200
+    torch.testing.assert_close(mixed_targets.sum(1), torch.ones(64))
 
 
-def test_loss_of_mixed_targets_is_the_mean_of_the_losses_of_both_classes(batch: tuple[Tensor, Tensor]) -> None:
-    inputs, targets = batch
-    torch.manual_seed(7)
-    _, mixed_targets = MixUp(1.0, 1.0)(inputs, targets)
-    torch.manual_seed(7)
-    shares = draw_shares(1.0, 50)
-    logits = torch.randn(50, NUM_CLASSES, generator=torch.Generator().manual_seed(3))
-    labels = targets.argmax(1)
+def test_loss_of_mixed_targets_is_the_mean_of_the_losses_of_both_classes(inputs: Tensor, targets: Tensor) -> None:
+    torch.manual_seed(0)
+    _, mixed_targets = MixUp(alpha=1.0, p=1.0)(inputs, targets)
+    torch.manual_seed(0)
+    shares, labels = draw_shares(1.0), targets.argmax(1)
+    logits = torch.randn(64, NUM_CLASSES, generator=torch.Generator().manual_seed(3))
     losses = shares * F.cross_entropy(logits, labels, reduction="none")
     losses += (1 - shares) * F.cross_entropy(logits, labels.roll(1), reduction="none")
     torch.testing.assert_close(CrossEntropy(0.0, None)(logits, mixed_targets), losses.mean())
 
 
-def test_transforms_keep_their_order_and_one_of_several_mixes_is_chosen(batch: tuple[Tensor, Tensor]) -> None:
-    inputs, targets = batch
-    labels = targets.argmax(1)
-    parts = {
-        "double": lambda images: images * 2,
-        "mixup": MixUp(1.0, 1.0),
-        "increase": lambda images: images + 1,
-        "cutmix": CutMix(1.0, 1.0),
-    }
-    pipeline = AugmentationPipeline(parts)
-    images = torch.tensor([[[[3]]]], dtype=torch.uint8)
-    assert pipeline.transform(images).item() == 7
-    chosen = set()
-    for seed in range(12):
-        torch.manual_seed(seed)
-        mixed, _ = pipeline.mix(inputs, labels, NUM_CLASSES)
-        chosen.add(bool(torch.isin(mixed, inputs).all()))  # CutMix has the values of both images
-    assert chosen == {True, False}
+@pytest.mark.parametrize("mix", [MixUp(alpha=1.0, p=0.0), CutMix(alpha=1.0, p=0.0)], ids=["mixup", "cutmix"])
+def test_no_image_is_mixed_with_probability_0(inputs: Tensor, targets: Tensor, mix: BatchMix) -> None:
+    mixed, mixed_targets = mix(inputs, targets)
+    assert torch.equal(mixed, inputs)
+    assert torch.equal(mixed_targets, targets)
 
 
-def test_labels_stay_class_numbers_without_mixes(batch: tuple[Tensor, Tensor]) -> None:
-    inputs, targets = batch
-    labels = targets.argmax(1)
-    assert AugmentationPipeline({}).mix(inputs, labels, NUM_CLASSES) == (inputs, labels)
+@pytest.mark.parametrize("mix", [MixUp(alpha=1.0, p=1.0), CutMix(alpha=1.0, p=1.0)], ids=["mixup", "cutmix"])
+def test_mix_depends_on_the_generator_alone(inputs: Tensor, targets: Tensor, mix: BatchMix) -> None:
+    before, targets_before = inputs.clone(), targets.clone()
+    torch.manual_seed(3)
+    first, second = mix(inputs, targets), mix(inputs, targets)
+    torch.manual_seed(3)
+    repeated = mix(inputs, targets)
+    for index in range(2):
+        assert torch.equal(repeated[index], first[index])
+        assert not torch.equal(first[index], second[index])
+    assert torch.equal(inputs, before)
+    assert torch.equal(targets, targets_before)
 
 
-@pytest.mark.parametrize("kind", [MixUp, CutMix])
-def test_wrong_arguments_are_rejected(kind: type[MixUp] | type[CutMix]) -> None:
-    with pytest.raises(ArgumentError, match="alpha=0: must be a number > 0"):
-        kind(0, 1.0)
-    with pytest.raises(ArgumentError, match="p=2"):
-        kind(1.0, 2)
+@pytest.mark.parametrize("mix", [MixUp(alpha=1.0, p=1.0), CutMix(alpha=1.0, p=1.0)], ids=["mixup", "cutmix"])
+def test_single_image_stays(inputs: Tensor, targets: Tensor, mix: BatchMix) -> None:
+    mixed, mixed_targets = mix(inputs[:1], targets[:1])
+    torch.testing.assert_close(mixed, inputs[:1])
+    torch.testing.assert_close(mixed_targets, targets[:1])
+
+
+@pytest.mark.parametrize("mix", [MixUp, CutMix])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"alpha": 0}, "alpha=0: must be a number > 0"),
+        ({"alpha": float("nan")}, "alpha=nan: must be a number > 0"),
+        ({"alpha": float("inf")}, "alpha=inf: must be a number > 0"),
+        ({"p": 2}, "p=2: must be a probability in [0, 1]"),
+    ],
+)
+def test_argument_that_cannot_be_is_named(mix: type, arguments: dict[str, float], message: str) -> None:
+    with pytest.raises(ArgumentError) as error:
+        mix(**{"alpha": 1.0, "p": 1.0} | arguments)
+    assert str(error.value) == message

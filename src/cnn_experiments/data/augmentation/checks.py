@@ -1,6 +1,7 @@
 """Checks of arguments that several augmentations share."""
 
 from collections.abc import Sequence
+from math import inf
 
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.data.augmentation.warping import INTERPOLATIONS
@@ -17,14 +18,14 @@ def check_probability(p: float) -> float:
     return p
 
 
-def check_degrees(name: str, degrees: float, below: float) -> float:
-    """Return the largest angle of a range around 0, in degrees.
+def check_degrees(degrees: float) -> float:
+    """Return the largest angle of rotations to either side, in degrees.
 
     Raises:
-        ArgumentError: it is negative, or not below the limit.
+        ArgumentError: it is negative, or above that of a whole rotation.
     """
-    if not 0 <= degrees < below:
-        raise ArgumentError(name, degrees, f"must be the largest angle in degrees, >= 0 and < {below}")
+    if not 0 <= degrees <= 360:
+        raise ArgumentError("degrees", degrees, "must be the largest angle in degrees, >= 0 and <= 360")
     return degrees
 
 
@@ -43,9 +44,9 @@ def check_alpha(alpha: float) -> float:
     """Return the parameter of a symmetric beta distribution.
 
     Raises:
-        ArgumentError: it is not above 0.
+        ArgumentError: it is not above 0, or infinite.
     """
-    if not alpha > 0:
+    if not 0 < alpha < inf:
         raise ArgumentError("alpha", alpha, "must be a number > 0")
     return alpha
 

@@ -51,7 +51,7 @@ class RandomRotation:
     """
 
     def __init__(self, degrees: float, interpolation: str) -> None:
-        self.degrees = check_degrees("degrees", degrees, below=360.1)
+        self.degrees = check_degrees(degrees)
         self.interpolation = check_interpolation(interpolation)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -73,12 +73,14 @@ class RandomAffine:
     def __init__(
         self, degrees: float, translate: Sequence[float], scale: Sequence[float], shear: float, interpolation: str
     ) -> None:
-        self.degrees = check_degrees("degrees", degrees, below=360.1)
+        self.degrees = check_degrees(degrees)
         if not (len(translate) == 2 and all(0 <= share <= 1 for share in translate)):
             raise ArgumentError("translate", list(translate), "must be two shares in [0, 1], of the width and height")
         self.translate = translate
         self.scale = check_scale(scale)
-        self.shear = check_degrees("shear", shear, below=90)
+        if not 0 <= shear < 90:
+            raise ArgumentError("shear", shear, "must be the largest angle in degrees, >= 0 and < 90")
+        self.shear = shear
         self.interpolation = check_interpolation(interpolation)
 
     def __call__(self, images: Tensor) -> Tensor:

@@ -117,9 +117,10 @@ class RandAugment:
         self.magnitude = magnitude
         self.interpolation = check_interpolation(interpolation)
 
-    def __call__(self, images: Tensor) -> Tensor:
-        height, width = images.shape[-2:]
-        space = OperationSpace(
+    @staticmethod
+    def space(height: int, width: int) -> OperationSpace:
+        """Return the operations for images of so many pixels."""
+        return OperationSpace(
             shear=0.3,
             translate_x=150.0 / 331.0 * width,
             translate_y=150.0 / 331.0 * height,
@@ -127,6 +128,9 @@ class RandAugment:
             blend=0.9,
             posterize=4,
         )
+
+    def __call__(self, images: Tensor) -> Tensor:
+        space = self.space(*images.shape[-2:])
         bins = torch.full((len(images),), self.magnitude)
         for _ in range(self.num_ops):
             images = _apply_random_operations(images, space, bins, self.num_magnitude_bins, self.interpolation)
