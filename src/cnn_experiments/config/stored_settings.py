@@ -196,7 +196,7 @@ _HARMLESS = {
     "model": re.compile(r"torch\.nn\.[A-Z]\w*", re.ASCII),
     "metrics": re.compile(r"torchmetrics\.classification\.[A-Z]\w*", re.ASCII),
 }
-"""Layers of torch, of which networks are written in YAML, and metrics of torchmetrics: building one does nothing else."""
+"""Layers of torch, of which YAML networks consist, and metrics of torchmetrics: building one does nothing else."""
 
 
 def _name_targets(settings: dict[str, Any], command: ComposedConfig) -> None:
