@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from functools import lru_cache
@@ -201,7 +202,8 @@ def _check_loss(settings: Settings, data: ImageDataModule) -> None:
     labels = torch.arange(num_classes).repeat(2)
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(len(labels), num_classes, generator=generator).requires_grad_()
-    with attribute_errors_to("loss", settings["loss"]):
+    # A loss that warns does so again when it is used.
+    with attribute_errors_to("loss", settings["loss"]), warnings.catch_warnings(action="ignore"):
         for is_training in (False, True):
             targets = labels
             if is_training and data.augmentation.mixes:
