@@ -1,5 +1,6 @@
 """Tests of the networks of timm and torchvision."""
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from cnn_experiments.analysis.cost import count_parameters
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.errors import ConfigError, RunFailedError
 from cnn_experiments.external_models import timm_network, torchvision_network
+from cnn_experiments.external_models.weights import loading_weights
 from cnn_experiments.training.build import build_model
 from cnn_experiments.training.preflight import check_training
 from tests.conftest import compose_settings
@@ -138,3 +140,12 @@ def test_download_that_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch
         torchvision_network("resnet18", 3, 10, False, True)
     line = "model.pretrained=true: the weights of torchvision's resnet18 could not be loaded: OSError: no route to host"
     assert str(error.value) == line
+
+
+def test_repeated_requests_of_a_download_are_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    client = logging.getLogger("huggingface_hub.utils._http")
+    with loading_weights("resnet18", "timm"):
+        client.warning("Retrying in 1s [Retry 1/5].")
+    assert caplog.messages == []
+    client.warning("Something else.")
+    assert caplog.messages == ["Something else."]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.stored_settings import DEVICE_KEYS, IMAGES_KEYS
@@ -231,3 +232,25 @@ def test_sweep_of_evaluations(run: Path, command: Callable[..., "subprocess.Comp
     assert "test/acc" in completed.stdout
     assert "val/acc" in completed.stdout
     assert completed.stdout.count("written:") == 2
+
+
+class LossWithScale(nn.Module):
+    """Cross-entropy times a number that is trained, so that the loss of a test depends on the checkpoint's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return self.scale * nn.functional.cross_entropy(logits, targets)
+
+
+def test_loss_with_trained_parameters_is_that_of_the_run(tmp_path: Path) -> None:
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss" / "scaled.yaml").write_text(f"_target_: {__name__}.LossWithScale\n")
+    own = (f"hydra.searchpath=[{tmp_path}]", "loss=scaled")
+    run = train_in(tmp_path / "run", *OVERRIDES[:-1], *own)
+    typed = ("task=evaluate", f"ckpt_path={run}", "trainer=cpu", f"task.to={tmp_path / 'written'}")
+    evaluate([ComposedConfig.from_overrides(*own, *typed)], None)
+    written = json.loads((tmp_path / "written" / "evaluation.json").read_text())
+    assert written["metrics"]["test/loss"] == read_results(run)["metrics"]["test/loss"]

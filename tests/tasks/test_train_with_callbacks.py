@@ -366,6 +366,7 @@ def test_profile_is_written_into_the_directory(train: Train) -> None:
         (("callbacks=early_stopping", "data.val_size=0"), "must be a metric that is logged: train/loss, train/acc; data.val_size=0 holds out no images"),
         (("callbacks=early_stopping", "callbacks.early_stopping.patience=0"), "callbacks.early_stopping.patience=0: must be an integer >= 1"),
         (("callbacks=swa", "callbacks.swa.start=11"), "callbacks.swa.start=11: must be at most trainer.max_epochs=10"),
+        (("callbacks=swa", "trainer.limit_train_batches=2", "trainer.max_steps=15"), "callbacks.swa.start=0.75: must be less: epoch 8 is the first that is averaged, and trainer.max_steps leaves 7 complete"),
         (("callbacks=swa", "callbacks.swa.start=1.0"), "callbacks.swa.start=1.0: must be an epoch, from 1, or a share of the epochs, a float in [0, 1)"),
         (("callbacks=lr_monitor", "logger=none"), "needs a logger, such as logger=tensorboard"),
         (("++callbacks.bar._target_=lightning.pytorch.callbacks.TQDMProgressBar",), "ProgressBar is not supported: there is a progress bar if the output is a terminal"),

@@ -183,6 +183,19 @@ def test_wrong_settings_of_a_logger_are_rejected_in_one_line(overrides: list[str
     assert str(error.value) == message
 
 
+class IncompleteLogger(Logger):
+    """Lacks what Lightning asks of a logger."""
+
+
+def test_logger_without_its_methods_is_rejected_before_the_run() -> None:
+    with pytest.raises(ConfigError) as error:
+        check_loggers(compose_settings("+logger.own._target_=tests.training.test_logger.IncompleteLogger"))
+    assert str(error.value) == (
+        "logger.own._target_=tests.training.test_logger.IncompleteLogger: must define log_hyperparams, log_metrics, "
+        "name, version"
+    )
+
+
 def test_function_that_makes_no_logger_is_rejected(tmp_path: Path) -> None:
     settings = compose_settings("+logger.own._target_=tests.training.test_logger.make_number")
     with pytest.raises(ConfigError, match=r"logger\.own\._target_=\S*: must make a Logger, not int"):

@@ -1,11 +1,12 @@
 """Tests of the metrics of the splits, and of the monitor."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -16,6 +17,7 @@ from cnn_experiments.runs.metrics import Monitor, Split
 from cnn_experiments.training import metrics
 from cnn_experiments.training.build import build_data
 from cnn_experiments.training.metrics import (
+    OwnMetrics,
     build_metrics,
     build_monitor,
     check_metrics,
@@ -162,3 +164,48 @@ def test_direction_of_the_monitor(overrides: list[str], monitor: Monitor) -> Non
     if "share" in own:
         assert metric_info(own) == {"share": {"higher_is_better": None}}
         assert metric_info(own, monitor) == {"share": {"higher_is_better": False}}
+
+
+class MetricWithoutInit(Metric):
+    def __init__(self) -> None:
+        """Do not call the `__init__` of torchmetrics."""
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Count nothing."""
+
+    def compute(self) -> Tensor:
+        return torch.tensor(0.0)
+
+
+class SortingMetric(Share):
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        preds.copy_(preds.sort(dim=1).values)
+        super().update(preds, target)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("MetricWithoutInit", r"metrics\.own: AttributeError: 'MetricWithoutInit' object has no attribute '\w+' .*"),
+        (
+            "SortingMetric",
+            r"metrics\.own: must not change the logits and labels that it gets: others get them, too",
+        ),
+    ],
+)
+def test_metric_that_would_end_or_spoil_a_run_is_rejected_in_one_line(name: str, line: str) -> None:
+    settings = compose_settings("data=digits", f"+metrics.own._target_={__name__}.{name}")
+    with pytest.raises(ConfigError) as error:
+        check_metrics(settings, build_data(settings))
+    assert re.fullmatch(line, str(error.value))
+
+
+class LearnedMetric(Share):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(10, 1)
+
+
+def test_parameters_of_a_metric_are_not_trained() -> None:
+    metrics = OwnMetrics("val", {"learned": LearnedMetric()})
+    assert [parameter.requires_grad for parameter in metrics.parameters()] == [False, False]

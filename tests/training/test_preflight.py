@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.config.sources import CONF, find_options
@@ -296,3 +296,48 @@ def test_augmentation_in_the_file_of_a_data_set_is_named() -> None:
         "data.augment=flip: must be removed from the file of the data set: augmentation is a group, "
         "such as augment=[crop,flip]"
     )
+
+
+class LazyLoss(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.LazyLinear(1)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(logits, targets)
+
+
+class OptimizerWithoutState(torch.optim.Optimizer):
+    def __init__(self, params: Any, lr: float) -> None:
+        """Do not call the `__init__` of torch's class."""
+
+    def step(self, closure: Any = None) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("group", "own", "line"),
+    [
+        (
+            "loss",
+            {"_target_": f"{__name__}.LazyLoss"},
+            f"loss._target_={__name__}.LazyLoss: must not have lazy layers (scale.weight, scale.bias), whose weights do "
+            "not exist yet and can't be initialized",
+        ),
+        (
+            "loss",  # torch warns of it; warnings are errors in tests, and one would be the message
+            {"_target_": "torch.nn.MSELoss"},
+            "loss: RuntimeError: The size of tensor a (10) must match the size of tensor b (20) at non-singleton "
+            "dimension 1",
+        ),
+        (
+            "optimizer",
+            {"_target_": f"{__name__}.OptimizerWithoutState", "_partial_": True, "lr": 0.1},
+            "optimizer: AttributeError: 'OptimizerWithoutState' object has no attribute 'state'",
+        ),
+    ],
+)
+def test_own_part_that_is_incomplete_is_rejected_in_one_line(group: str, own: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        check_training({**compose_settings("data=digits"), group: own})
+    assert str(error.value) == line

@@ -248,6 +248,10 @@ CONTENTS: dict[str, tuple[Callable[[Content], object], str]] = {
         lambda content: adam(content)["state"][0].update(exp_avg=torch.zeros(3)),
         "optimizer.0.exp_avg belongs to another network",
     ),
+    "optimizer_state_of_text": (
+        lambda content: adam(content)["state"].update({0: "text"}),
+        "optimizer.0 is a str, not a dictionary",
+    ),
     "moments_missing": (lambda content: adam(content)["state"][0].pop("exp_avg"), "optimizer.0 lacks exp_avg"),
     "infinite_moments": (
         lambda content: adam(content)["state"][0]["exp_avg_sq"].fill_(torch.inf),
@@ -308,6 +312,16 @@ def test_best_checkpoint_is_checked_as_well(last: Path, change: Callable[[Path],
 
 def test_optimizer_that_keeps_no_state_is_restorable(tmp_path: Path) -> None:
     overrides = (*OVERRIDES[:-1], "optimizer=sgd", "optimizer.momentum=0")
+    run = train_in(tmp_path / "run", *overrides)
+    settings = compose_settings(*overrides, "trainer.max_epochs=2")
+    check_restorable(read_checkpoint(run / "checkpoints" / "last.ckpt"), settings)
+
+
+def test_optimizer_that_makes_further_state_in_a_later_step_is_restorable(tmp_path: Path) -> None:
+    """LBFGS needs a closure, and has the directions of earlier steps only after the first one."""
+    (tmp_path / "optimizer").mkdir()
+    (tmp_path / "optimizer" / "lbfgs.yaml").write_text("_target_: torch.optim.LBFGS\n_partial_: true\nlr: 0.1\n")
+    overrides = (*OVERRIDES[:-1], f"hydra.searchpath=[{tmp_path}]", "optimizer=lbfgs")
     run = train_in(tmp_path / "run", *overrides)
     settings = compose_settings(*overrides, "trainer.max_epochs=2")
     check_restorable(read_checkpoint(run / "checkpoints" / "last.ckpt"), settings)

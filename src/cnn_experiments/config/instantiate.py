@@ -39,12 +39,15 @@ def check_call(group: str, settings: Mapping[str, Any], kind: type) -> None:
     """Check the call that `instantiate` would make, without making it: `_target_` and the names of its arguments.
 
     Raises:
-        ConfigError: as in `instantiate`, or an argument is missing or unknown.
+        ConfigError: as in `instantiate`, an argument is missing or unknown, or the class lacks abstract methods.
     """
     _check_targets(group, settings, kind)
+    factory = find_target(settings[_TARGET])
+    if missing := sorted(getattr(factory, "__abstractmethods__", ())):
+        raise ConfigError(f"{group}.{_TARGET}", settings[_TARGET], problem=f"must define {', '.join(missing)}")
     arguments = {key: value for key, value in settings.items() if not key.startswith("_")}
     try:
-        inspect.signature(find_target(settings[_TARGET])).bind(*settings.get("_args_", ()), **arguments)
+        inspect.signature(factory).bind(*settings.get("_args_", ()), **arguments)
     except TypeError as error:
         problem = f"{settings[_TARGET].rpartition('.')[2]}(): {error}"
         raise ConfigError(group, problem=problem) from error

@@ -1,5 +1,6 @@
 """Weights that another package has trained, and downloads by itself."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,8 +21,13 @@ def loading_weights(name: str, package: str) -> Iterator[None]:
     Raises:
         RunFailedError: the weights could not be downloaded or loaded.
     """
+    client = logging.getLogger("huggingface_hub")
+    level = client.level
+    client.setLevel(logging.ERROR)  # it warns of each request that it repeats
     try:
         yield
     except Exception as error:  # each package raises errors of its own, and those of its client
         problem = f"the weights of {package}'s {name} could not be loaded: {error_message(error)}"
         raise RunFailedError(f"model.pretrained=true: {problem}") from error
+    finally:
+        client.setLevel(level)

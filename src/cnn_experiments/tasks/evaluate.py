@@ -32,6 +32,7 @@ from cnn_experiments.tasks.output_directory import output_directory
 from cnn_experiments.training.build import build_classifier, build_data, build_trainer
 from cnn_experiments.training.callbacks import PredictionRecorder
 from cnn_experiments.training.metrics import build_metrics, metric_info
+from cnn_experiments.training.stored_checkpoint import CheckpointError, load_state
 from cnn_experiments.training.trained_network import TrainedNetwork, load_trained_networks
 
 _FILES = (EVALUATION_FILE, PREDICTIONS_FILE)
@@ -118,6 +119,10 @@ def _measure(
     trained: TrainedNetwork, data: ImageDataModule, data_name: str, split: Split, limit: float | None
 ) -> _Evaluation:
     classifier = build_classifier(trained.settings, data, trained.network)
+    try:
+        load_state(classifier.loss, trained.loss_state)
+    except CheckpointError as error:
+        raise ConfigError("ckpt_path", relative_path(trained.checkpoint), problem=f"its loss: {error}") from error
     recorder = PredictionRecorder()
     trainer = _build_trainer(trained.settings, limit, recorder)
     data.tested_split = split

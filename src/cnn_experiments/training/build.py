@@ -147,11 +147,22 @@ def build_loss(settings: Settings) -> nn.Module:
     """Return the loss.
 
     Raises:
-        ConfigError: it does not accept its settings.
+        ConfigError: it does not accept its settings, or has lazy layers.
     """
     with attribute_errors_to("loss", settings["loss"]):
         loss: nn.Module = instantiate("loss", settings["loss"], nn.Module)
+        _check_not_lazy(loss, settings["loss"])
     return loss
+
+
+def _check_not_lazy(module: nn.Module, settings: Settings) -> None:
+    """Check that a module has no lazy layers, whose weights no initialization and no optimizer would reach."""
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    if lazy := [name for name, tensor in tensors if is_lazy(tensor)]:
+        problem = (
+            f"must not have lazy layers ({', '.join(lazy)}), whose weights do not exist yet and can't be initialized"
+        )
+        raise ArgumentError("_target_", settings["_target_"], problem)
 
 
 def check_images(settings: Settings, data: ImageDataModule) -> None:
@@ -176,19 +187,11 @@ def build_model(settings: Settings) -> nn.Module:
     """Return the network with its initial weights.
 
     Raises:
-        ConfigError: the network or the initialization does not accept its settings, or the network has lazy layers,
-            whose weights neither the initialization nor the optimizer would reach.
+        ConfigError: the network or the initialization does not accept its settings, or the network has lazy layers.
     """
     with attribute_errors_to("model", settings["model"]):
         model: nn.Module = instantiate("model", settings["model"], nn.Module)
-        tensors = [*model.named_parameters(), *model.named_buffers()]
-        if lazy := [name for name, tensor in tensors if is_lazy(tensor)]:
-            raise ArgumentError(
-                "_target_",
-                settings["model"]["_target_"],
-                f"must not have lazy layers ({', '.join(lazy)}), "
-                "whose weights do not exist yet and can't be initialized",
-            )
+        _check_not_lazy(model, settings["model"])
     with attribute_errors_to("init", settings["init"]):
         instantiate_partial("init", settings["init"], object)(model)
     return model

@@ -28,8 +28,8 @@ class Classifier(pl.LightningModule):
 
     The metrics of `runs.metrics` are logged once per epoch, as `train/loss`, `val/acc`, `test/f1`, and on the test
     split also the accuracy of every class, as `test/acc/Sandal`. Those of the configuration are logged where the
-    network is evaluated. Where images are mixed, the metrics of the training
-    compare with the class that has the largest share of each image.
+    network is evaluated. Where images are mixed, the metrics of the training compare with the class that has the
+    largest share of each image.
 
     Args:
         model: the network.

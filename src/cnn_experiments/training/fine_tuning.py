@@ -72,7 +72,9 @@ def _load(network: nn.Module, path: str, uses_head: bool) -> None:
     head = _head_name(network)
     differences = _differences(weights, own)
     if in_body := [difference for name, difference in differences.items() if not _is_part(name, head)]:
-        further = f", and {len(in_body) - 1} more differences" if len(in_body) > 1 else ""
+        num_further = len(in_body) - 1
+        plural = "s" if num_further > 1 else ""
+        further = f", and {num_further} more difference{plural}" if num_further else ""
         problem = f"does not fit this network outside of its head ({head}): {in_body[0]}{further}"
         raise ArgumentError("path", path, problem)
     left_out = {_layer_of(name) for name in differences}

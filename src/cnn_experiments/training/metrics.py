@@ -101,6 +101,7 @@ class OwnMetrics(nn.Module):
         self._keys = [f"{split}/{name}" for name in metrics]
         # No nn.ModuleDict: it refuses names such as `type`, which every module has.
         self._metrics = nn.ModuleList(metric.clone() for metric in metrics.values())
+        self.requires_grad_(False)  # else the optimizer would have the parameters of a metric, and DDP would miss them
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: logits (N, num_classes) and int64 labels (N,)."""
@@ -155,15 +156,20 @@ def check_metrics(settings: Settings, data: ImageDataModule) -> None:
     logits = torch.randn(len(labels), data.classes, generator=torch.Generator().manual_seed(0))
     for name, metric in metrics.items():
         key = f"metrics.{name}"
+        given_logits, given_labels = logits.clone(), labels.clone()
         try:
             with attribute_errors_to(key, settings["metrics"][name]):
-                metric.update(logits, labels)
-                metric.update(logits.flip(0), labels)
-                value = metric.compute()
+                copy = metric.clone()
+                copy.update(given_logits, given_labels)
+                copy.update(given_logits, given_labels)
+                value = copy.compute()
+                copy.reset()
         except ConfigError as error:
             raise error.with_context(f"for logits {tuple(logits.shape)} and labels {tuple(labels.shape)}") from error
         if problem := _value_problem(value):
             raise ConfigError(key, problem=f"must compute one number; {problem}")
+        if not (torch.equal(given_logits, logits) and torch.equal(given_labels, labels)):
+            raise ConfigError(key, problem="must not change the logits and labels that it gets: others get them, too")
     if data.protocol.has_monitor:
         build_monitor(settings, metrics)
         return

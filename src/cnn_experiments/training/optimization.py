@@ -59,7 +59,7 @@ def probe_optimizer(settings: Settings) -> int:
         for _ in range(2):
             weight.grad = torch.full_like(weight, 1e-3)
             optimizer.step(lambda: 0.0)
-    states = (value for state in optimizer.state.values() for value in state.values())
+        states = [value for state in optimizer.state.values() for value in state.values()]
     return sum(isinstance(value, torch.Tensor) and value.shape == weight.shape for value in states)
 
 

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from functools import lru_cache
@@ -63,7 +64,8 @@ from cnn_experiments.training.callback_checks import (
     callback_state_key,
     check_callback,
 )
-from cnn_experiments.training.limits import Limits, count_limited_batches
+from cnn_experiments.training.callbacks import StochasticWeightAverage
+from cnn_experiments.training.limits import Limits, count_limited_batches, count_steps_per_epoch
 from cnn_experiments.training.logger import check_loggers
 from cnn_experiments.training.loss import ClassWeightedLoss
 from cnn_experiments.training.metrics import build_metrics, check_metrics, metric_info
@@ -201,7 +203,8 @@ def _check_loss(settings: Settings, data: ImageDataModule) -> None:
     labels = torch.arange(num_classes).repeat(2)
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(len(labels), num_classes, generator=generator).requires_grad_()
-    with attribute_errors_to("loss", settings["loss"]):
+    # A loss that warns does so again when it is used.
+    with attribute_errors_to("loss", settings["loss"]), warnings.catch_warnings(action="ignore"):
         for is_training in (False, True):
             targets = labels
             if is_training and data.augmentation.mixes:
@@ -245,10 +248,14 @@ def _check_callbacks(settings: Settings, data: ImageDataModule) -> None:
         return
     with _quiet_lightning():
         trainer = build_trainer(settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    steps_per_epoch = count_steps_per_epoch(settings, data)
+    num_complete_epochs = Limits.from_settings(settings).num_steps(steps_per_epoch) // steps_per_epoch
     for name, callback in callbacks.items():
         key, own = f"callbacks.{name}", settings["callbacks"][name]
         with attribute_errors_to(key, own):
             check_callback(callback, trainer, has_logger=bool(settings["logger"]))
+            if isinstance(callback, StochasticWeightAverage):
+                callback.check_start(settings["trainer"]["max_epochs"], num_complete_epochs)
     _check_state_keys(callbacks)
 
 

@@ -138,15 +138,14 @@ def check_weights(checkpoint: StoredCheckpoint, settings: Settings) -> None:
         raise CheckpointError("it was written before the first epoch ended")
 
 
-def load_weights(checkpoint: StoredCheckpoint, model: nn.Module) -> None:
-    """Give a network the weights of a checkpoint.
+def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give a network or a loss the state that a checkpoint has of it.
 
     Raises:
-        CheckpointError: they are those of another network, or damaged.
+        CheckpointError: it is that of another one.
     """
-    weights = network_weights(checkpoint)
-    _check_like(weights, model.state_dict(), "state_dict")
-    model.load_state_dict(weights)
+    _check_like(state, module.state_dict(), "state_dict")
+    module.load_state_dict(state)
 
 
 def network_weights(checkpoint: StoredCheckpoint) -> dict[str, Tensor]:
@@ -155,7 +154,20 @@ def network_weights(checkpoint: StoredCheckpoint) -> dict[str, Tensor]:
     Raises:
         CheckpointError: they are damaged, or it was written before the first epoch ended.
     """
-    prefix = "model."
+    return _state_of(checkpoint, "model")
+
+
+def loss_state(checkpoint: StoredCheckpoint) -> dict[str, Tensor]:
+    """Return the parameters and buffers of the loss in a checkpoint, by name; most losses have none.
+
+    Raises:
+        CheckpointError: as in `network_weights`.
+    """
+    return _state_of(checkpoint, "loss")
+
+
+def _state_of(checkpoint: StoredCheckpoint, part: str) -> dict[str, Tensor]:
+    prefix = f"{part}."
     stored = _require(checkpoint.content, "state_dict", dict)
     weights = {key.removeprefix(prefix): value for key, value in stored.items() if str(key).startswith(prefix)}
     if not checkpoint.epochs:
@@ -215,7 +227,7 @@ def _state_after_a_step(settings: Settings, device: str) -> dict[str, Any]:
     for parameter in classifier.parameters():
         parameter.grad = torch.zeros_like(parameter)
     with warnings.catch_warnings(action="ignore"):
-        optimizer.step()
+        optimizer.step(lambda: 0.0)
     return {
         "state_dict": classifier.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -244,7 +256,12 @@ def _check_optimizer(state: Mapping[str, Any], expected: Mapping[str, Any]) -> N
     for number, entries in tensors.items():  # a parameter that is not trained has none
         if number not in expected["state"]:
             raise CheckpointError(f"its optimizer has a parameter {number}, which this network does not have")
-        _check_like(entries, expected["state"][number], f"optimizer.{number}")
+        expected_entries = expected["state"][number]
+        if not isinstance(entries, dict):
+            raise CheckpointError(f"optimizer.{number} is a {type(entries).__name__}, not a dictionary")
+        # Further entries are those that an optimizer makes in a later step than its first one.
+        known = {key: entry for key, entry in entries.items() if key in expected_entries}
+        _check_like(known, expected_entries, f"optimizer.{number}")
     if not _all_finite(tensors):
         raise CheckpointError("its state of the optimizer has NaN or infinite values")
 

@@ -27,7 +27,14 @@ from cnn_experiments.runs.results import RESULTS_FILE, RunResults
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
 from cnn_experiments.training.build import MEMORY_FORMATS, build_data, build_model, without_source
-from cnn_experiments.training.stored_checkpoint import CheckpointError, StoredCheckpoint, load_weights, read_checkpoint
+from cnn_experiments.training.stored_checkpoint import (
+    CheckpointError,
+    StoredCheckpoint,
+    load_state,
+    loss_state,
+    network_weights,
+    read_checkpoint,
+)
 
 _WANTED = "must be a run's directory or a checkpoint"
 
@@ -50,6 +57,8 @@ class TrainedNetwork:
     """The data module of the run; no image is loaded yet."""
     network: nn.Module
     """The network in evaluation mode, with 32-bit weights on the CPU."""
+    loss_state: Mapping[str, Tensor]
+    """The parameters and buffers of the loss, by name; most losses have none."""
 
     @property
     def results(self) -> RunResults | None:
@@ -111,7 +120,8 @@ def load_trained_network(config: ComposedConfig, free_keys: Collection[str] = ()
         data = _build_data(settings, stored, checkpoint)
         network = build_model(settings).to(memory_format=MEMORY_FORMATS[settings["memory_format"]])
         try:
-            load_weights(stored, network)
+            load_state(network, network_weights(stored))
+            stored_loss_state = loss_state(stored)
         except CheckpointError as error:
             raise ConfigError("ckpt_path", relative_path(checkpoint), problem=str(error)) from error
     return TrainedNetwork(
@@ -122,6 +132,7 @@ def load_trained_network(config: ComposedConfig, free_keys: Collection[str] = ()
         epoch=stored.num_epochs,
         data=data,
         network=network.eval(),
+        loss_state=stored_loss_state,
     )
 
 

@@ -34,6 +34,7 @@ def make_trained(tmp_path: Path) -> MakeTrained:
             epoch=3,
             data=data,
             network=network.eval(),
+            loss_state={},
         )
 
     return make

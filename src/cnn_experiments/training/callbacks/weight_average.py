@@ -172,11 +172,27 @@ class StochasticWeightAverage(WeightAverage):
             raise ArgumentError("start", start, "must be an epoch, from 1, or a share of the epochs, a float in [0, 1)")
         self._start = start
 
-    def check(self, trainer: pl.Trainer) -> None:
-        """Check also that an epoch is averaged."""
-        super().check(trainer)
-        if self._start > (trainer.max_epochs or 0):
-            raise ArgumentError("start", self._start, f"must be at most trainer.max_epochs={trainer.max_epochs}")
+    def check_start(self, max_epochs: int, num_complete_epochs: int) -> None:
+        """Check that an epoch is averaged.
+
+        Args:
+            max_epochs: of the run.
+            num_complete_epochs: those that are not cut short, of which `trainer.max_steps` may leave fewer.
+
+        Raises:
+            ArgumentError: none is.
+        """
+        if self._start > max_epochs:
+            raise ArgumentError("start", self._start, f"must be at most trainer.max_epochs={max_epochs}")
+        if (first := self._first_epoch(max_epochs)) > num_complete_epochs:
+            problem = (
+                f"must be less: epoch {first} is the first that is averaged, and trainer.max_steps leaves "
+                f"{num_complete_epochs} complete"
+            )
+            raise ArgumentError("start", self._start, problem)
+
+    def _first_epoch(self, max_epochs: int) -> int:
+        return self._start if isinstance(self._start, int) else int(self._start * max_epochs) + 1
 
     def newest_share(self, num_averaged: int) -> float:
         """Return the same share as of every other epoch."""
@@ -184,8 +200,7 @@ class StochasticWeightAverage(WeightAverage):
 
     def is_due(self, trainer: pl.Trainer) -> bool:
         """Return whether this is the last step of an epoch that counts."""
-        first = self._start if isinstance(self._start, int) else int(self._start * (trainer.max_epochs or 0)) + 1
-        return trainer.is_last_batch and trainer.current_epoch + 1 >= first
+        return trainer.is_last_batch and trainer.current_epoch + 1 >= self._first_epoch(trainer.max_epochs or 0)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
