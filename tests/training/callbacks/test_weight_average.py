@@ -132,6 +132,13 @@ def test_start_that_is_no_epoch_and_no_share_is_rejected(start: float) -> None:
         StochasticWeightAverage(start)
 
 
+def test_share_of_the_epochs_is_not_rounded_down() -> None:
+    average = StochasticWeightAverage(0.29)  # times 100, it is less than 29
+    average.check_start(max_epochs=100, num_complete_epochs=30)
+    with pytest.raises(ArgumentError, match="epoch 30 is the first that is averaged"):
+        average.check_start(max_epochs=100, num_complete_epochs=29)
+
+
 @pytest.mark.parametrize("decay", [1, 1.5, -0.1])
 def test_decay_outside_of_its_range_is_rejected(decay: float) -> None:
     with pytest.raises(ArgumentError, match=r"must be a number in \[0, 1\)"):

@@ -192,7 +192,9 @@ class StochasticWeightAverage(WeightAverage):
             raise ArgumentError("start", self._start, problem)
 
     def _first_epoch(self, max_epochs: int) -> int:
-        return self._start if isinstance(self._start, int) else int(self._start * max_epochs) + 1
+        if isinstance(self._start, int):
+            return self._start
+        return int(round(self._start * max_epochs, 6)) + 1  # 0.29 * 100 is a little less than 29
 
     def newest_share(self, num_averaged: int) -> float:
         """Return the same share as of every other epoch."""
