@@ -199,9 +199,11 @@ def is_image(path: str) -> bool:
     return path.lower().endswith(IMAGE_SUFFIXES)
 
 
-def natural_order(path: str) -> list[list[str | int]]:
-    """Return a key that sorts paths by folder, and numbers in names by value."""
-    return [[int(word) if word.isdecimal() else word for word in re.split(r"(\d+)", part)] for part in path.split("/")]
+def natural_order(path: str) -> tuple[list[list[str | int]], str]:
+    """Return a key that sorts paths by folder, and numbers in names by value, and `01` before `1`."""
+    folders = path.split("/")
+    words = [[int(word) if word.isdecimal() else word for word in re.split(r"(\d+)", folder)] for folder in folders]
+    return words, path
 
 
 def _join(names: Sequence[str]) -> str:
