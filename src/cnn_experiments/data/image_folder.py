@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import PIL
@@ -16,7 +15,7 @@ from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.config.image_folder import ListedImage, list_image_folder
 from cnn_experiments.console import print_line, relative_path
 from cnn_experiments.data.datamodule import MEASURED, ImageDataModule, stratified_permutation
-from cnn_experiments.data.image_cache import default_cache_directory, load_or_make
+from cnn_experiments.data.image_cache import cache_directory, load_or_make
 from cnn_experiments.data.image_files import FORMAT_NAMES, ImageFileError, pillow_warnings, read_image_in_thread
 from cnn_experiments.runtime.progress import with_progress
 
@@ -46,7 +45,8 @@ class ImageFolder(ImageDataModule):
         settings: the other parameters of ImageDataModule.
 
     Raises:
-        ArgumentError: `root` has other images, `resize` is None, or `channels` is another number.
+        ArgumentError: `root` has other images, `resize` is None, `channels` is another number, or there is no directory
+            for `cache`.
         ConfigError: `root` is no folder of images, or `test_size` does not suit it.
     """
 
@@ -78,7 +78,7 @@ class ImageFolder(ImageDataModule):
         self.mean = self.std = MEASURED
         self.background = _WHITE
         self._listing = listing
-        self._cache = Path(cache).expanduser() if cache else default_cache_directory()
+        self._cache = cache_directory(cache)
         super().__init__(channels=channels, resize=resize, **settings)
 
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
