@@ -54,7 +54,7 @@ def test_arrays_are_found_by_their_names(tmp_path: Path, name: str, names: tuple
     split = (images(30, 5, 4), labels(30), images(9, 5, 4), labels(9, 2).reshape(9, 1))
     root = save(tmp_path / name, **dict(zip(names, split, strict=True)), val_images=images(2, 2))
     arrays = open_image_arrays(str(root))
-    assert (arrays.names, arrays.others, arrays.class_names) == (names, ("val_images",), ("0", "1", "2"))
+    assert (arrays.names, arrays.class_names) == (names, ("0", "1", "2"))
     assert arrays.train == ImageShape(30, 1, 5, 4, channel_axis=None)
     assert arrays.test == ImageShape(9, 1, 5, 4, channel_axis=None)
     assert np.array_equal(arrays.read(names[0]), split[0])

@@ -86,6 +86,18 @@ def test_content_depends_on_names_and_sizes_alone(tmp_path: Path) -> None:
     assert len(contents) == 3
 
 
+def test_pixels_of_files_without_compression_count(tmp_path: Path) -> None:
+    def content(image: bytes) -> str:
+        (tmp_path / "b" / "1.PPM").write_bytes(image)
+        with command_line([]):
+            return list_image_folder(str(tmp_path)).content
+
+    touch(tmp_path, "a/1.png", "b/1.PPM")
+    assert content(b"P6 1 1 255 abc") == content(b"P6 1 1 255 abc") != content(b"P6 1 1 255 abd")
+    (tmp_path / "a" / "link.bmp").symlink_to("nowhere")
+    assert content(b"P6 1 1 255 abc")
+
+
 @pytest.mark.parametrize("overrides", [["data.test_size=6"], ["data.test_size=6", "data.val_size=9", "seed=3"]])
 def test_settings_that_follow_are_those_that_hydra_resolves(tmp_path: Path, overrides: list[str]) -> None:
     typed = ["data=folder", f"data.root={write_folder(tmp_path / 'images')}", *overrides]

@@ -98,7 +98,7 @@ def test_images_are_resized_once(
     (file,) = cache.glob("*.npy")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"resizing 48 images of {root} to 16 x 16 pixels"
-    assert lines[1] == "1 other files are left out; images are PNG, JPEG, GIF, BMP, WebP, TIFF or PPM"
+    assert lines[1] == f"1 other file in {root} is left out; images are PNG, JPEG, GIF, BMP, WebP, TIFF or PPM"
     assert re.fullmatch(r"resized in \d+\.\d s", lines[2])
     assert lines[3:] == [f"kept in {file}"]
     monkeypatch.setattr(image_folder, "read_image_in_thread", None)

@@ -55,8 +55,6 @@ class StoredArrays:
     root: Path
     names: tuple[str, ...]
     """Of the arrays: images and labels of the training set, and those of the test set if there is one."""
-    others: tuple[str, ...]
-    """Arrays that are not used."""
     class_names: tuple[str, ...]
     train: ImageShape
     test: ImageShape | None
@@ -115,7 +113,6 @@ def _open(absolute: str) -> StoredArrays:
     if names is None:
         listed = ", ".join(sorted(found)) or "none"
         raise ConfigError(ROOT_KEY, root, problem=f"must be {EXPECTED}; its arrays are: {listed}")
-    others = tuple(sorted(set(found) - {*names, _CLASS_NAMES}))
     shapes = [_image_shape(root, name) for name in names[::2]]
     if len({(shape.channels, shape.height, shape.width) for shape in shapes}) > 1:
         raise ConfigError(ROOT_KEY, root, problem=f"{' and '.join(names[::2])} must have images of the same shape")
@@ -135,7 +132,7 @@ def _open(absolute: str) -> StoredArrays:
         class_names = _class_names(root, num_classes)
     if len(class_names) < 2:
         raise ConfigError(ROOT_KEY, root, problem="must have images of at least two classes; all labels are 0")
-    return StoredArrays(root, names, others, class_names, shapes[0], shapes[1] if len(shapes) > 1 else None)
+    return StoredArrays(root, names, class_names, shapes[0], shapes[1] if len(shapes) > 1 else None)
 
 
 def read_labels(root: Path, name: str) -> "NDArray[np.int64]":
