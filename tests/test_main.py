@@ -18,6 +18,7 @@ import pytest
 from cnn_experiments.data.fashion_mnist import FashionMNIST
 from tests.commands import spawn, wait_while_running
 from tests.conftest import read_epochs, read_results, runs_in
+from tests.own_images import write_split_folder
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -284,6 +285,14 @@ def test_paths_stay_relative_to_the_directory_of_the_command(command: Command, t
     completed = command(*SMOKE, *overrides)
     assert (completed.returncode, completed.stderr) == (0, "")
     assert [row["epoch"] for row in read_epochs(tmp_path / "second")] == ["1", "2"]
+
+
+def test_home_directory_in_a_path_is_that_of_the_user(command: Command, tmp_path: Path) -> None:
+    write_split_folder(tmp_path / "images")
+    overrides = ("data.root='~/images'", "data.cache='~/cache'", "data.batch_size=8", "data.resize=28")
+    completed = command(*SMOKE[1:], "data=folder", *overrides, HOME=str(tmp_path))
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
 
 
 NETWORK = """

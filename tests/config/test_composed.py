@@ -94,6 +94,7 @@ def test_classes_follow_from_a_split_in_every_run_of_a_sweep() -> None:
         (("experiment=best_sgd", "model=densenet"), "model.depths", [4, 4, 4, 4]),
         (("experiment=book/sgd/lenet", "optimizer.lr=0.5"), "optimizer.lr", 0.5),
         (("model=resnet18", "model.depths=[1,1]", "data.resize=null"), "model.depths", [1, 1]),
+        (("data=emnist", "data.split=letters", "data.classes=26"), "model.num_classes", 26),
     ],
 )
 def test_valid_configuration_is_accepted(overrides: tuple[str, ...], key: str, value: object) -> None:
@@ -114,6 +115,7 @@ def test_valid_configuration_is_accepted(overrides: tuple[str, ...], key: str, v
         (["data=emnist", "data.split=letters", "data.classes=47"], "data.classes=47: must be 26, which is fixed by the data set"),
         (["data=emnist", "data.split=leters"], "data.split=leters: must be one of balanced, byclass, bymerge, digits, letters, mnist; did you mean letters?"),
         (["data.channels=0"], "data.channels=0: must be an integer >= 1"),
+        (["data.channels=1.0"], "data.channels=1.0: must be an integer >= 1"),
         (["data.train_size=0"], "data.train_size=0: must be an integer >= 1 or null"),
         (["model.norm=${nothing}"], "model.norm=${nothing}: Interpolation key 'nothing' not found"),
         (["+model.foo.bar=1"], "model.foo.bar=1: unknown key; keys of model: activation, channels, hidden_units, in_channels, kernel_size, norm, num_classes, padding, pool"),

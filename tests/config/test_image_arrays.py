@@ -1,10 +1,13 @@
 """Tests of what is found in files of arrays, and of the settings that follow from it."""
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib import format as npy
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_internals import command_line
@@ -51,7 +54,7 @@ def test_arrays_are_found_by_their_names(tmp_path: Path, name: str, names: tuple
     split = (images(30, 5, 4), labels(30), images(9, 5, 4), labels(9, 2).reshape(9, 1))
     root = save(tmp_path / name, **dict(zip(names, split, strict=True)), val_images=images(2, 2))
     arrays = open_image_arrays(str(root))
-    assert (arrays.names, arrays.others, arrays.class_names) == (names, ("val_images",), ("0", "1", "2"))
+    assert (arrays.names, arrays.class_names) == (names, ("0", "1", "2"))
     assert arrays.train == ImageShape(30, 1, 5, 4, channel_axis=None)
     assert arrays.test == ImageShape(9, 1, 5, 4, channel_axis=None)
     assert np.array_equal(arrays.read(names[0]), split[0])
@@ -111,6 +114,8 @@ def test_content_depends_on_the_arrays_alone(tmp_path: Path, name: str) -> None:
         ({"labels": labels(9).astype(float)}, "labels must be integers of the shape (N,), the numbers of the classes from 0, not float64 of the shape (9,)"),
         ({"labels": np.eye(9, dtype=int)}, "labels must be integers of the shape (N,), the numbers of the classes from 0, not int64 of the shape (9, 9)"),
         ({"labels": labels(9) - 1}, "labels must be numbers of classes from 0, not -1"),
+        ({"labels": np.where(labels(9), 2**63, 0).astype("uint64")}, "labels must be numbers of classes from 0, not 9223372036854775808"),
+        ({"labels": labels(9) * 40}, "labels must be numbers of classes from 0, fewer than the 9 training images; one label is 80"),
         ({"labels": labels(9, 1)}, "must have images of at least two classes; all labels are 0"),
         ({"class_names": np.array(["a", "b"])}, "class_names must be at least 3 different strings, one for each label, not <U1 of the shape (2,)"),
     ],
@@ -127,6 +132,25 @@ def test_arrays_that_are_no_images_and_labels_are_rejected(
 def test_python_objects_are_not_loaded(tmp_path: Path, name: str) -> None:
     root = save(tmp_path / name, images=images(9, 4, 4), labels=np.array([{}] * 9))
     assert rejection(root).startswith("data.root=ROOT: labels can't be read: ")
+
+
+def test_labels_of_an_endless_shape_are_rejected(tmp_path: Path) -> None:
+    root = save(tmp_path / "a.npz", images=images(9, 4, 4))
+    header = io.BytesIO()
+    npy.write_array_header_1_0(header, {"descr": "<i8", "fortran_order": False, "shape": (10**15,)})
+    with zipfile.ZipFile(root, "a") as archive:
+        archive.writestr("labels.npy", header.getvalue())
+    assert rejection(root).startswith("data.root=ROOT: labels can't be read: Unable to allocate")
+
+
+def test_array_that_cannot_be_decompressed_is_rejected(tmp_path: Path) -> None:
+    root = save(tmp_path / "a.npz", images=np.zeros((9, 40, 40), "uint8"), labels=labels(9))
+    with zipfile.ZipFile(root) as archive:
+        start = archive.getinfo("labels.npy").header_offset + 30 + len("labels.npy")
+    content = bytearray(root.read_bytes())
+    content[start + 20 : start + 60] = b"\xff" * 40
+    root.write_bytes(content)
+    assert rejection(root).startswith("data.root=ROOT: labels can't be read: Error -3 while decompressing data")
 
 
 def test_files_without_the_arrays_are_rejected(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Tests of what is found in a folder of images, and of the settings that follow from it."""
 
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_internals import command_line
-from cnn_experiments.config.image_folder import IMAGE_SUFFIXES, list_image_folder
+from cnn_experiments.config.image_folder import IMAGE_SUFFIXES, list_image_folder, natural_order
 from cnn_experiments.errors import ConfigError
 from tests.config.test_composition import expected_settings
 from tests.own_images import write_folder, write_split_folder
@@ -44,6 +45,12 @@ def test_classes_and_files_are_in_natural_order(tmp_path: Path) -> None:
     assert listing.test == ()
 
 
+def test_order_of_names_with_the_same_number_is_not_that_of_the_disk() -> None:
+    names = ["01", "1", "a01", "a1", "a001/2", "a1/02"]
+    for found in itertools.permutations(names):
+        assert sorted(found, key=natural_order) == names
+
+
 def test_train_and_test_are_listed_apart(tmp_path: Path) -> None:
     root = touch(tmp_path, "train/a/1.png", "train/b/2.png", "test/a/3.png", "test/b/4.png", "val/a/5.png")
     listing = list_image_folder(str(root))
@@ -77,6 +84,18 @@ def test_content_depends_on_names_and_sizes_alone(tmp_path: Path) -> None:
     with command_line([]):
         contents = {content, list_image_folder(str(root)).content, list_image_folder(str(copy)).content}
     assert len(contents) == 3
+
+
+def test_pixels_of_files_without_compression_count(tmp_path: Path) -> None:
+    def content(image: bytes) -> str:
+        (tmp_path / "b" / "1.PPM").write_bytes(image)
+        with command_line([]):
+            return list_image_folder(str(tmp_path)).content
+
+    touch(tmp_path, "a/1.png", "b/1.PPM")
+    assert content(b"P6 1 1 255 abc") == content(b"P6 1 1 255 abc") != content(b"P6 1 1 255 abd")
+    (tmp_path / "a" / "link.bmp").symlink_to("nowhere")
+    assert content(b"P6 1 1 255 abc")
 
 
 @pytest.mark.parametrize("overrides", [["data.test_size=6"], ["data.test_size=6", "data.val_size=9", "seed=3"]])
@@ -170,6 +189,23 @@ def test_folder_that_cannot_be_read_is_rejected(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_setting_that_does_not_suit_the_folder_is_rejected(tmp_path: Path, overrides: list[str], line: str) -> None:
     assert rejection(write_folder(tmp_path / "images"), *overrides) == line
+
+
+@pytest.mark.parametrize(
+    ("classes", "line"),
+    [
+        ("${image_folder:clases,${data.root}}", "${image_folder:clases,...}: there is no such fact; facts of image_folder: classes, content, val_size; did you mean classes?"),
+        ("${image_folder:classes,${data.root},${seed},${seed}}", "model.num_classes: TypeError raised while resolving interpolation: _fact() takes from 3 to 4 positional arguments but 5 were given"),
+    ],
+)  # fmt: skip
+def test_file_with_a_fact_that_does_not_exist_is_rejected(
+    tmp_path: Path, config_dir: Path, classes: str, line: str
+) -> None:
+    (config_dir / "data").mkdir()
+    (config_dir / "data" / "pets.yaml").write_text(f"defaults: [folder, _self_]\nclasses: {classes}\n")
+    with pytest.raises(ConfigError) as error:
+        ComposedConfig.from_overrides("data=pets", f"data.root={write_folder(tmp_path / 'images')}").validate()
+    assert str(error.value) == line
 
 
 def test_content_cannot_be_typed(tmp_path: Path) -> None:

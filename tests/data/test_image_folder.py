@@ -5,8 +5,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -96,7 +98,7 @@ def test_images_are_resized_once(
     (file,) = cache.glob("*.npy")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"resizing 48 images of {root} to 16 x 16 pixels"
-    assert lines[1] == "1 other files are left out; images are PNG, JPEG, GIF, BMP, WebP, TIFF or PPM"
+    assert lines[1] == f"1 other file in {root} is left out; images are PNG, JPEG, GIF, BMP, WebP, TIFF or PPM"
     assert re.fullmatch(r"resized in \d+\.\d s", lines[2])
     assert lines[3:] == [f"kept in {file}"]
     monkeypatch.setattr(image_folder, "read_image_in_thread", None)
@@ -148,12 +150,42 @@ def test_images_are_in_memory_if_no_file_can_be_kept(
     assert torch.equal(images, expected)
     line = f"the images are resized in memory, because they can't be kept in {tmp_path}/file/cache: Not a directory"
     assert capsys.readouterr().out.splitlines()[0].startswith(line)
+    make(root, tmp_path / "file" / "cache").load(train=False)  # they are resized once in a process
+    assert capsys.readouterr().out == ""
     monkeypatch.setattr(image_cache, "total_memory", lambda: 1000)
-    data = make(root, tmp_path / "file" / "cache")
-    with pytest.raises(
-        RunFailedError, match=r"must be a directory for 36,864 bytes of images, which memory can't hold"
-    ):
+    data = make(root, tmp_path / "file" / "cache", "data.resize=8")
+    with pytest.raises(RunFailedError, match=r"must be a directory for 9,216 bytes of images, which memory can't hold"):
         data.setup("fit")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: os.truncate(file, 0),
+        lambda file: os.truncate(file, 1000),
+        lambda file: np.save(file, np.zeros((48, 3, 16, 16), "int8")),
+        lambda file: np.save(file, np.zeros((47, 3, 16, 16), "uint8")),
+    ],
+)
+def test_damaged_file_of_resized_images_is_made_again(
+    tmp_path: Path, cache: Path, damage: Callable[[Path], None]
+) -> None:
+    root = write_split_folder(tmp_path / "images")
+    expected = make(root, cache).load(train=True)[0].clone()
+    (file,) = cache.glob("*.npy")
+    damage(file)
+    assert torch.equal(make(root, cache).load(train=True)[0], expected)
+    assert list(cache.glob("*.npy")) == [file]
+
+
+def test_user_without_a_home_directory_has_to_name_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_split_folder(tmp_path / "images")
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setattr(os.path, "expanduser", str)  # what it returns where no home directory is known
+    with pytest.raises(ConfigError) as error:
+        build_data(compose_settings("data=folder", f"data.root={root}", "data.batch_size=4"))
+    problem = "must be a directory: this user has no home directory for the default"
+    assert str(error.value) == f"data.cache=null: {problem}"
 
 
 def test_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -278,8 +278,9 @@ class ComposedConfig:
             if key in unresolved and key in own and unresolved[key] != own[key]:
                 group, _, name = key.partition(".")
                 facts = resolve({**self._unresolved, group: {**self._unresolved[group], name: own[key]}})[group]
-                problem = f"must be {facts[name]}, which is fixed by the data set"
-                raise ConfigError(key, self.flat_settings[key], problem=problem)
+                if self.flat_settings[key] != facts[name]:
+                    problem = f"must be {facts[name]}, which is fixed by the data set"
+                    raise ConfigError(key, self.flat_settings[key], problem=problem)
 
     def _check_source(self) -> None:
         """Check that `init.path`, which is part of the identity as it was typed, names the same when the run starts."""
@@ -326,7 +327,7 @@ def make_paths_absolute(config: DictConfig, directory: Path) -> None:
     """Let relative paths start where the command was typed, whatever becomes the working directory later."""
     for key in PATH_KEYS:
         if isinstance(path := OmegaConf.select(config, key), str):  # a data module of the user may have another kind
-            OmegaConf.update(config, key, str(directory / path))
+            OmegaConf.update(config, key, str(directory / os.path.expanduser(path)))  # noqa: PTH111 - Path's own raises for an unknown user
 
 
 def _plain_settings(config: DictConfig) -> dict[str, Any]:

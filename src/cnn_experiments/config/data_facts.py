@@ -5,7 +5,8 @@ name of a fact, and the others are settings: the place of the images, and for `v
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -14,46 +15,56 @@ from cnn_experiments.config import image_arrays, image_folder
 from cnn_experiments.config.image_arrays import open_image_arrays
 from cnn_experiments.config.image_folder import list_image_folder
 from cnn_experiments.config.rules import MISSING
+from cnn_experiments.errors import ConfigError, suggest
 
 ROOT_KEY = "data.root"
 NO_ROOT = "<not given>"
 """Stands for a missing `data.root` where OmegaConf resolves settings, which takes no reference to a missing one."""
-_MISSING_ROOTS = (MISSING, NO_ROOT)
-_FACT = re.compile(r"\$\{(image_folder|image_arrays):(\w+)((?:,\$\{[A-Za-z_][\w.]*\})+)\}", re.ASCII)
+_FACT = re.compile(r"\$\{(image_folder|image_arrays):(\w+)((?:,\$\{[A-Za-z_][\w.]*\}){1,2})\}", re.ASCII)
 
 
-def _image_folder_fact(fact: str, root: Any, test_size: Any = None) -> Any:
-    """Return `classes`, `content`, or `val_size`, a tenth of the training images."""
-    if root in _MISSING_ROOTS:
-        return MISSING
+def _image_folder_facts(root: Any, test_size: Any) -> Mapping[str, Callable[[], Any]]:
+    """Return the number of classes, the content, and a tenth of the training images, each when it is called."""
     listing = list_image_folder(root)
-    facts: dict[str, Callable[[], Any]] = {
+    return {
         "classes": lambda: len(listing.class_names),
         "content": lambda: listing.content,
         "val_size": lambda: listing.sizes.default_val_size(test_size),
     }
-    return facts[fact]()
 
 
-def _image_arrays_fact(fact: str, root: Any, test_size: Any = None) -> Any:
-    """Return `channels`, `classes`, `content`, or `val_size`, a tenth of the training images."""
-    if root in _MISSING_ROOTS:
-        return MISSING
+def _image_arrays_facts(root: Any, test_size: Any) -> Mapping[str, Callable[[], Any]]:
+    """Return the same, and the number of channels."""
     arrays = open_image_arrays(root)
-    facts: dict[str, Callable[[], Any]] = {
+    return {
         "channels": lambda: arrays.channels,
         "classes": lambda: len(arrays.class_names),
         "content": lambda: arrays.content,
         "val_size": lambda: arrays.sizes.default_val_size(test_size),
     }
+
+
+_SOURCES = {"image_folder": _image_folder_facts, "image_arrays": _image_arrays_facts}
+_EXPECTED = {"image_folder": image_folder.EXPECTED, "image_arrays": image_arrays.EXPECTED}
+
+
+def _fact(source: str, fact: str, root: Any, test_size: Any = None) -> Any:
+    """Return what a resolver stands for.
+
+    Raises:
+        ConfigError: there are no such images, or no fact of this name.
+    """
+    if root in (MISSING, NO_ROOT):
+        return MISSING
+    facts = _SOURCES[source](root, test_size)
+    if fact not in facts:
+        problem = f"there is no such fact; facts of {source}: {', '.join(facts)}"
+        raise ConfigError(f"${{{source}:{fact},...}}", problem=problem, suggestion=suggest(fact, facts))
     return facts[fact]()
 
 
-_RESOLVERS: dict[str, Callable[..., Any]] = {"image_folder": _image_folder_fact, "image_arrays": _image_arrays_fact}
-_EXPECTED = {"image_folder": image_folder.EXPECTED, "image_arrays": image_arrays.EXPECTED}
-
-for _name, _resolver in _RESOLVERS.items():
-    OmegaConf.register_new_resolver(_name, _resolver, replace=True)
+for _source in _SOURCES:
+    OmegaConf.register_new_resolver(_source, partial(_fact, _source), replace=True)
 
 
 def is_fact(value: Any) -> bool:
@@ -74,7 +85,7 @@ def resolve_fact(value: str, resolve: Callable[[str], Any]) -> Any:
     match = _FACT.fullmatch(value)
     assert match is not None
     arguments = [resolve(reference) for reference in match[3].removeprefix(",").split(",")]
-    return _RESOLVERS[match[1]](match[2], *arguments)
+    return _fact(match[1], match[2], *arguments)
 
 
 def expected_source(fact: Any) -> str | None:

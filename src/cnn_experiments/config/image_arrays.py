@@ -3,7 +3,8 @@
 import hashlib
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,8 +31,9 @@ _WITH_TEST = (
 """Names as in the files of Keras, and as in those of MedMNIST."""
 _WITHOUT_TEST = ("images", "labels")
 _CLASS_NAMES = "class_names"
-_DAMAGED = (ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError)
-"""What numpy and zipfile raise for files that are damaged, or that numpy did not write."""
+_NO_ZIP = (zipfile.BadZipFile, ValueError, NotImplementedError)
+_MAX_LABEL = 2**31
+"""No label is as large; one of 64 unsigned bits would become a negative number."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,6 @@ class StoredArrays:
     root: Path
     names: tuple[str, ...]
     """Of the arrays: images and labels of the training set, and those of the test set if there is one."""
-    others: tuple[str, ...]
-    """Arrays that are not used."""
     class_names: tuple[str, ...]
     train: ImageShape
     test: ImageShape | None
@@ -113,7 +113,6 @@ def _open(absolute: str) -> StoredArrays:
     if names is None:
         listed = ", ".join(sorted(found)) or "none"
         raise ConfigError(ROOT_KEY, root, problem=f"must be {EXPECTED}; its arrays are: {listed}")
-    others = tuple(sorted(set(found) - {*names, _CLASS_NAMES}))
     shapes = [_image_shape(root, name) for name in names[::2]]
     if len({(shape.channels, shape.height, shape.width) for shape in shapes}) > 1:
         raise ConfigError(ROOT_KEY, root, problem=f"{' and '.join(names[::2])} must have images of the same shape")
@@ -123,13 +122,17 @@ def _open(absolute: str) -> StoredArrays:
         if len(labels) != shape.num_images:
             problem = f"{name} must have one label for each of the {shape.num_images:,} images, not {len(labels):,}"
             raise ConfigError(ROOT_KEY, root, problem=problem)
-        num_classes = max(num_classes, int(labels.max()) + 1)
+        largest = int(labels.max())
+        if largest >= shapes[0].num_images:
+            allowed = f"numbers of classes from 0, fewer than the {shapes[0].num_images:,} training images"
+            raise ConfigError(ROOT_KEY, root, problem=f"{name} must be {allowed}; one label is {largest}")
+        num_classes = max(num_classes, largest + 1)
     class_names = tuple(map(str, range(num_classes)))
     if _CLASS_NAMES in found:
         class_names = _class_names(root, num_classes)
     if len(class_names) < 2:
         raise ConfigError(ROOT_KEY, root, problem="must have images of at least two classes; all labels are 0")
-    return StoredArrays(root, names, others, class_names, shapes[0], shapes[1] if len(shapes) > 1 else None)
+    return StoredArrays(root, names, class_names, shapes[0], shapes[1] if len(shapes) > 1 else None)
 
 
 def read_labels(root: Path, name: str) -> "NDArray[np.int64]":
@@ -146,8 +149,8 @@ def read_labels(root: Path, name: str) -> "NDArray[np.int64]":
             f"{name} must be integers of the shape (N,), the numbers of the classes from 0, not {_describe(labels)}"
         )
         raise ConfigError(ROOT_KEY, root, problem=problem)
-    if int(labels.min()) < 0:
-        raise ConfigError(ROOT_KEY, root, problem=f"{name} must be numbers of classes from 0, not {labels.min()}")
+    if wrong := [label for label in (int(labels.min()), int(labels.max())) if not 0 <= label < _MAX_LABEL]:
+        raise ConfigError(ROOT_KEY, root, problem=f"{name} must be numbers of classes from 0, not {wrong[0]}")
     return labels.astype("int64")
 
 
@@ -195,7 +198,7 @@ def _members(root: Path) -> Mapping[str, zipfile.ZipInfo]:
     try:
         with open_to_read(root) as file, zipfile.ZipFile(file) as archive:
             return {entry.filename: entry for entry in archive.infolist()}
-    except _DAMAGED as error:
+    except _NO_ZIP as error:
         raise ConfigError(ROOT_KEY, root, problem=f"must be {EXPECTED}; this file is no .npz, or damaged") from error
 
 
@@ -216,32 +219,40 @@ def _header(root: Path, name: str) -> tuple[tuple[int, ...], "np.dtype[Any]"]:
         shape, _, dtype = read_header(file)
         return shape, dtype
 
-    try:
+    with _damage_described(root, name):
         if root.is_dir():
             with open_to_read(root / f"{name}.npy") as file:
                 return read(file)
         with open_to_read(root) as file, zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as member:
             return read(member)
-    except _DAMAGED as error:
-        raise _unreadable(root, name, error) from error
 
 
 def _read(root: Path, name: str) -> "NDArray[Any]":
     import numpy as np
 
-    try:
+    with _damage_described(root, name):
         if root.is_dir():
             # `c`: torch takes no array that is read-only, and nothing writes into this one.
             array: NDArray[Any] = np.load(root / f"{name}.npy", mmap_mode="c", allow_pickle=False)
             return array
         with open_to_read(root) as file, np.load(file, allow_pickle=False) as archive:
             return archive[name]
-    except _DAMAGED as error:
-        raise _unreadable(root, name, error) from error
 
 
-def _unreadable(root: Path, name: str, error: Exception) -> ConfigError:
-    return ConfigError(ROOT_KEY, root, problem=f"{name} can't be read: {' '.join(str(error).split())}")
+@contextmanager
+def _damage_described(root: Path, name: str) -> Iterator[None]:
+    """Turn what numpy and zipfile raise for an array that is damaged, or that numpy did not write, into one line.
+
+    Raises:
+        ConfigError: anything was raised inside, except an error of the operating system.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:  # also RuntimeError for an encrypted file, and MemoryError for a shape without an end
+        message = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(ROOT_KEY, root, problem=f"{name} can't be read: {message}") from error
 
 
 def _describe(array: "NDArray[Any]") -> str:

@@ -12,9 +12,11 @@ from typing import NamedTuple
 from cnn_experiments.config.hydra_internals import cached_by_command_line
 from cnn_experiments.config.source_sizes import SourceSizes
 from cnn_experiments.errors import ConfigError, suggest
+from cnn_experiments.runs.regular_file import open_to_read
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 """Endings, in any case, of the names of files that count as images in a folder or of a pattern."""
+_UNCOMPRESSED_SUFFIXES = (".bmp", ".ppm", ".pgm", ".pbm")
 
 ROOT_KEY = "data.root"
 EXPECTED = "a folder with one folder of images per class, or with two folders train and test of this kind"
@@ -52,10 +54,15 @@ class ImageFolderListing:
 
     @cached_property
     def content(self) -> str:
-        """Return a hash of the names and sizes of all images: equal for a copy of the folder elsewhere."""
+        """Return a hash of the names and sizes of all images: equal for a copy of the folder elsewhere.
+
+        The size of a file without compression does not depend on its pixels, so that its bytes count, too.
+        """
         digest = hashlib.sha256()
         for image in (*self.train, *self.test):
             digest.update(f"{image.path}\0{image.num_bytes}\0".encode(errors="surrogateescape"))
+            if image.path.lower().endswith(_UNCOMPRESSED_SUFFIXES):
+                digest.update(_checksum(self.root / image.path))
         return digest.hexdigest()[:16]
 
     @property
@@ -199,9 +206,20 @@ def is_image(path: str) -> bool:
     return path.lower().endswith(IMAGE_SUFFIXES)
 
 
-def natural_order(path: str) -> list[list[str | int]]:
-    """Return a key that sorts paths by folder, and numbers in names by value."""
-    return [[int(word) if word.isdecimal() else word for word in re.split(r"(\d+)", part)] for part in path.split("/")]
+def natural_order(path: str) -> tuple[list[list[str | int]], str]:
+    """Return a key that sorts paths by folder, and numbers in names by value, and `01` before `1`."""
+    folders = path.split("/")
+    words = [[int(word) if word.isdecimal() else word for word in re.split(r"(\d+)", folder)] for folder in folders]
+    return words, path
+
+
+def _checksum(path: Path) -> bytes:
+    """Return a hash of the bytes of a file; nothing if it can't be read, which is an error when its pixels are."""
+    try:
+        with open_to_read(path) as file:
+            return hashlib.file_digest(file, "blake2b").digest()  # type: ignore[arg-type]
+    except OSError:
+        return b""
 
 
 def _join(names: Sequence[str]) -> str:

@@ -129,8 +129,8 @@ def validate(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     untyped_prefixes = tuple(f"{key}." for key, value in known.items() if value is None)  # any value, nested too
     replaced = tuple(_replaced_lists(settings, defaults))
     replaced_prefixes = tuple(f"{key}." for key in replaced)
-    # Top-level keys first: others refer to them.
-    for key, value in sorted(values.items(), key=lambda item: item[0].count(".")):
+    # Top-level keys first, then those of the data: others refer to them.
+    for key, value in sorted(values.items(), key=lambda item: (item[0].count("."), not item[0].startswith("data."))):
         is_of_replaced = key in replaced or key.startswith(replaced_prefixes)
         if key.startswith(untyped_prefixes) or is_of_replaced or _is_of_added_part(key, known):
             continue

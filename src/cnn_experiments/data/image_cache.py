@@ -21,15 +21,26 @@ _MEMORY_SHARE = 0.5
 _SPARE_BYTES = 2**20
 """What must be free beside the images, for the header of the file and the lock."""
 _TEMPORARY_SUFFIX = ".writing"
+_in_memory: dict[Path, Tensor] = {}
+"""The last images that no file could keep, by the file's path: a process asks for them several times."""
 
 
-def default_cache_directory() -> Path:
-    """Return the directory in which programs of this user keep what can be made again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cnn_experiments"
+def cache_directory(typed: str | None) -> Path:
+    """Return the directory of the resized images; by default, where programs of this user keep what can be made again.
+
+    Raises:
+        ArgumentError: the default is below the user's home directory, and there is none.
+    """
+    directory = os.path.expanduser(typed or os.environ.get("XDG_CACHE_HOME") or "~/.cache")  # noqa: PTH111 - see below
+    if typed:
+        return Path(directory)
+    if directory.startswith("~"):  # Path's own expanduser raises
+        raise ArgumentError("cache", None, "must be a directory: this user has no home directory for the default")
+    return Path(directory) / "cnn_experiments"
 
 
 def load_or_make(directory: Path, name: str, shape: tuple[int, ...], images: Iterable[Tensor]) -> Tensor:
-    """Return images from a file, which is made if it is not there.
+    """Return images from a file, which is made if it is not there, or damaged.
 
     Several processes may call this at once: one makes the file, the others wait. It appears when it is complete. Where
     no file can be kept, the images are made in memory.
@@ -38,7 +49,7 @@ def load_or_make(directory: Path, name: str, shape: tuple[int, ...], images: Ite
         directory: which is made if it is missing.
         name: of the file, a hash of all that the images depend on.
         shape: (N, C, H, W).
-        images: makes the images, uint8 (C, H, W), one after the other. It is read only if there is no file.
+        images: makes the images, uint8 (C, H, W), one after the other. It is read only if they have to be made.
 
     Returns:
         uint8 (N, C, H, W), mapped into memory: the system reads what is used, and keeps it while there is memory.
@@ -47,14 +58,27 @@ def load_or_make(directory: Path, name: str, shape: tuple[int, ...], images: Ite
         ArgumentError: there is neither room in the directory nor memory.
     """
     path = directory / f"{name}.npy"
-    if not path.exists():
-        if problem := _directory_problem(directory, shape):
-            return _make_in_memory(directory, problem, shape, images)
+    kept = _open(path, shape)
+    if kept is None and (problem := _directory_problem(directory, shape)):
+        return _make_in_memory(path, problem, shape, images)
+    if kept is None:
         with FileLock(directory / f"{name}.lock"):
-            if not path.exists():
+            kept = _open(path, shape)
+            if kept is None:
                 _write(path, shape, images)
-    # `c`: torch takes no array that is read-only, and nothing writes into this one.
-    return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
+                kept = _open(path, shape)
+    assert kept is not None
+    return kept
+
+
+def _open(path: Path, shape: tuple[int, ...]) -> Tensor | None:
+    """Return the images of a file, mapped into memory, or None if there is none that is complete and can be read."""
+    try:
+        # `c`: torch takes no array that is read-only, and nothing writes into this one.
+        array = np.load(path, mmap_mode="c", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return torch.from_numpy(array) if (array.dtype, array.shape) == (np.uint8, shape) else None
 
 
 def _directory_problem(directory: Path, shape: tuple[int, ...]) -> str | None:
@@ -91,7 +115,11 @@ def _write(path: Path, shape: tuple[int, ...], images: Iterable[Tensor]) -> None
         temporary.unlink(missing_ok=True)
 
 
-def _make_in_memory(directory: Path, problem: str, shape: tuple[int, ...], images: Iterable[Tensor]) -> Tensor:
+def _make_in_memory(path: Path, problem: str, shape: tuple[int, ...], images: Iterable[Tensor]) -> Tensor:
+    if path in _in_memory:
+        return _in_memory[path]
+    _in_memory.clear()
+    directory = path.parent
     num_bytes = int(np.prod(shape))
     if num_bytes > _MEMORY_SHARE * total_memory():
         problem = (
@@ -99,7 +127,8 @@ def _make_in_memory(directory: Path, problem: str, shape: tuple[int, ...], image
         )
         raise ArgumentError("cache", str(directory), problem)
     print_line(f"the images are resized in memory, because they can't be kept in {directory}: {problem}", "yellow")
-    made = torch.empty(shape, dtype=torch.uint8)
+    resized = torch.empty(shape, dtype=torch.uint8)
     for place, image in enumerate(images):
-        made[place] = image
-    return made
+        resized[place] = image
+    _in_memory[path] = resized
+    return resized

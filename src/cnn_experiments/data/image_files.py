@@ -22,7 +22,7 @@ from cnn_experiments.runs.regular_file import open_to_read, reading_problem
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 """No other: EPS, for example, is a program that Pillow would execute."""
-FORMAT_NAMES = "PNG, JPEG, GIF, BMP, WebP, TIFF or PPM"
+_FORMAT_NAMES = "PNG, JPEG, GIF, BMP, WebP, TIFF or PPM"
 _MODES = {1: "L", 3: "RGB"}
 _DRAFT_SCALE = 4
 """A JPEG file is decoded at 1/2, 1/4 or 1/8 of its size if that is at least this many times the size asked for, which
@@ -77,14 +77,14 @@ def find_image_files(source: str) -> FoundImages:
     images = sorted((file for file in files if _is_image(file)), key=lambda path: natural_order(path.as_posix()))
     if not images:
         raise ConfigError("input", source, problem=problem)
-    return FoundImages(images, _left_out(len(files) - len(images), place))
+    num_others = len(files) - len(images)
+    return FoundImages(images, left_out_line(num_others, place) if num_others else None)
 
 
-def _left_out(num_others: int, place: str) -> str | None:
-    if not num_others:
-        return None
+def left_out_line(num_others: int, place: str) -> str:
+    """Return one line that says how many files of a place are no images by their names."""
     others = "1 other file" if num_others == 1 else f"{num_others:,} other files"
-    return f"{others} {place} {'is' if num_others == 1 else 'are'} left out; images are {FORMAT_NAMES}"
+    return f"{others} {place} {'is' if num_others == 1 else 'are'} left out; images are {_FORMAT_NAMES}"
 
 
 def _files_below(folder: Path) -> Iterable[Path]:
@@ -170,7 +170,7 @@ def read_image_in_thread(path: Path, *, channels: int, size: int, background: in
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ImageFileError(f"too large: an image may have {Image.MAX_IMAGE_PIXELS:,} pixels") from error
     except UnidentifiedImageError as error:
-        raise ImageFileError(f"not a {FORMAT_NAMES} image, or damaged at its beginning") from error
+        raise ImageFileError(f"not a {_FORMAT_NAMES} image, or damaged at its beginning") from error
     except Exception as error:  # Pillow raises anything for a damaged file: SyntaxError, struct.error, IndexError
         if isinstance(error, OSError) and error.strerror:
             raise ImageFileError(error.strerror) from error

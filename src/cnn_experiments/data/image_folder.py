@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import PIL
@@ -16,8 +15,8 @@ from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.config.image_folder import ListedImage, list_image_folder
 from cnn_experiments.console import print_line, relative_path
 from cnn_experiments.data.datamodule import MEASURED, ImageDataModule, stratified_permutation
-from cnn_experiments.data.image_cache import default_cache_directory, load_or_make
-from cnn_experiments.data.image_files import FORMAT_NAMES, ImageFileError, pillow_warnings, read_image_in_thread
+from cnn_experiments.data.image_cache import cache_directory, load_or_make
+from cnn_experiments.data.image_files import ImageFileError, left_out_line, pillow_warnings, read_image_in_thread
 from cnn_experiments.runtime.progress import with_progress
 
 _SPLIT_SEED = 0  # a folder without a test set has the same one for every run
@@ -38,7 +37,8 @@ class ImageFolder(ImageDataModule):
 
     Args:
         root: the folder.
-        content: a hash of the names and sizes of all images, which `root` must have.
+        content: a hash of the names and sizes of all images, and of the bytes of those without compression, which
+            `root` must have.
         test_size: number of images of the test set, stratified by class, if there is no folder test.
         cache: directory of the resized images, or None for one below the user's cache directory.
         channels: 1 for gray, or 3 for RGB.
@@ -46,7 +46,8 @@ class ImageFolder(ImageDataModule):
         settings: the other parameters of ImageDataModule.
 
     Raises:
-        ArgumentError: `root` has other images, `resize` is None, or `channels` is another number.
+        ArgumentError: `root` has other images, `resize` is None, `channels` is another number, or there is no directory
+            for `cache`.
         ConfigError: `root` is no folder of images, or `test_size` does not suit it.
     """
 
@@ -78,7 +79,7 @@ class ImageFolder(ImageDataModule):
         self.mean = self.std = MEASURED
         self.background = _WHITE
         self._listing = listing
-        self._cache = Path(cache).expanduser() if cache else default_cache_directory()
+        self._cache = cache_directory(cache)
         super().__init__(channels=channels, resize=resize, **settings)
 
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
@@ -109,7 +110,7 @@ class ImageFolder(ImageDataModule):
     @cached_property
     def _cache_name(self) -> str:
         """Return a hash of all that the resized images depend on."""
-        digest = hashlib.sha256(f"{PIL.__version__} {self._shape} {self.background}".encode())
+        digest = hashlib.sha256(f"{PIL.__version__} {self._shape} {self.background} {self._listing.content}".encode())
         for image in self._files:
             line = f"{image.path}\0{image.num_bytes}\0{image.modified_ns}\0"
             digest.update(line.encode(errors="surrogateescape"))
@@ -125,7 +126,7 @@ class ImageFolder(ImageDataModule):
         num_images, size = len(self._files), f"{self.native_size} x {self.native_size} pixels"
         print_line(f"resizing {num_images:,} images of {relative_path(self.root)} to {size}")
         if self._listing.num_left_out:
-            print_line(f"{self._listing.num_left_out:,} other files are left out; images are {FORMAT_NAMES}", "yellow")
+            print_line(left_out_line(self._listing.num_left_out, f"in {relative_path(self.root)}"), "yellow")
         unreadable: list[str] = []
         for file, image in zip(with_progress(self._files, "resizing images"), self._read_all(), strict=True):
             if isinstance(image, ImageFileError):
