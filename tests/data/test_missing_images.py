@@ -113,7 +113,7 @@ def test_changed_folder_is_not_taken_for_that_of_the_run(place: Path) -> None:
     assert load(place, f"data.root={place / 'moved'}").data.class_names == ["cat", "dog", "fox"]
     with pytest.raises(ConfigError, match=f"data.root={place}/moved: must have the images of the run"):
         evaluate([config], None)
-    with pytest.raises(ConfigError, match="data=folder: has 4 classes; the network was trained with 3"):
+    with pytest.raises(ConfigError, match="data=folder: classes must be 3, as in training, not 4"):
         evaluate([config_of(place, "data=folder", f"data.root={place / 'moved'}")], None)
 
 

@@ -98,7 +98,7 @@ def test_other_data_are_preprocessed_as_those_of_the_run(
         (["data.train_size=100"], "data.train_size=100: must be left out, as in the run of ckpt_path"),
         (
             ["data=cifar10"],
-            "data=cifar10: has 3 channels; the network was trained with 1; did you mean data.channels=1?",
+            "data=cifar10: channels must be 1, as in training, not 3; did you mean data.channels=1?",
         ),
     ],
 )

@@ -107,7 +107,7 @@ def _other_data(config: ComposedConfig, trained: TrainedNetwork) -> ImageDataMod
     data, own = build_data(config.settings), trained.data
     for name in ("channels", "classes"):
         if getattr(data, name) != getattr(own, name):
-            problem = f"has {getattr(data, name)} {name}; the network was trained with {getattr(own, name)}"
+            problem = f"{name} must be {getattr(own, name)}, as in training, not {getattr(data, name)}"
             can_convert = name == "channels" and own.channels in data.possible_channels
             suggestion = f"data.channels={own.channels}" if can_convert else None
             raise ConfigError("data", config.choices["data"], problem=problem, suggestion=suggestion)

@@ -30,6 +30,7 @@ from cnn_experiments.analysis.probe import (
     values_problem,
 )
 from cnn_experiments.config.instantiate import attribute_errors_to
+from cnn_experiments.config.schema import LIST_GROUPS
 from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.data.loader import count_batches
 from cnn_experiments.errors import ConfigError, describe_error, format_value, suggest
@@ -520,10 +521,19 @@ def _check_same_settings(stored: Settings, settings: Settings) -> None:
     if not depends_on_num_steps(settings):
         may_change |= {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
     for key in differing_keys(stored, current):
-        if key not in may_change:
-            allowed = format_value(stored.get(key, added_defaults(stored).get(key)))
-            problem = f"must be {allowed}, as in the run that ckpt_path continues"
-            raise ConfigError(key, current.get(key), problem=problem)
+        if key in may_change:
+            continue
+        group, value = key.partition(".")[0], current.get(key)
+        allowed = format_value(stored.get(key, added_defaults(stored).get(key)))
+        if group in LIST_GROUPS and _names_of_parts(group, stored) != _names_of_parts(group, current):
+            key, value, allowed = group, _names_of_parts(group, current), _names_of_parts(group, stored)
+        raise ConfigError(key, value, problem=f"must be {allowed}, as in the run that ckpt_path continues")
+
+
+def _names_of_parts(group: str, flat_settings: Settings) -> str:
+    """Return the parts of a group as they are typed: `[crop,flip]`, or `none`."""
+    names = dict.fromkeys(key.split(".")[1] for key in flat_settings if key.startswith(f"{group}."))
+    return f"[{','.join(names)}]" if names else "none"
 
 
 @contextmanager
