@@ -43,7 +43,7 @@ class RunRecord:
         return finite_number(self.results.metrics.get(name))
 
     def curve(self, name: str) -> dict[int, float]:
-        """Return a metric by epoch, from 1, after every epoch in which it was measured.
+        """Return a metric by epoch, from 1, after every epoch in which it was measured and finite.
 
         Raises:
             ValueError: metrics.csv has something else than numbers in its column or in that of the epochs.
@@ -84,7 +84,7 @@ def _parse_column(epochs: Sequence[int], cells: Sequence[str | None]) -> dict[in
         values = {epoch: float(cell) for epoch, cell in zip(epochs, cells, strict=True) if cell}
     except ValueError as error:
         return str(error)
-    return values if all(map(math.isfinite, values.values())) else "a value is not finite"
+    return {epoch: value for epoch, value in values.items() if math.isfinite(value)}
 
 
 def describe_damaged_curves(runs: Iterable[RunRecord]) -> list[str]:
