@@ -36,7 +36,7 @@ def plot_curves(board: Board, metric: str, *, truncate: bool) -> Markup | None:
         truncate: whether the axis shows the upper part of the curves alone.
 
     Returns:
-        None if the metric was not measured in an epoch of all seeds of a group.
+        None if no group has an epoch in which all of its runs measured the metric.
     """
     means = {}
     for group in board.groups[:MAX_CURVES]:
