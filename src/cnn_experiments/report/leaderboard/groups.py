@@ -310,9 +310,7 @@ def _networks(runs: Sequence[RunRecord]) -> list[tuple[list[RunRecord], str]]:
     return networks
 
 
-def _group(
-    networks: Sequence[tuple[list[RunRecord], str]], keys: Sequence[str]
-) -> tuple[list[Group], list[RunRecord]]:
+def _group(networks: Sequence[tuple[list[RunRecord], str]], keys: Sequence[str]) -> tuple[list[Group], list[RunRecord]]:
     """Return the groups, and the completed runs that newer ones supersede."""
     class_names = {
         key: short_names({value for members, _ in networks if isinstance(value := members[0].settings.value(key), str)})
