@@ -247,7 +247,7 @@ class Leaderboard:
 
     @cached_property
     def has_several_monitors(self) -> bool:
-        """Return whether runs of one board chose their tested epochs by different metrics."""
+        """Return whether the monitors of one board differ, or the settings that they are measured with."""
         holdout = (board for board in self.boards if board.groups[0].any_run.results.protocol == "holdout")
         return any(len({_monitor(group.any_run) for group in board.groups}) > 1 for board in holdout)
 
