@@ -36,6 +36,12 @@ def test_settings_metrics_and_curves_are_those_of_the_files(trained: LoadedRun) 
     for name in ("train/loss", "val/loss", "val/acc", "val/f1", "lr"):
         assert run.curves[name] == {int(row["epoch"]): float(row[name]) for row in epochs}
     assert "epoch" not in run.curves
+    assert "step" not in run.curves
+
+
+def test_curves_have_what_callbacks_log(make_run: MakeRun) -> None:
+    run = load(make_run("run", None, curves={"epoch": [1, 2], "val/acc": [0.5, 0.75], "gradient_norm": [2.0, 1.0]}))
+    assert run.curves == {"val/acc": {1: 0.5, 2: 0.75}, "gradient_norm": {1: 2.0, 2: 1.0}}
 
 
 def test_network_gives_the_logits_of_the_test(trained: LoadedRun) -> None:

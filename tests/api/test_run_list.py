@@ -49,6 +49,23 @@ def test_frame_has_a_row_for_each_run(four: RunList) -> None:
     assert list(frame["seconds"]) == [81.0] * 4
 
 
+def test_frame_has_tags_and_notes(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("a", None, tags=["paper", "first"], note="a try")
+    make_run("b", None)
+    frame = runs(tmp_path).to_frame()
+    assert list(frame["tags"]) == ["paper, first", ""]
+    assert frame["note"][0] == "a try"
+    assert frame["note"].isna().tolist() == [False, True]
+
+
+def test_table_shows_the_last_part_of_the_name_of_a_class(make_run: MakeRun, tmp_path: Path) -> None:
+    key = "model._args_.1._target_"
+    for name, target in {"a": "torch.nn.ReLU", "b": "torch.nn.Tanh", "c": None}.items():
+        make_run(name, None, settings={"seed": 0} | ({key: target} if target else {}))
+    column = next(column for column in runs(tmp_path)._table().columns if column.name == "_target_")
+    assert column.texts() == ["ReLU", "Tanh", ""]
+
+
 def test_leaderboard_ranks_groups(four: RunList) -> None:
     leaderboard = four.leaderboard()
     frame = leaderboard.to_frame()

@@ -196,7 +196,7 @@ def test_network_of_the_user_is_built_from_their_directory_alone(
         cnn_experiments.load("mine").network  # noqa: B018
     assert str(error.value) == (
         "ckpt_path: the checkpoint builds model._target_=my_linear_network.linear, which no file of the configuration "
-        "names; if it is your own, name its directory: load(..., config_dir=DIRECTORY)"
+        "names; if it is your own, an option in the directory of load(..., config_dir=DIRECTORY) must name it"
     )
     assert not cnn_experiments.load("mine", config_dir="conf").network.training
 

@@ -13,6 +13,7 @@ from cnn_experiments.runs.fingerprint import (
     differing_keys,
     effective_settings,
     flatten,
+    has_moved_settings,
     run_id,
     upgrade_nested_settings,
     upgrade_settings,
@@ -174,6 +175,14 @@ def test_settings_of_version_0_2_have_the_hash_of_those_in_groups(augmentation: 
     assert upgraded["loss"]["label_smoothing"] == 0.1
     assert run_id(stored) == run_id(upgraded) == run_id(upgrade_settings(stored))
     assert config_hash(stored) == config_hash(upgraded)
+
+
+def test_setting_of_an_own_data_set_is_not_the_augmentation_of_version_0_2() -> None:
+    settings = compose_settings("augment=[flip]")
+    settings["data"]["augment"] = "crop_flip"
+    assert upgrade_nested_settings(settings) == settings
+    assert not has_moved_settings(flatten(settings))
+    assert run_id(settings) != run_id(settings | {"augment": {}})
 
 
 def test_moved_options_have_the_settings_of_version_0_2() -> None:

@@ -62,7 +62,7 @@ def test_damaged_curves_are_named(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("a", None, curves={"epoch": [1, 2], "val/acc": [0.5, 0.75]})
     for name, content in {
         "b": b"epoch,val/acc\n1,0.5\n2,ab\n",
-        "c": b"epoch,val/acc\n1,nan\n",
+        "c": b"epoch,val/acc\n1,0.5\nx,0.75\n",
         "d": b"epoch,val/acc\n1,0.5\n\0\0\0\0\n",
         "e": b"epoch,val/acc\n\xff\xfe\n",
         "f": None,
@@ -74,8 +74,8 @@ def test_damaged_curves_are_named(make_run: MakeRun, tmp_path: Path) -> None:
             path.write_bytes(content)
     lines = describe_damaged_curves(find_runs([tmp_path / "runs"])[0])
     assert [Path(line.partition(": ")[0]).parent.name for line in lines] == ["b", "c", "d", "e", "f"]
-    assert [line.rpartition("; ")[2] for line in lines[:2]] == ["no curve of val/acc"] * 2
-    assert {line.rpartition("; ")[2] for line in lines[2:]} == {"no curve of val/acc, test/acc, train/loss"}
+    assert lines[0].endswith("metrics.csv: could not convert string to float: 'ab'; no curve of val/acc")
+    assert {line.rpartition("; ")[2] for line in lines[1:]} == {"no curve of val/acc, test/acc, train/loss"}
 
 
 def test_only_finite_numbers_are_numbers() -> None:
@@ -90,6 +90,13 @@ def test_curves_are_the_columns_of_metrics_csv(make_run: MakeRun, tmp_path: Path
     assert run_with_curve.curve("test/acc") == {1: 0.5, 2: 0.75}
     assert run_with_curve.curve("val/acc") == {}
     assert run_without_curve.curve("test/acc") == {}
+
+
+def test_epochs_in_which_a_metric_was_not_finite_are_no_damage(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("run", None, curves={"epoch": [1, 2, 3], "val/acc": [float("nan"), 0.5, float("inf")]})
+    runs, _ = find_runs([tmp_path / "runs"])
+    assert runs[0].curve("val/acc") == {2: 0.5}
+    assert describe_damaged_curves(runs) == []
 
 
 def test_unreadable_directories_and_links_that_loop_are_survived(

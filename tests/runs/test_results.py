@@ -123,15 +123,38 @@ VERSION_0_1 = {
     "settings": {"seed": 3, "optimizer.lr": 0.1, "trainer.devices": "auto", "task._target_": "cnn_experiments.train"},
     "error": "SIGTERM",
 }
+VERSION_0_2: dict[str, Any] = COMPLETE | {"options": {"model": "lenet"}}
+NEW_OPTIONS = {"loss": "cross_entropy", "metrics": "none", "callbacks": "none", "logger": "tensorboard"}
 
 
 def test_run_of_version_0_1_has_the_identity_of_the_same_command_today() -> None:
     results = RunResults.from_json(VERSION_0_1)
     assert results.identity == run_id(SETTINGS)
     assert results.configuration == config_hash(SETTINGS)
-    assert results.options == {"model": "lenet"}
+    assert results.options == {"model": "lenet", "augment": "none"} | NEW_OPTIONS
     on_two_devices = RunResults.from_json(VERSION_0_1 | {"processes": 2})
     assert on_two_devices.configuration == config_hash(SETTINGS | {"trainer": {"devices": 2}})
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "option", "override"),
+    [
+        ("none", "none", "augment=[]"),
+        ("flip", "flip", "augment=[flip]"),
+        ("crop_flip_erase", "crop,flip,erase", "augment=[crop,flip,erase]"),
+    ],
+)
+def test_run_of_version_0_2_has_the_options_and_overrides_of_today(
+    augmentation: str, option: str, override: str
+) -> None:
+    content = VERSION_0_2 | {
+        "overrides": [f"data.augment={augmentation}", "label_smoothing=0.1", "seed=3"],
+        "settings": {"seed": 3, "data.augment": augmentation, "label_smoothing": 0.1},
+    }
+    results = RunResults.from_json(content)
+    assert results.options == {"model": "lenet", "augment": option} | NEW_OPTIONS
+    assert results.overrides == [override, "loss.label_smoothing=0.1", "seed=3"]
+    assert results.settings["loss.label_smoothing"] == 0.1
 
 
 @pytest.mark.parametrize(

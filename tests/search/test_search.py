@@ -55,8 +55,8 @@ def test_search_continues_to_its_number_of_trials_and_prints_the_best_command(co
     assert runs == {}
     assert {"leaderboard.html", "leaderboard.md", "leaderboard.csv"} <= {path.name for path in directory.iterdir()}
 
-    third = command(*SEARCH, "hydra.sweeper.n_trials=3")
-    assert third.returncode == 0
+    third = command(*SEARCH, "hydra.sweeper.n_trials=3", "tags=[paper]", "note=again")
+    assert third.returncode == 0, third.stderr
     assert "lenet on digits" not in third.stdout
     best = max(trials, key=lambda trial: trial.value or 0.0)
     assert f"best: trial {best.number}, val/acc {best.value:.4f}" in third.stdout

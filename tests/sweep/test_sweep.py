@@ -109,6 +109,14 @@ def count_epochs(sweep: Path) -> int:
     return sum(read_results(path.parent)["epochs"] for path in sweep.glob("*/results.json"))
 
 
+def test_combinations_that_are_the_same_run_are_counted(command: Command) -> None:
+    plan = command("-m", *SMOKE, "tags=[a],[b]", "logger=none,[csv]", "seed=0,1", "dry_run=true")
+    assert plan.returncode == 0, plan.stderr
+    line = "6 of 8 combinations repeat others: they differ in nothing that changes the result"
+    assert plan.stdout.splitlines()[0] == line
+    assert "2 runs, 2 to do" in plan.stdout
+
+
 @pytest.mark.usefixtures("faulty_model")
 def test_sweep_continues_after_a_run_failed_in_any_way(command: Command, tmp_path: Path) -> None:
     first = command(*FAULTY, "model.fault=raise,exit,os_exit,kill,memory,missing_file,none", "hydra.launcher.jobs=2")

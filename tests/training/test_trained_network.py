@@ -190,7 +190,7 @@ def test_checkpoint_builds_only_what_the_configuration_names(
 
     assert rejection(change(run, tmp_path / "malicious.ckpt", set_target)) == (
         f"ckpt_path: the checkpoint builds {group}._target_={target}, which no file of the configuration names; "
-        "if it is your own, name its directory with --config-dir"
+        "if it is your own, an option in the directory of --config-dir must name it"
     )
 
 
@@ -252,6 +252,8 @@ def test_damaged_settings_of_a_checkpoint_are_named(
 ) -> None:
     def damage(content: dict[str, Any]) -> None:
         settings_of(content)[key] = value
+        if key == "label_smoothing":  # of version 0.2, which had no group of losses
+            del settings_of(content)["loss"]
 
     line = rejection(change(run, tmp_path / "damaged.ckpt", damage))
     assert line.startswith(f"ckpt_path: the checkpoint's settings are damaged: {problem}")

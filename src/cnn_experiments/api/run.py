@@ -19,8 +19,8 @@ from cnn_experiments.predictions.file import Predictions
 from cnn_experiments.predictions.of_run import directory_of_predictions, evaluation_overrides
 from cnn_experiments.runs.directory import CONFIG_FILE, METRICS_FILE, PREDICTIONS_FILE
 from cnn_experiments.runs.fingerprint import flatten
-from cnn_experiments.runs.metrics import SPLITS, metric_keys, metrics_of
-from cnn_experiments.runs.records import read_curves
+from cnn_experiments.runs.metrics import SPLITS, metrics_of
+from cnn_experiments.runs.records import read_all_curves
 from cnn_experiments.runs.regular_file import read_text, reading_problem
 from cnn_experiments.runs.results import RESULTS_FILE, RunResults
 from cnn_experiments.runs.stages import format_shape, format_share
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 _MAX_CONFIG_BYTES = 10_000_000
 _MAX_MISTAKES = 1000
 """A picture can't be much higher."""
-_OTHER_CURVES = ("lr", "train/images_per_second")
 
 
 def load(
@@ -122,14 +121,17 @@ class LoadedRun:
 
     @cached_property
     def curves(self) -> dict[str, dict[int, float]]:
-        """Return every metric by epoch, from 1: `run.curves["val/acc"][1]`.
+        """Return every metric by epoch, from 1, also what callbacks log: `run.curves["val/acc"][1]`.
 
         Raises:
             ConfigError: metrics.csv is damaged.
         """
+        try:
+            columns = read_all_curves(self.directory)
+        except ValueError as error:
+            raise self._file_error(METRICS_FILE, str(error)) from error
         curves: dict[str, dict[int, float]] = {}
-        names = [*metric_keys(metrics_of([self.results.metric_info])), *_OTHER_CURVES]
-        for name, curve in read_curves(self.directory, names).items():
+        for name, curve in columns.items():
             if isinstance(curve, str):
                 raise self._file_error(METRICS_FILE, f"{name}: {curve}")
             if curve:
@@ -169,7 +171,7 @@ class LoadedRun:
             except ConfigError as error:
                 if error.remedy != CONFIG_DIR_REMEDY:
                     raise
-                remedy = "if it is your own, name its directory: load(..., config_dir=DIRECTORY)"
+                remedy = "if it is your own, an option in the directory of load(..., config_dir=DIRECTORY) must name it"
                 raise error.with_context(remedy=remedy) from error
         try:
             trained.network.to(torch.device(self._device))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -80,7 +81,7 @@ class RunList(Sequence[LoadedRun]):
         return rank(self._records, self.damaged, sort)
 
     def to_frame(self) -> "DataFrame":
-        """Return the runs as a DataFrame of pandas, with their status, options, settings, metrics and costs.
+        """Return the runs as a DataFrame of pandas: status, tags, note, options, settings, metrics and costs.
 
         Raises:
             ConfigError: pandas is not installed.
@@ -90,6 +91,8 @@ class RunList(Sequence[LoadedRun]):
         columns = [
             Column("directory", [str(record.directory) for record in self._records]),
             Column("status", self._statuses),
+            Column("tags", [", ".join(record.results.tags) for record in self._records]),
+            Column("note", [record.results.note for record in self._records]),
             *(self._setting_column(key, key) for key in (*options, *settings)),
             *(self._metric_column(key) for key in metric_keys(self._metrics)),
             self._results_column("epochs", lambda run: run.results.epochs),
@@ -124,7 +127,7 @@ class RunList(Sequence[LoadedRun]):
         monitors = monitors_of([record.results for record in self._records])
         columns = [
             Column("run", self._names(), is_text=True),
-            *(self._setting_column(key, name) for key, name in short_names(keys).items()),
+            *(self._short_setting_column(key, name) for key, name in short_names(keys).items()),
             Column("status", self._statuses, is_text=True),
             *(self._metric_column(key) for key in leaderboard_keys(self._metrics, monitors)),
             self._results_column("epochs", lambda run: run.results.epochs),
@@ -143,6 +146,14 @@ class RunList(Sequence[LoadedRun]):
     def _setting_column(self, key: str, name: str) -> Column:
         values = [_value(record, key) for record in self._records]
         return Column(name, values, format_value, is_text=any(isinstance(value, str) for value in values))
+
+    def _short_setting_column(self, key: str, name: str) -> Column:
+        """Return the column of a setting with the last parts of the names of classes, as in a leaderboard."""
+        column = self._setting_column(key, name)
+        if not key.endswith("._target_"):
+            return column
+        class_names = short_names({value for value in column.values if value is not None})
+        return replace(column, values=[class_names.get(value) for value in column.values])
 
     def _metric_column(self, key: str) -> Column:
         return Column(key, [record.metric(key) for record in self._records], "{:.4f}".format)

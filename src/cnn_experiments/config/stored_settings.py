@@ -42,7 +42,7 @@ _FIRST_GROUPS = ("model", "init", "data", "optimizer", "scheduler", "trainer")
 _GROUPS = (*_FIRST_GROUPS, "loss", *LIST_GROUPS)
 _PREPROCESSING_KEYS = ("data.resize", "data.normalize")
 """Settings of the data that the network was trained with, which count for other images, too."""
-CONFIG_DIR_REMEDY = "if it is your own, name its directory with --config-dir"
+CONFIG_DIR_REMEDY = "if it is your own, an option in the directory of --config-dir must name it"
 """Of a checkpoint that builds what no file of the configuration names."""
 _EXTERNAL_MODELS = "cnn_experiments.external_models."
 _ONE_PROCESS = {"devices": 1, "num_nodes": 1, "strategy": "auto"}

@@ -352,8 +352,12 @@ class ImageDataModule(pl.LightningDataModule, ABC):
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Turn uint8 images on the device into network inputs; only training images are augmented."""
         images, labels = batch
-        if not (self.trainer and self.trainer.training):
-            return self.preprocessing(images), labels
+        if self.trainer and self.trainer.training:
+            return self.training_inputs(images, labels)
+        return self.preprocessing(images), labels
+
+    def training_inputs(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return augmented network inputs of uint8 images, and the targets: labels, or shares of classes if mixed."""
         inputs = self.preprocessing(self.augmentation.transform(images))
         return self.augmentation.mix(inputs, labels, self.classes)
 

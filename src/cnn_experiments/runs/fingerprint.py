@@ -125,15 +125,16 @@ def added_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     return ADDED_DEFAULTS | {
         f"{key.removesuffix(_TARGET)}.{name}": default
         for key, value in settings.items()
-        if key.endswith(_TARGET)
+        if key.endswith(_TARGET) and isinstance(value, str)
         for name, default in ADDED_DEFAULTS_OF_CLASSES.get(normalize_value(key, value), {}).items()
     }
 
 
 def _is_of_ready_logger(key: str, flat: Mapping[str, Any]) -> bool:
     """Return whether a setting is of a logger of this program or of Lightning, which changes no result."""
-    group, *names = key.split(".")
-    return group == "logger" and str(flat.get(f"logger.{names[0]}._target_")).startswith((_PACKAGE, "lightning."))
+    group, _, name = key.partition(".")
+    target = flat.get(f"logger.{name.partition('.')[0]}._target_")
+    return group == "logger" and str(target).startswith((_PACKAGE, "lightning."))
 
 
 def run_id(settings: Mapping[str, Any]) -> str:
@@ -178,9 +179,10 @@ def _with_moved_keys(settings: Mapping[str, Any]) -> dict[str, Any]:
     hashed = dict(settings)
     for augmentation, parts in _AUGMENTATIONS_OF_0_2.items():
         own = {key: value for key, value in settings.items() if key.partition(".")[0] == "augment"}
-        if _normalize(own) == _normalize(effective_settings({"augment": parts})):
+        is_moved = "data.augment" not in settings  # else they are of version 0.2, or a data set has such a setting
+        if is_moved and _normalize(own) == _normalize(effective_settings({"augment": parts})):
             hashed = {key: value for key, value in hashed.items() if key not in own}
-            hashed.setdefault("data.augment", augmentation)
+            hashed["data.augment"] = augmentation
     own = {key: value for key, value in settings.items() if key.startswith("loss.")}
     label_smoothing = own.get("loss.label_smoothing")
     if own and _normalize(own) == _normalize(flatten({"loss": _loss_of_0_2(label_smoothing)})):
@@ -269,6 +271,27 @@ def upgrade_nested_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in _MOVED_KEYS} | {"data": data} | moved
 
 
+def upgrade_options(options: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the options of an earlier version's run with those of groups that it did not have, which mean what it did.
+
+    Args:
+        options: the option of every group.
+        settings: the stored settings with dotted keys, not upgraded.
+    """
+    transforms = _AUGMENTATIONS_OF_0_2.get(str(settings.get("data.augment")), {})
+    return {"augment": ",".join(transforms) or "none"} | _OPTIONS_OF_0_2 | dict(options)
+
+
+def upgrade_override(override: str) -> str:
+    """Return a stored override as this version takes it, from one that any version has stored."""
+    key, _, value = override.lstrip("+").partition("=")
+    if key == "label_smoothing":
+        return f"loss.{key}={value}"
+    if key == "data.augment" and value in _AUGMENTATIONS_OF_0_2:
+        return f"augment=[{','.join(_AUGMENTATIONS_OF_0_2[value])}]"
+    return override
+
+
 _MOVED_KEYS = ("label_smoothing", "data.augment")
 """Settings of version 0.2 that are in groups of their own now."""
 
@@ -287,6 +310,8 @@ _AUGMENTATIONS_OF_0_2: dict[str, dict[str, Any]] = {
     "crop_flip_erase": {"crop": _CROP, "flip": _FLIP, "erase": _ERASE},
 }
 
+_OPTIONS_OF_0_2 = {"loss": "cross_entropy", "metrics": "none", "callbacks": "none", "logger": "tensorboard"}
+
 
 def _moved_settings(augmentation: Any, label_smoothing: Any) -> dict[str, Any]:
     """Return the groups that are now in place of `data.augment` and `label_smoothing`."""
@@ -302,5 +327,8 @@ def _loss_of_0_2(label_smoothing: Any) -> dict[str, Any]:
 
 
 def has_moved_settings(settings: Mapping[str, Any]) -> bool:
-    """Return whether stored settings, with dotted keys, have any that are in groups of their own now."""
-    return any(key in settings for key in _MOVED_KEYS)
+    """Return whether stored settings, with dotted keys, have any that are in groups of their own now.
+
+    Those of this version have a loss, and can have `data.augment`, a setting of somebody's own data set.
+    """
+    return any(key in settings for key in _MOVED_KEYS) and not any(key.startswith("loss.") for key in settings)

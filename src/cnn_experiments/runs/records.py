@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +43,7 @@ class RunRecord:
         return finite_number(self.results.metrics.get(name))
 
     def curve(self, name: str) -> dict[int, float]:
-        """Return a metric by epoch, from 1, after every epoch in which it was measured.
+        """Return a metric by epoch, from 1, after every epoch in which it was measured and finite.
 
         Raises:
             ValueError: metrics.csv has something else than numbers in its column or in that of the epochs.
@@ -68,15 +68,54 @@ def read_curves(directory: Path, names: Iterable[str]) -> dict[str, dict[int, fl
     """
     names = list(names)
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(directory / METRICS_FILE, _MAX_BYTES), newline="")))
-        epochs = [int(row.get("epoch") or number) for number, row in enumerate(rows, start=1)]
-    except FileNotFoundError:
-        return {}
-    except csv.Error as error:
+        table = _MetricsTable.read(directory)
+    except ValueError as error:
         return dict.fromkeys(names, str(error))
-    except (OSError, ValueError) as error:
-        return dict.fromkeys(names, reading_problem(error))
-    return {name: _parse_column(epochs, [row.get(name) for row in rows]) for name in names}
+    return {} if table is None else {name: table.curve(name) for name in names}
+
+
+def read_all_curves(directory: Path) -> dict[str, dict[int, float] | str]:
+    """Return all curves of metrics.csv, also of what callbacks log, by epoch, or what is wrong with each.
+
+    Raises:
+        ValueError: the file can't be read, or has something else than numbers in the column of the epochs.
+    """
+    table = _MetricsTable.read(directory)
+    return {} if table is None else {name: table.curve(name) for name in table.names}
+
+
+@dataclass(frozen=True)
+class _MetricsTable:
+    """The content of a metrics.csv."""
+
+    epochs: Sequence[int]
+    rows: Sequence[Mapping[str, str | None]]
+
+    @classmethod
+    def read(cls, directory: Path) -> "_MetricsTable | None":
+        """Return the table of a run, or None if there is none.
+
+        Raises:
+            ValueError: it can't be read, or has something else than numbers in the column of the epochs.
+        """
+        try:
+            rows = list(csv.DictReader(io.StringIO(read_text(directory / METRICS_FILE, _MAX_BYTES), newline="")))
+            return cls([int(row.get("epoch") or number) for number, row in enumerate(rows, start=1)], rows)
+        except FileNotFoundError:
+            return None
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
+        except (OSError, ValueError) as error:
+            raise ValueError(reading_problem(error)) from error
+
+    @property
+    def names(self) -> list[str]:
+        """Return the metrics, in the order of the columns."""
+        return [name for name in (self.rows[0] if self.rows else ()) if name not in (None, "epoch", "step")]
+
+    def curve(self, name: str) -> dict[int, float] | str:
+        """Return a metric by epoch, or what is wrong with it."""
+        return _parse_column(self.epochs, [row.get(name) for row in self.rows])
 
 
 def _parse_column(epochs: Sequence[int], cells: Sequence[str | None]) -> dict[int, float] | str:
@@ -84,7 +123,7 @@ def _parse_column(epochs: Sequence[int], cells: Sequence[str | None]) -> dict[in
         values = {epoch: float(cell) for epoch, cell in zip(epochs, cells, strict=True) if cell}
     except ValueError as error:
         return str(error)
-    return values if all(map(math.isfinite, values.values())) else "a value is not finite"
+    return {epoch: value for epoch, value in values.items() if math.isfinite(value)}
 
 
 def describe_damaged_curves(runs: Iterable[RunRecord]) -> list[str]:

@@ -19,6 +19,8 @@ from cnn_experiments.runs.fingerprint import (
     has_moved_settings,
     round_to_float32,
     run_id,
+    upgrade_options,
+    upgrade_override,
     upgrade_settings,
 )
 from cnn_experiments.runs.metrics import Monitor
@@ -261,6 +263,10 @@ def _upgrade(content: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(settings, Mapping) and settings and (is_of_0_1 or has_moved_settings(settings)):
         processes = content.get("processes")
         content["settings"] = upgrade_settings(settings, processes if isinstance(processes, int) else None)
+        if isinstance(options := content.get("options"), Mapping):
+            content["options"] = upgrade_options(options, settings)
+        if isinstance(overrides := content.get("overrides"), list):
+            content["overrides"] = [upgrade_override(line) if isinstance(line, str) else line for line in overrides]
     if is_of_0_1 and content.get("settings"):
         content["identity"] = run_id(content["settings"])
         content["configuration"] = config_hash(content["settings"])

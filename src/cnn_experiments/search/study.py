@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial
 
 from cnn_experiments.console import relative_path
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.runs.fingerprint import COMMAND_KEYS
+from cnn_experiments.runs.fingerprint import COMMAND_KEYS, DESCRIPTION_KEYS
 from cnn_experiments.runs.metrics import Monitor
 from cnn_experiments.runs.settings import split_override
 from cnn_experiments.search.definition import Definition
@@ -76,7 +76,8 @@ def monitor_of(study: Study) -> Monitor:
 
 
 def _attributes(definition: Definition) -> dict[str, list[str]]:
-    fixed = [line for line in definition.fixed if split_override(line)[0] not in COMMAND_KEYS]
+    of_other_commands = (*COMMAND_KEYS, *DESCRIPTION_KEYS)
+    fixed = [line for line in definition.fixed if split_override(line)[0] not in of_other_commands]
     return {
         SPACE_ATTR: sorted(str(parameter.override.input_line) for parameter in definition.space),
         FIXED_ATTR: sorted(fixed),

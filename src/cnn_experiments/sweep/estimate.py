@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from cnn_experiments.runs.fingerprint import flatten
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.progress import with_progress
@@ -23,7 +22,10 @@ _STARTUP_SECONDS = 1.5
 
 _MEASURED_STEPS = 3
 _MIN_MEASURE_SECONDS = 1.0
-_COST_PREFIXES = ("model.", "data.", "trainer.", "compile", "memory_format")
+_COST_PREFIXES = (
+    *("model.", "data.", "augment.", "loss.", "metrics.", "callbacks.", "trainer."),
+    *("compile", "memory_format"),
+)
 
 Settings = Mapping[str, Any]
 
@@ -60,7 +62,7 @@ def estimate_seconds(
 
 def _cost_key(run: PlannedRun) -> str:
     """Return a key for what the duration depends on: everything but the optimizer, its schedule and the seeds."""
-    settings = flatten(run.config.settings).items()
+    settings = run.config.flat_settings.items()
     return str([(key, value) for key, value in settings if key.startswith(_COST_PREFIXES) and key != "data.seed"])
 
 
@@ -73,17 +75,18 @@ def _measure(settings: Settings) -> float:
     optimizer = build_optimizer(settings, model)
     labels = torch.randint(data.classes, (data.batch_size,), device=device)
     shape = (data.batch_size, data.channels, data.native_size, data.native_size)
-    batch = torch.randint(256, shape, dtype=torch.uint8, device=device), labels
+    images = torch.randint(256, shape, dtype=torch.uint8, device=device)
 
     def training_step() -> None:
-        loss = F.cross_entropy(model(data.on_after_batch_transfer(batch, 0)[0]), labels)
+        inputs, targets = data.training_inputs(images.clone(), labels)
+        loss = F.cross_entropy(model(inputs), targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
     def evaluation_step() -> None:
         with torch.no_grad():
-            model(data.on_after_batch_transfer(batch, 0)[0])
+            model(data.preprocessing(images))
 
     training_seconds, evaluation_seconds = _time(training_step), _time(evaluation_step)
     limits = Limits.from_settings(settings)

@@ -143,6 +143,7 @@ class _GridSweep:
         known = find_runs_by_id(self.directory)
         varying = [override.key_or_group for override in overrides if override.is_sweep_override()]
         self.runs = plan_runs(RunPaths(self.directory, varying, known), configs)
+        self._num_combinations, self._num_repeated = len(configs), len(configs) - len(self.runs)
         self._states = {
             run.directory: known[run.config.run_id].state if run.config.run_id in known else run.read_state()
             for run in self.runs
@@ -151,6 +152,12 @@ class _GridSweep:
 
     def run(self, report: Report) -> int:
         """Execute the pending runs, wait for those that other processes work on, and return the exit status."""
+        if self._num_repeated:
+            print_line(
+                f"{self._num_repeated} of {self._num_combinations} combinations repeat others: "
+                "they differ in nothing that changes the result",
+                style="yellow",
+            )
         pending = self._select()
         if not self._has_name:
             suggest_existing_sweeps(self.directory, self._states, pending)

@@ -183,6 +183,16 @@ def test_nan_metric_and_missing_settings_are_accepted(
     assert sorted(labels) == ["one", "three", "two"]
 
 
+def test_what_differs_within_a_group_alone_is_not_shown(
+    make_holdout_run: MakeRun, read_leaderboard: ReadLeaderboard
+) -> None:
+    for seed, logger in enumerate(("tensorboard", "csv")):
+        make_holdout_run(logger, "lenet", seed, 0.9, 0.9, configuration="same", options={"logger": logger})
+    leaderboard = read_leaderboard()
+    assert leaderboard.keys == []
+    assert [(group.label, group.seeds) for group in leaderboard.boards[0].groups] == [("lenet", [0, 1])]
+
+
 def test_runs_without_configuration_are_grouped_by_overrides(
     make_run: MakeRun, read_leaderboard: ReadLeaderboard
 ) -> None:

@@ -115,7 +115,7 @@ def test_shared_monitor_ranks_and_a_lower_loss_is_better(
         "on the test set it is better by -0.2517 [-0.2568, -0.2465] over 3 shared seeds"
     )
     assert legend(leaderboard)[1].startswith("difference: test loss minus that of the best")
-    assert not any("were chosen by different metrics" in line for line in legend(leaderboard))
+    assert not any("monitors differ" in line for line in legend(leaderboard))
     best, other, _ = csv.DictReader(io.StringIO(as_csv(leaderboard)))
     assert (best["ranked by"], best["model"], best["difference in test/loss n"]) == ("val/loss", "calibrated", "0")
     assert (other["difference in test/loss n"], other["difference in test/loss mean"]) == ("3", "0.2516667")
@@ -137,7 +137,7 @@ def test_accuracy_ranks_runs_with_different_monitors(
     assert (board.metric, [group.label for group in board.groups]) == ("val/acc", ["sure", "calibrated"])
     assert names(leaderboard)[2:5] == ["val/acc", "test/acc", "difference"]
     assert any(
-        line.startswith("runs of a table whose tested epochs were chosen by different metrics")
+        line.startswith("runs of a table are ranked by accuracy if their monitors differ")
         for line in legend(leaderboard)
     )
 

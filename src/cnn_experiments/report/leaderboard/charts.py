@@ -36,13 +36,14 @@ def plot_curves(board: Board, metric: str, *, truncate: bool) -> Markup | None:
         truncate: whether the axis shows the upper part of the curves alone.
 
     Returns:
-        None if the metric was not measured.
+        None if no group has an epoch in which all of its runs measured the metric.
     """
     means = {}
     for group in board.groups[:MAX_CURVES]:
         if curves := [curve for run in group.completed if (curve := _read_curve(run, metric))]:
             epochs = [epoch for epoch in curves[0] if all(epoch in curve for curve in curves)]
-            means[group] = {epoch: statistics.fmean(curve[epoch] for curve in curves) for epoch in epochs}
+            if epochs:
+                means[group] = {epoch: statistics.fmean(curve[epoch] for curve in curves) for epoch in epochs}
     if not means:
         return None
     with mpl.rc_context(STYLE):
@@ -54,7 +55,7 @@ def plot_curves(board: Board, metric: str, *, truncate: bool) -> Markup | None:
         number_epochs(axes, chain.from_iterable(means.values()))
         if truncate:
             values = [value for curve in means.values() for value in curve.values()]
-            last = [curve[max(curve)] for curve in means.values() if curve]
+            last = [curve[max(curve)] for curve in means.values()]
             _truncate_axis(axes, values, last, higher_is_better=True)
         _add_legend(figure, axes, max_columns=2)
         return to_svg(figure, f"{metric} by epoch")

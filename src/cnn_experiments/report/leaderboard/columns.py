@@ -26,7 +26,7 @@ _SPREAD = (
 )
 _INTERVALS = "95 % intervals per comparison, not corrected for multiple comparisons"
 _COSTS = "images/s of training, seconds of training and test, peak memory in MiB: medians over the runs"
-_RANKING = "runs of a table whose tested epochs were chosen by different metrics (monitor) are ranked by accuracy"
+_RANKING = "runs of a table are ranked by accuracy if their monitors differ, or the settings of these metrics"
 IMAGES_COLUMN = "image by image"
 IMAGES_LEGEND = (
     f"{IMAGES_COLUMN}: test images that only this run gets right, against those that only the run of the best row gets "

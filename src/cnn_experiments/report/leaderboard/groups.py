@@ -247,7 +247,7 @@ class Leaderboard:
 
     @cached_property
     def has_several_monitors(self) -> bool:
-        """Return whether runs of one board chose their tested epochs by different metrics."""
+        """Return whether the monitors of one board differ, or the settings that they are measured with."""
         holdout = (board for board in self.boards if board.groups[0].any_run.results.protocol == "holdout")
         return any(len({_monitor(group.any_run) for group in board.groups}) > 1 for board in holdout)
 
@@ -262,8 +262,9 @@ class Leaderboard:
 
 def build_leaderboard(runs: Sequence[RunRecord]) -> Leaderboard:
     """Sort runs into groups, and groups into boards."""
-    keys = varying_keys([run.settings for run in runs])
-    groups, superseded = _group(runs, keys)
+    networks = _networks(runs)
+    keys = varying_keys([members[0].settings for members, _ in networks])
+    groups, superseded = _group(networks, keys)
     metrics = metrics_of(run.results.metric_info for run in runs)
     monitors = _shared_monitors(groups)
     boards: dict[tuple[str, Monitor], list[Group]] = {}
@@ -296,26 +297,33 @@ def _ranked(groups: Sequence[Group], ranking: Monitor) -> list[Group]:
     return sorted(groups, key=lambda group: sign * _mean(group, ranking.key))
 
 
-def _group(runs: Sequence[RunRecord], keys: Sequence[str]) -> tuple[list[Group], list[RunRecord]]:
-    """Return the groups, and the completed runs that newer ones supersede."""
-    class_names = {
-        key: short_names({value for run in runs if isinstance(value := run.settings.value(key), str)})
-        for key in keys
-        if key.endswith(_TARGET)
-    }
+def _networks(runs: Sequence[RunRecord]) -> list[tuple[list[RunRecord], str]]:
+    """Return the runs of each group, and what distinguishes its label from that of a group with the same settings."""
     by_configuration: dict[str, list[RunRecord]] = {}
     for run in runs:
         by_configuration.setdefault(_configuration_key(run), []).append(run)
-    groups, superseded = [], []
+    networks = []
     for same_configuration in by_configuration.values():
-        networks = _split_by_parameters(same_configuration)
-        for parameters, members in networks.items():
-            completed, not_completed, older = _newest_per_seed(members)
-            suffix = f" ({parameters:,} parameters)" if len(networks) > 1 else ""
-            values = {key: members[0].settings.value(key) for key in keys}
-            values |= {key: names.get(str(values[key]), values[key]) for key, names in class_names.items()}
-            groups.append(Group(values, completed, not_completed, suffix))
-            superseded += older
+        by_parameters = _split_by_parameters(same_configuration)
+        for parameters, members in by_parameters.items():
+            networks.append((members, f" ({parameters:,} parameters)" if len(by_parameters) > 1 else ""))
+    return networks
+
+
+def _group(networks: Sequence[tuple[list[RunRecord], str]], keys: Sequence[str]) -> tuple[list[Group], list[RunRecord]]:
+    """Return the groups, and the completed runs that newer ones supersede."""
+    class_names = {
+        key: short_names({value for members, _ in networks if isinstance(value := members[0].settings.value(key), str)})
+        for key in keys
+        if key.endswith(_TARGET)
+    }
+    groups, superseded = [], []
+    for members, suffix in networks:
+        completed, not_completed, older = _newest_per_seed(members)
+        values = {key: members[0].settings.value(key) for key in keys}
+        values |= {key: names.get(str(values[key]), values[key]) for key, names in class_names.items()}
+        groups.append(Group(values, completed, not_completed, suffix))
+        superseded += older
     return groups, superseded
 
 

@@ -1,0 +1,55 @@
+"""Tests of how long runs will take."""
+
+from pathlib import Path
+
+import pytest
+
+from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.data.augmentation import AugmentationPipeline
+from cnn_experiments.runs.results import RunResults
+from cnn_experiments.runs.state import RunState
+from cnn_experiments.runs.status import Status
+from cnn_experiments.sweep import estimate
+from cnn_experiments.sweep.plan import PlannedRun
+
+MEASURED, OF_COMPLETED, STARTUP = 50.0, 100.0, 1.5
+
+
+@pytest.mark.parametrize(
+    ("override", "seconds"),
+    [
+        ("optimizer.lr=0.5", OF_COMPLETED),
+        ("scheduler=cosine", OF_COMPLETED),
+        ("seed=1", OF_COMPLETED),
+        ("augment=[rand_augment]", MEASURED),
+        ("callbacks=swa", MEASURED),
+        ("metrics=auroc", MEASURED),
+        ("loss=focal", MEASURED),
+        ("data.batch_size=32", MEASURED),
+    ],
+)
+def test_completed_runs_of_the_same_cost_are_the_basis(
+    monkeypatch: pytest.MonkeyPatch, override: str, seconds: float
+) -> None:
+    monkeypatch.setattr(estimate, "_measure", lambda _: MEASURED)
+    completed, wanted = (
+        PlannedRun(ComposedConfig.from_overrides("data=digits", *overrides), Path(name))
+        for name, overrides in (("a", ()), ("b", (override,)))
+    )
+    results = RunResults.initial({"model": "lenet", "data": "digits"}, [], completed.config.settings, None)
+    results.status, results.seconds = Status.COMPLETED, {"fit": 90.0, "test": 10.0}
+    states = {Path("a"): RunState(Status.COMPLETED, results), Path("b"): RunState(Status.NEW, None)}
+    assert estimate.estimate_seconds([completed, wanted], states, [wanted]) == {Path("b"): seconds + STARTUP}
+
+
+def test_measured_training_step_has_the_augmentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    for name in ("transform", "mix"):
+        method = getattr(AugmentationPipeline, name)
+        monkeypatch.setattr(
+            AugmentationPipeline, name, lambda *args, method=method, name=name: (calls.append(name), method(*args))[1]
+        )
+    config = ComposedConfig.from_overrides("data=digits", "trainer=cpu", "augment=[flip,mixup]", "data.channels=3")
+    assert estimate._measure(config.settings) > 0
+    assert calls == ["transform", "mix"] * (len(calls) // 2)
+    assert len(calls) >= 4
