@@ -229,6 +229,13 @@ def test_resumed_run_must_have_the_settings_of_its_checkpoint(train: Callable[..
         line = rf"^{override}: must be {stored}, as in the run that ckpt_path continues$"
         with pytest.raises(ConfigError, match=line):
             check_resumed(override)
+    for override, line in (
+        ("augment=[crop,flip]", "augment=[crop,flip]: must be none, as in the run that ckpt_path continues"),
+        ("callbacks=ema", "callbacks=[ema]: must be none, as in the run that ckpt_path continues"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            check_resumed(override)
+        assert str(error.value) == line
     with pytest.raises(ConfigError) as error:
         check_resumed()
     assert str(error.value) == f"trainer.max_epochs=1: must be > 1, the epochs already trained in {directory}"
