@@ -35,7 +35,9 @@ KINDS = ["mnist", "emnist", "cifar10", "svhn"]
 """One data set of each kind of file: .gz, .zip, .tar.gz and .mat."""
 
 PUBLIC = {
-    name: module for name in data_sets.__all__ if issubclass(module := getattr(data_sets, name), DownloadedDataModule)
+    name: module
+    for name, module in vars(data_sets).items()
+    if isinstance(module, type) and issubclass(module, DownloadedDataModule)
 }
 
 

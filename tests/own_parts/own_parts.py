@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import Metric
 
-from cnn_experiments.data.datamodule import ImageDataModule
+from cnn_experiments.data import ImageDataModule
 
 
 class Stripes(ImageDataModule):
