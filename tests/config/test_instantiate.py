@@ -139,6 +139,7 @@ def test_config_error_passes_unchanged() -> None:
         (f"{__name__}.Other", f"must be a subclass of {__name__}.Part, or a function that makes one"),
         (f"{__name__}.make_other", "must make a Part, not Other"),
         (f"{__name__}.Nothing", f"could not be found: {__name__} has no Nothing"),
+        (f"{__name__}.Othr", f"could not be found: {__name__} has no Othr; did you mean {__name__}.Other?"),
         ("nothing_here.Net", "could not be found: No module named 'nothing_here'"),
         ("a b", "could not be found: 'a b' is not a dotted path"),
         ("", "could not be found: '' is not a dotted path"),

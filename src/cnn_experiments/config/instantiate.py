@@ -12,7 +12,7 @@ import hydra.utils
 from hydra.errors import InstantiationException
 
 from cnn_experiments.arguments import ArgumentError
-from cnn_experiments.errors import ConfigError, RunFailedError, describe_error, line_of_user_code
+from cnn_experiments.errors import ConfigError, RunFailedError, describe_error, line_of_user_code, suggest
 
 _TARGET = "_target_"
 
@@ -125,12 +125,22 @@ def _check_target(key: str, target: Any) -> Any:
     try:
         factory = find_target(target)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(key, target, problem=f"could not be found: {' '.join(str(error).split())}") from error
+        problem = f"could not be found: {' '.join(str(error).split())}"
+        raise ConfigError(key, target, problem=problem, suggestion=_nearest_target(target, error)) from error
     except SystemExit as error:
         raise ConfigError(key, target, problem="ends the program when its module is imported") from error
     if not callable(factory) or _is_of_python(str(getattr(factory, "__module__", None)).partition(".")[0]):
         raise ConfigError(key, target, problem=problem)
     return factory
+
+
+def _nearest_target(path: str, error: ImportError | AttributeError) -> str | None:
+    """Return the path with another last name, if that is the one that was not found and there is a similar one."""
+    parent, _, name = path.rpartition(".")
+    if not isinstance(error, AttributeError) or error.obj is None or error.name != name:
+        return None
+    nearest = suggest(name, [word for word in dir(error.obj) if not word.startswith("_")], cutoff=0.7)
+    return f"{parent}.{nearest}" if nearest else None
 
 
 def _is_of_python(package: str) -> bool:
@@ -161,7 +171,8 @@ def find_target(path: str) -> Any:
             except ModuleNotFoundError as error:
                 if error.name != module:
                     raise
-                raise AttributeError(f"{'.'.join(names[:place])} has no {name}") from None
+                problem = f"{'.'.join(names[:place])} has no {name}"
+                raise AttributeError(problem, name=name, obj=target) from None
     return target
 
 
