@@ -140,7 +140,11 @@ def test_config_error_passes_unchanged() -> None:
         (f"{__name__}.make_other", "must make a Part, not Other"),
         (f"{__name__}.Nothing", f"could not be found: {__name__} has no Nothing"),
         (f"{__name__}.Othr", f"could not be found: {__name__} has no Othr; did you mean {__name__}.Other?"),
-        ("nothing_here.Net", "could not be found: No module named 'nothing_here'"),
+        (
+            "nothing_here.Net",
+            "could not be found: No module named 'nothing_here'; "
+            "if nothing_here is a module of your own, put its directory into PYTHONPATH",
+        ),
         ("a b", "could not be found: 'a b' is not a dotted path"),
         ("", "could not be found: '' is not a dotted path"),
     ],

@@ -392,7 +392,6 @@ def test_missing_psutil_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ((), "max"),
         (("monitor=val/loss",), "min"),
         (("callbacks.early_stopping.monitor=train/loss",), "min"),
-        (("monitor=val/loss", "monitor_mode=max"), "max"),
         (("monitor=val/loss", "callbacks.early_stopping.mode=max"), "max"),
     ],
 )

@@ -134,6 +134,7 @@ def test_every_option_is_accepted_and_says_which_values_are_better(option: str) 
         (["monitor=top5", "metrics=top5"], "monitor=top5: must be a metric of the images held out, those of the group metrics included: val/loss, val/acc, val/f1, val/top5; did you mean val/top5?"),
         (["monitor=test/acc"], "monitor=test/acc: must be a metric of the images held out, those of the group metrics included: val/loss, val/acc, val/f1; the test set measures the epoch that is chosen, and can't choose it; did you mean val/acc?"),
         (["monitor=train/acc"], "monitor=train/acc: must be a metric of the images held out, those of the group metrics included: val/loss, val/acc, val/f1; train/acc also improves where a network only learns its training images by heart; did you mean val/acc?"),
+        (["monitor=val/loss", "monitor_mode=max"], "monitor_mode=max: must be min or null: lower values of val/loss are better"),
         ([OWN, "monitor=val/share"], "monitor_mode=null: must be max or min: val/share does not say which is better"),
         (["data.val_size=0", "monitor=val/loss"], "monitor=val/loss: must be left out without images held out (data.val_size=0), where the last epoch is tested"),
         (["data.val_size=0", "monitor_mode=max"], "monitor_mode=max: must be left out without images held out (data.val_size=0), where the last epoch is tested"),
@@ -150,7 +151,7 @@ def test_metrics_and_monitors_that_cannot_work_are_rejected_in_one_line(override
     [
         ([], Monitor("val/acc", "max")),
         (["monitor=val/loss"], Monitor("val/loss", "min")),
-        (["monitor=val/loss", "monitor_mode=max"], Monitor("val/loss", "max")),
+        (["monitor=val/loss", "monitor_mode=min"], Monitor("val/loss", "min")),
         (["monitor=val/calibration", "metrics=calibration"], Monitor("val/calibration", "min")),
         (["monitor=val/share", "monitor_mode=min", OWN], Monitor("val/share", "min")),
     ],

@@ -24,11 +24,11 @@ from cnn_experiments.config.composition import (
 )
 from cnn_experiments.config.hydra_internals import flag_names, flag_words, parse_command_line
 from cnn_experiments.config.instantiate import find_target
-from cnn_experiments.config.overrides import apply_later, is_of_sweep, parse_override, value_text
+from cnn_experiments.config.overrides import apply_later, is_of_sweep, parse_override, quote_override, value_text
 from cnn_experiments.config.rules import BOOL, STRING
 from cnn_experiments.config.sources import CONF, find_groups
 from cnn_experiments.errors import ConfigError, suggest
-from cnn_experiments.runs.fingerprint import SWEEP_KEYS
+from cnn_experiments.runs.fingerprint import DESCRIPTION_KEYS, SWEEP_KEYS
 from cnn_experiments.runtime.distributed import is_started_by_lightning
 
 _HYDRA_KEYS = (
@@ -255,7 +255,7 @@ def _check_run(typed: Sequence[Override], options: Composition, arguments: Names
     for override in typed:
         line = str(override.input_line)
         if override.is_sweep_override():
-            raise ConfigError(line, problem="several values make a sweep, which needs -m")
+            raise ConfigError(line, problem="several values make a sweep, which needs -m", remedy=_quoted(override))
         is_shown = arguments.cfg or arguments.info or arguments.help or arguments.hydra_help
         is_of_a_sweep = override.key_or_group in SWEEP_KEYS or is_of_sweep(override)
         check_key(override, options)
@@ -274,6 +274,9 @@ def _check_sweep(typed: Sequence[Override], options: Composition) -> list[str]:
         if override.key_or_group == "hydra.run.dir":
             problem = "only valid for one run; the directory of a sweep is hydra.sweep.dir, or sweep=NAME in outputs/"
             raise ConfigError(line, problem=problem)
+        if override.is_sweep_override() and override.key_or_group in DESCRIPTION_KEYS:
+            problem = "must be one value for all runs: those that differ in nothing else are the same run"
+            raise ConfigError(line, problem=problem, remedy=_quoted(override))
         try:
             check_key(override, options)
         except ConfigError:
@@ -282,6 +285,13 @@ def _check_sweep(typed: Sequence[Override], options: Composition) -> list[str]:
             line = line if override.is_sweep_override() else apply_later(override)
         lines.append(line)
     return lines
+
+
+def _quoted(override: Override) -> str | None:
+    """Return how a text with commas is typed, if the setting is one."""
+    if override.key_or_group != "note":
+        return None
+    return f'quote commas for the shell and for Hydra: "{quote_override("note", value_text(override))}"'
 
 
 def _with_new_parts(typed: Sequence[Override], options: Composition) -> list[Override]:

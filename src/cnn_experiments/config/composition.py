@@ -222,6 +222,8 @@ def _check_choice(override: Override, config_name: str, overrides: Sequence[str]
             raise unknown_option_error(group, format_value(name), options)
     if len(set(names)) < len(names):
         raise ConfigError(group, value, problem="must not have an option twice")
+    if len(names) > 1 and "none" in names:
+        raise ConfigError(group, value, problem="must not have none beside other options")
     is_added = override.is_add() or override.is_force_add()
     if not is_added and (CONF / group).is_dir():
         return

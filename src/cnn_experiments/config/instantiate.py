@@ -126,7 +126,11 @@ def _check_target(key: str, target: Any) -> Any:
         factory = find_target(target)
     except (ImportError, AttributeError) as error:
         problem = f"could not be found: {' '.join(str(error).split())}"
-        raise ConfigError(key, target, problem=problem, suggestion=_nearest_target(target, error)) from error
+        package = target.partition(".")[0]
+        is_package = isinstance(error, ModuleNotFoundError) and error.name == package
+        remedy = f"if {package} is a module of your own, put its directory into PYTHONPATH" if is_package else None
+        suggestion = _nearest_target(target, error)
+        raise ConfigError(key, target, problem=problem, suggestion=suggestion, remedy=remedy) from error
     except SystemExit as error:
         raise ConfigError(key, target, problem="ends the program when its module is imported") from error
     if not callable(factory) or _is_of_python(str(getattr(factory, "__module__", None)).partition(".")[0]):

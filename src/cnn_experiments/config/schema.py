@@ -24,7 +24,7 @@ from cnn_experiments.config.rules import (
     list_of,
     one_of,
 )
-from cnn_experiments.config.trainer import check_trainer_keys
+from cnn_experiments.config.trainer import UNSUPPORTED_TRAINER_PARAMETERS, check_trainer_keys
 from cnn_experiments.errors import ConfigError, format_value, suggest
 from cnn_experiments.runs.fingerprint import COMMAND_KEYS, TASK_KEYS, flatten, has_mappings
 
@@ -61,6 +61,11 @@ RULES: dict[str, Rule] = {
     | NULL,
     "logger.wandb.mode": one_of("online", "offline") | NULL,
     "logger.wandb.timeout": POSITIVE,
+    "logger.mlflow.tracking_uri": Rule(
+        "a URI such as sqlite:///mlflow.db or http://localhost:5000",
+        lambda value: isinstance(value, str) and ("://" in value or value == "databricks"),
+    )
+    | NULL,
     "logger.mlflow.timeout": integer(1),
     "memory_format": one_of("contiguous", "channels_last"),
     "init.path": Rule("a run's directory or a checkpoint", lambda value: isinstance(value, str)),
@@ -232,6 +237,14 @@ def unknown_key_error(key: str, value: Any, known_keys: Iterable[str]) -> Config
     """
     if key in _TASKS_WITH_KEY:
         return ConfigError(key, value, problem=f"only valid with {_TASKS_WITH_KEY[key]}")
+    group, _, name = key.partition(".")
+    if group == "trainer" and name in UNSUPPORTED_TRAINER_PARAMETERS:
+        return ConfigError(key, value, problem=f"not supported: {UNSUPPORTED_TRAINER_PARAMETERS[name]}")
+    if group in LIST_GROUPS and name.isidentifier():
+        problem = f"must be a part, whose class is {group}.{name}._target_"
+        if name == "_target_":
+            problem = f"must have the name of a part before it: {group}.NAME._target_"
+        return ConfigError(key, value, problem=problem)
     known = list(known_keys)
     parents = {name[:end] for name in known for end, letter in enumerate(name) if letter == "."}
     parent = key.rpartition(".")[0]

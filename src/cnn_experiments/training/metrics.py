@@ -208,6 +208,10 @@ def build_monitor(settings: Settings, metrics: Mapping[str, Metric]) -> Monitor:
     if mode is None and higher_is_better is None:
         raise ConfigError("monitor_mode", None, problem=f"must be max or min: {key} does not say which is better")
     own_mode: Mode = "max" if higher_is_better else "min"
+    if None not in (mode, higher_is_better) and mode != own_mode:
+        better = "higher" if higher_is_better else "lower"
+        problem = f"must be {own_mode} or null: {better} values of {key} are better"
+        raise ConfigError("monitor_mode", mode, problem=problem)
     return Monitor(key, own_mode if mode is None else mode)
 
 

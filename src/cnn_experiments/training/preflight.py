@@ -65,7 +65,7 @@ from cnn_experiments.training.callback_checks import (
     callback_state_key,
     check_callback,
 )
-from cnn_experiments.training.callbacks import StochasticWeightAverage
+from cnn_experiments.training.callbacks import StochasticWeightAverage, WeightAverage
 from cnn_experiments.training.limits import Limits, count_limited_batches, count_steps_per_epoch
 from cnn_experiments.training.logger import check_loggers
 from cnn_experiments.training.loss import ClassWeightedLoss
@@ -268,7 +268,10 @@ def _check_state_keys(callbacks: Mapping[str, pl.Callback]) -> None:
         if state_key is None:
             continue
         if state_key in names:
-            problem = f"can't be combined with {names[state_key]}: both save their state as {state_key!r}"
+            reason = f"both save their state as {state_key!r}"
+            if isinstance(callback, WeightAverage):
+                reason = "both average the weights"
+            problem = f"can't be combined with {names[state_key]}: {reason}"
             raise ConfigError(f"callbacks.{name}", problem=problem)
         names[state_key] = f"callbacks.{name}"
 
