@@ -110,9 +110,9 @@ def count_epochs(sweep: Path) -> int:
 
 
 def test_combinations_that_are_the_same_run_are_counted(command: Command) -> None:
-    plan = command("-m", *SMOKE, "tags=[a],[b]", "logger=none,[csv]", "seed=0,1", "dry_run=true")
+    plan = command("-m", *SMOKE, "logger=none,[csv]", "seed=0,1", "dry_run=true")
     assert plan.returncode == 0, plan.stderr
-    line = "6 of 8 combinations repeat others: they differ in nothing that changes the result"
+    line = "2 of 4 combinations repeat others: they differ in nothing that changes the result"
     assert plan.stdout.splitlines()[0] == line
     assert "2 runs, 2 to do" in plan.stdout
 

@@ -360,7 +360,7 @@ def test_profile_is_written_into_the_directory(train: Train) -> None:
         (own(StopAfterStep), "callbacks.own: TypeError: StopAfterStep.__init__() missing 1 required positional argument: 'step'"),
         (own(WithObjectAsState), "its state_dict() must have only tensors and plain values, else no run resumes from its checkpoints"),
         ((*own(CountingSteps), *own(CountingSteps, name="other")), "callbacks.other: can't be combined with callbacks.own: both save their state as 'CountingSteps'"),
-        (("callbacks=[ema,swa]",), "callbacks.swa: can't be combined with callbacks.ema: both save their state as 'WeightAverage'"),
+        (("callbacks=[ema,swa]",), "callbacks.swa: can't be combined with callbacks.ema: both average the weights"),
         (("callbacks=early_stopping", "callbacks.early_stopping.monitor=val/los"), "callbacks.early_stopping.monitor=val/los: must be a metric that is logged: train/loss, train/acc, val/loss, val/acc, val/f1; did you mean val/loss?"),
         (("callbacks=early_stopping", "callbacks.early_stopping.monitor=test/acc"), "the test set is used once, after the training"),
         (("callbacks=early_stopping", "data.val_size=0"), "must be a metric that is logged: train/loss, train/acc; data.val_size=0 holds out no images"),
