@@ -1,4 +1,4 @@
-# `make run` and `make test` set everything up the first time; PYTHON names another interpreter (3.11 or later).
+# `make run`, `make test` and `make docs` set everything up the first time; PYTHON names another interpreter (3.11 or later).
 PYTHON ?= python3
 # LeNet with sigmoids learns slowly, so this run is longer than the default; ARGS on the command line replaces it.
 ARGS ?= optimizer.lr=0.002 trainer.max_epochs=20
@@ -6,7 +6,7 @@ ARGS ?= optimizer.lr=0.002 trainer.max_epochs=20
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test
+.PHONY: run test docs
 
 run: $(VENV)/.run-ready
 	$(BIN)/python -m cnn_experiments data=digits $(ARGS)
@@ -18,6 +18,10 @@ test: $(VENV)/.test-ready
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
+docs: $(VENV)/.docs-ready
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --builder html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 $(VENV)/.run-ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
@@ -25,4 +29,8 @@ $(VENV)/.run-ready: pyproject.toml constraints.txt
 
 $(VENV)/.test-ready: $(VENV)/.run-ready
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+$(VENV)/.docs-ready: $(VENV)/.run-ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	touch $@

@@ -59,7 +59,7 @@ def results_page(comparison: PublishedComparison) -> str:
     """Return the text of docs/results.md."""
     return (
         "# Reported and reproduced results\n\n"
-        "Written by `python scripts/update_results.py` from the runs in [runs](runs). "
+        "Written by `python scripts/update_results.py` from the runs in `docs/runs`. "
         "Each run on a CPU had one core of a shared machine: its seconds are approximate.\n\n"
         f"{markdown_report(comparison, RESULTS.stem)}\n{remaining_runs(comparison.not_measured)}"
     )

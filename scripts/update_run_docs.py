@@ -1,4 +1,6 @@
-"""Writes the tables of docs/runs.md, of a run's files and of the keys of results.json, from the code that defines them.
+"""Writes the tables of docs/reference/run_directory.md from the code that defines them.
+
+They are the files of a run and the keys of results.json.
 
 `python scripts/update_run_docs.py`
 """
@@ -21,7 +23,7 @@ _JSON_NAMES: dict[Any, str] = {
     dict: "object",
     NoneType: "null",
 }
-PAGE = Path(__file__).parents[1] / "docs" / "runs.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "run_directory.md"
 
 
 def files_table() -> str:

@@ -67,7 +67,7 @@ def test_pt2_file_is_used_as_in_the_documentation(run: Path, tmp_path: Path) -> 
 
 def run_snippet(module: str, directory: Path) -> str:
     """Run the example of the documentation that uses a module, and return what it prints."""
-    documents = [(ROOT / name).read_text() for name in ("README.md", "docs/export.md")]
+    documents = [(ROOT / name).read_text() for name in ("README.md", "docs/how_to/export.md")]
     programs = re.findall(r"^ {4}import json\n(?:(?: {4}.+)?\n)*? {4}print\(.+", "\n".join(documents), re.MULTILINE)
     examples = {dedent(program) for program in programs if module in program}
     (example,) = examples  # that of README.md is the same

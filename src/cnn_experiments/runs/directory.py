@@ -58,7 +58,7 @@ FILES = {
     LOCK_FILE: "the lock of the process that works on the run",
     PLAN_FILE: "the settings that a sweep planned the run to have, while it works on the run",
 }
-"""The files of a run's directory and what they hold; docs/runs.md lists them from here."""
+"""The files of a run's directory and what they hold; docs/reference/run_directory.md lists them from here."""
 
 _FILES_BEFORE_RESULTS = {
     *(LOCK_FILE, ".hydra", LOG_FILE, CONSOLE_FILE),

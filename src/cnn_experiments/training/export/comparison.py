@@ -14,7 +14,7 @@ from cnn_experiments.training.trained_network import TrainedNetwork
 _TOLERANCE = 1e-2
 """The largest difference of a logit that is accepted, in standard deviations of a logit over the images. Another order
 of the sums in float32 changes logits by up to 2e-3 of it in the deepest networks; a wrong resize, or another eps of
-batch normalization, by 4e-2 and more (docs/export.md)."""
+batch normalization, by 4e-2 and more (docs/how_to/export.md)."""
 
 _OTHER_PIXELS = 0.1
 """The same where this machine resizes with another rounding than the file, so that pixels are one gray level off."""

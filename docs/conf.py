@@ -1,0 +1,60 @@
+"""How the documentation is built: `make docs`."""
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from generated_pages import write_generated_pages  # noqa: E402
+
+
+def hash_of_code() -> str:
+    """Return a hash of the package and its configuration: with other code, every page is executed again."""
+    files = sorted(
+        path for folder in ("src", "conf") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".yaml")
+    )
+    contents = [path.relative_to(ROOT).as_posix().encode() + path.read_bytes() for path in files]
+    return hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
+
+
+DATA_ROOT = Path(os.environ.get("CNN_EXPERIMENTS_DATA", ROOT / "data")).absolute()
+HAS_FASHION_MNIST = (DATA_ROOT / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz").exists()
+COURSE_DATA = "fashion_mnist" if HAS_FASHION_MNIST else "digits"
+os.environ["CNN_EXPERIMENTS_DATA"] = str(DATA_ROOT)
+os.environ["COURSE_DATA"] = COURSE_DATA  # what the pages of the course train on
+
+project = "cnn_experiments"
+html_show_copyright = False
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+exclude_patterns = ["_build", "generated", "runs"]
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 4
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(Path(__file__).parent / "_build" / "executed" / f"{COURSE_DATA}-{hash_of_code()}")
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_merge_streams = True
+nb_ipywidgets_js = {}  # nothing is loaded from the internet
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+nitpicky = False
+copybutton_prompt_text = "$ "  # outputs and prompts are not copied
+
+html_theme = "furo"
+html_title = "cnn_experiments"
+html_static_path = ["_static"]
+html_css_files = ["terminal.css"]
+html_show_sphinx = False
+
+
+def setup(app: Sphinx) -> None:
+    """Write the generated parts before the pages are read."""
+    app.connect("builder-inited", lambda app: write_generated_pages(Path(app.srcdir) / "generated"))
