@@ -431,6 +431,19 @@ def test_run_on_the_real_fashion_mnist(command: Command, tmp_path: Path, fashion
     assert "test/acc/Ankle boot" in results["metrics"]
 
 
+@pytest.mark.parametrize(
+    "arguments", [SMOKE, (*SMOKE, "task=find_lr", "task.num_steps=2"), ("-m", *SMOKE, "seed=0,1")], ids=" ".join
+)
+def test_nothing_is_printed_about_fonts(cold_command: Command, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Let matplotlib find that no fonts are listed yet, as on a new machine."""
+    fonts = tmp_path / "fonts"
+    fonts.mkdir()
+    completed = cold_command(*arguments, MPLCONFIGDIR=str(fonts))
+    assert completed.returncode == 0, completed.stderr
+    assert list(fonts.glob("fontlist*.json"))
+    assert "font" not in (completed.stdout + completed.stderr).replace(str(fonts), "")
+
+
 def test_inspect_prints_tables_and_writes_nothing(command: Command, cold_command: Command, tmp_path: Path) -> None:
     comparison = command("task=inspect", "-m", "model=lenet,lenet_bn", "data.resize=28,32", "model.pool=avg")
     assert (comparison.returncode, comparison.stderr) == (0, "")
