@@ -1,4 +1,4 @@
-"""Tests in a real Jupyter kernel: the notebook of the documentation, and a run that the kernel's user interrupts."""
+"""Tests in a real Jupyter kernel: the page about Python, and a run that the kernel's user interrupts."""
 
 import ast
 import base64
@@ -15,9 +15,10 @@ from nbclient import NotebookClient
 
 from cnn_experiments import LoadedRun
 from tests.api.conftest import OVERRIDES
-from tests.conftest import ROOT, read_results
+from tests.conftest import read_results
+from tests.docs.pages import DOCS, code_cells
 
-NOTEBOOK = ROOT / "docs" / "use_what_was_trained.ipynb"
+PAGE = DOCS / "how_to" / "python.md"
 
 
 @pytest.fixture
@@ -34,21 +35,23 @@ def texts(cell: Any, kind: str) -> str:
     return "".join(output.data.get(kind, "") for output in cell.outputs if "data" in output)
 
 
+def printed(cell: Any) -> str:
+    """Return what a cell prints to standard output."""
+    return "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_notebook_of_the_documentation(tmp_path: Path) -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+def test_page_about_python_shows_runs_predictions_and_errors(tmp_path: Path) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in code_cells(PAGE)])  # type: ignore[no-untyped-call]
     NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
-    _, train, settings, bad_setting, stages, predict, files, inverted, mistakes, compare, leaderboard, load, frame = (
-        code
-    )
+    (
+        train, settings, bad_setting, layer, stages, predict, files, inverted, values, mistakes, logits,
+        _, compare, leaderboard, load, frame,
+    ) = notebook.cells  # fmt: skip
 
-    stdout = "".join(
-        output.text for output in train.outputs if output.output_type == "stream" and output.name == "stdout"
-    )
+    stdout = printed(train)
     assert [line.partition("  ")[0] for line in stdout.splitlines()[1:4]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     progress = [output for output in train.outputs if output.output_type == "display_data"]
     assert [output.data["text/html"] for output in progress] == [""]
@@ -57,16 +60,17 @@ def test_notebook_of_the_documentation(tmp_path: Path) -> None:
     results = read_results(tmp_path / "outputs" / "notebook" / "adam")
     lr, accuracy, curve = ast.literal_eval(texts(settings, "text/plain"))
     assert (lr, accuracy, list(curve)) == (0.001, results["metrics"]["test/acc"], [1, 2, 3])
-    (error,) = bad_setting.outputs
-    assert (error.ename, error.evalue) == ("ConfigError", "optimizer.lr=-1: must be a number > 0")
-    assert error.traceback == ["ConfigError: optimizer.lr=-1: must be a number > 0"]
+    assert printed(bad_setting) == "optimizer.lr=-1: must be a number > 0\n"
 
+    assert texts(layer, "text/plain") == "Conv2d(1, 6, kernel_size=(5, 5), stride=(1, 1))"
     assert "total: 44,878 parameters, 281,640 multiply-adds" in texts(stages, "text/html")
     assert texts(predict, "text/html").count("<img ") == 5
     assert "invert=True inverts all images" in texts(files, "text/html")
     assert "invert=True" not in texts(inverted, "text/html")
     assert texts(inverted, "text/plain").count("pictures/") == 3
+    assert "'pictures/0.png'" in texts(values, "text/plain")
     assert base64.b64decode(texts(mistakes, "image/png")).startswith(b"\x89PNG")
+    assert texts(logits, "text/plain") == "(360, 10)"
     assert "<b>3 runs</b>" in texts(compare, "text/html")
     assert "<b>digits at 28 pixels, holdout of 180, by val/acc</b>" in texts(leaderboard, "text/html")
     assert texts(load, "text/html").count("<img ") == 3

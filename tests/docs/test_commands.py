@@ -22,8 +22,8 @@ SHORT_RUN = (
 )  # fmt: skip
 """Overrides that make a training short."""
 
-ERROR = re.compile(r"[\w./@+-]+=.*: ")
-"""The beginning of a line about a setting that is rejected."""
+ERROR = re.compile(r"[\w./@+-]+=.*: |[\w.]+: must ")
+"""The beginning of a line about a setting, or a part, that is rejected."""
 
 WITHOUT_TRAINING = re.compile(r"(?<!\S)(--help|--cfg|--version|task=(?!train|find_lr)\w+|dry_run=true)(?!\S)")
 SHELL_COMMANDS = ("cat", "cd", "cp", "ls", "mkdir", "unzip")

@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Callable
 from contextlib import chdir, redirect_stdout
 from pathlib import Path
-from textwrap import dedent
 
 import numpy as np
 import onnxruntime
@@ -20,7 +19,8 @@ from cnn_experiments.predictions.file import Predictions
 from cnn_experiments.tasks import export as export_module
 from cnn_experiments.tasks.export import export
 from cnn_experiments.training.export import formats
-from tests.conftest import ROOT, compose_settings, train_in
+from tests.conftest import compose_settings, train_in
+from tests.docs.pages import DOCS, blocks_of
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +65,15 @@ def test_pt2_file_is_used_as_in_the_documentation(run: Path, tmp_path: Path) -> 
     assert run_snippet("torch.export", tmp_path) == f"{predicted}\n"
 
 
+def test_safetensors_file_is_used_as_in_the_documentation(run: Path, tmp_path: Path) -> None:
+    export_overrides(run, "format=safetensors", f"task.to={tmp_path / 'outputs' / 'bn' / 'export'}")
+    assert run_snippet("safetensors", tmp_path) == ""
+
+
 def run_snippet(module: str, directory: Path) -> str:
     """Run the example of the documentation that uses a module, and return what it prints."""
-    documents = [(ROOT / name).read_text() for name in ("README.md", "docs/how_to/export.md")]
-    programs = re.findall(r"^ {4}import json\n(?:(?: {4}.+)?\n)*? {4}print\(.+", "\n".join(documents), re.MULTILINE)
-    examples = {dedent(program) for program in programs if module in program}
-    (example,) = examples  # that of README.md is the same
+    programs = [block.text for block in blocks_of(DOCS / "how_to" / "export.md") if block.kind == "python"]
+    (example,) = [program for program in programs if module in program]
     with chdir(directory), redirect_stdout(io.StringIO()) as output:
         exec(example, {})  # noqa: S102
     return output.getvalue()
