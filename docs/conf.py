@@ -47,6 +47,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 nitpicky = False
 copybutton_prompt_text = "$ "  # outputs and prompts are not copied
+copybutton_line_continuation_character = "\\"
 
 html_theme = "furo"
 html_title = "cnn_experiments"
