@@ -74,7 +74,7 @@ REJECTED = [
     (["-m", "--cfg=job"], r"--multirun --cfg: can't be combined"),
     (["experimnt=best/lenet"], rf"experimnt=best/lenet: unknown key; {TOP_LEVEL}; did you mean experiment\?"),
     (["hydra/launcher=basc"], r"hydra/launcher=basc: unknown option; allowed: basic, .*, local, slurm.*; did you mean basic\?"),
-    (["experiment=book/adam/lenet", "model.pol=avg"], r"model\.pol=avg: unknown key; keys of model: activation, channels, hidden_units, in_channels, kernel_size, norm, num_classes, padding, pool; did you mean model\.pool\?"),
+    (["experiment=book/adam/lenet", "model.pol=avg"], r"model\.pol=avg: unknown key; keys of model: activation, channels, hidden_units, in_channels, kernel_size, norm, norm_layers, norm_position, num_classes, padding, pool; did you mean model\.pool\?"),
     (["optimizer.lr=fast"], r"optimizer\.lr=fast: must be a number > 0"),
     (["optimizer.lr=0"], r"optimizer\.lr=0: must be a number > 0"),
     (["optimizer.lr=nan"], r"optimizer\.lr=nan: must be a number > 0"),
