@@ -5,6 +5,7 @@ https://arxiv.org/abs/1610.02391), which captum computes: the channels of a stag
 gradient of the class's logit, summed, without the negative values.
 """
 
+import warnings
 from collections.abc import Iterable
 
 import torch
@@ -55,7 +56,9 @@ def class_activation_maps(network: nn.Module, stage: str, images: Tensor, classe
     Returns:
         float32 (N, H, W), in 0..1.
     """
-    from captum.attr import LayerGradCam
+    with warnings.catch_warnings():  # tqdm, which captum imports, warns in a notebook without ipywidgets
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from captum.attr import LayerGradCam
 
     with training_mode(network, training=False):
         grad_cam = LayerGradCam(network, network.get_submodule(stage))
