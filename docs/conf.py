@@ -48,6 +48,11 @@ autodoc_typehints = "signature"
 nitpicky = False
 copybutton_prompt_text = "$ "  # outputs and prompts are not copied
 
+default_role = "code"  # docstrings mark code as Markdown does
+add_module_names = False
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 90
+
 html_theme = "furo"
 html_title = "cnn_experiments"
 html_static_path = ["_static"]

@@ -1,4 +1,4 @@
-"""The options of the configuration and their settings, with the comments of the YAML files, which say what each means."""
+"""The options of the configuration and their settings, with the comments of the YAML files: what each means."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,8 +37,8 @@ class Option:
     name: str
     meaning: str
     """The comment at its beginning, without the commands in it; empty if there is none."""
-    base: str | None
-    """The option of the same group that it changes."""
+    bases: tuple[str, ...]
+    """The options of the same group that it changes: one, or several of a recipe."""
     choices: tuple[str, ...]
     """The options of other groups that a recipe chooses: `model=lenet`."""
     target: str | None
@@ -47,6 +47,11 @@ class Option:
     """Those of its base among them."""
     changes: tuple[Setting, ...]
     """Those that are in the file itself."""
+
+    @property
+    def base(self) -> str | None:
+        """Return the option that it changes, if there is one."""
+        return self.bases[0] if self.bases else None
 
 
 def read_options(conf: Path) -> list[Option]:
@@ -86,7 +91,7 @@ def _read_option(name: str, path: Path) -> Option:
         group=group,
         name=name.removeprefix(f"{group}/"),
         meaning=_header(lines),
-        base=bases[0] if bases else None,
+        bases=tuple(bases),
         choices=tuple(choices),
         target=part.get("_target_") if isinstance(part, dict) else None,
         settings=settings,
