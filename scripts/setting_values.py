@@ -1,5 +1,6 @@
 """Which values a setting may have, in words: what rules allow, what constructors reject, and types of parameters."""
 
+import functools
 import inspect
 import re
 import types
@@ -13,8 +14,9 @@ from configuration_files import Option, Setting
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.instantiate import find_target
+from cnn_experiments.config.interpolation import resolve
 from cnn_experiments.config.rules import MISSING, Rule
-from cnn_experiments.config.schema import LIST_GROUPS, RULES, rule_for_default
+from cnn_experiments.config.schema import RULES, rule_for_default
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.fingerprint import READ_ONLY_KEYS
 from cnn_experiments.training.optimization import build_optimizer, build_scheduler
@@ -89,13 +91,23 @@ def constructor_ranges(option: Option) -> dict[str, str]:
     return ranges
 
 
+@functools.cache
+def _default_settings() -> dict[str, Any]:
+    return ComposedConfig.from_overrides().settings
+
+
 def _arguments(option: Option) -> dict[str, Any]:
-    """Return the arguments of an option's class in a run, with the values of other settings."""
+    """Return the arguments of an option's class in a run, with the values of other settings.
+
+    Raises:
+        ConfigError: a value must be given.
+    """
+    own = {setting.key.rpartition(".")[2]: setting.default for setting in option.settings}
     if option.group.startswith("hydra/"):
-        return {setting.key.rpartition(".")[2]: setting.default for setting in option.settings}
-    settings = ComposedConfig.from_overrides(f"{option.group}={option.name}").settings[option.group]
-    part = next(iter(settings.values())) if option.group in LIST_GROUPS else settings
-    return {name: value for name, value in part.items() if not name.startswith("_")}
+        return own
+    if MISSING in own.values():
+        raise ConfigError(f"{option.group}={option.name}", problem="needs a value")
+    return resolve({**_default_settings(), option.group: own})[option.group]
 
 
 def _impossible_value(value: Any) -> Any:
@@ -127,8 +139,8 @@ def _rejection(option: Option, arguments: Mapping[str, Any], key: str) -> str | 
 def _call(option: Option, arguments: Mapping[str, Any]) -> None:
     target = find_target(option.target or "")
     if option.group in ("optimizer", "scheduler"):
-        settings = ComposedConfig.from_overrides(f"{option.group}={option.name}").settings
-        settings = settings | {option.group: settings[option.group] | dict(arguments)}
+        part = {"_target_": option.target, "_partial_": True, **arguments}
+        settings = _default_settings() | {option.group: part}
         optimizer = build_optimizer(settings, torch.nn.Linear(1, 1))
         build_scheduler(settings, optimizer, total_steps=100, steps_per_epoch=10)
     elif option.group != "init":
