@@ -1,4 +1,4 @@
-"""Writes docs/results.md and the headers of the recipes from the runs in docs/runs.
+"""Writes docs/results.md, the table of README.md and the headers of the recipes from the runs in docs/runs.
 
 `python scripts/update_results.py` writes them again. With directories as arguments, the runs in them are copied to
 docs/runs first.
@@ -14,16 +14,29 @@ from pathlib import Path
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.sources import CONF
+from cnn_experiments.markdown import markdown_table
 from cnn_experiments.report.published.comparison import PublishedComparison, RecipeResult, compare_with_published
 from cnn_experiments.report.published.plots import plot_networks
 from cnn_experiments.report.published.reference import Recipe, load_recipes
-from cnn_experiments.report.published.render import format_reported, format_row, markdown_report
+from cnn_experiments.report.published.render import format_accuracy, format_reported, format_row, markdown_report
 from cnn_experiments.runs.records import find_runs
 
 DOCS = Path(__file__).parents[1] / "docs"
 RUNS = DOCS / "runs"
 RESULTS = DOCS / "results.md"
 HEADER = re.compile(r"# @package _global_\n(# python -m .*\n# Reported.*\n(# Reached: .*\n)+)?")
+README = Path(__file__).parents[1] / "README.md"
+README_TABLE = re.compile(
+    r"(?<=<!-- results: written by scripts/update_results.py -->\n).*?(?=<!-- end -->)", re.DOTALL
+)
+README_RECIPES = {
+    "book/sgd/lenet": "SGD, 10 epochs",
+    "book/adam/lenet": "Adam, 5 epochs",
+    "book/sgd/lenet_bn": "SGD, 10 epochs",
+    "book/adam/lenet_bn": "Adam, 5 epochs",
+    "book/adam/resnet18": "Adam, 5 epochs, 28 pixels",
+}
+"""The recipes in README.md, and how they train."""
 NUM_SEEDS = 3
 
 
@@ -53,6 +66,36 @@ def recipe_header(recipe: Recipe, results: Sequence[RecipeResult]) -> str:
     if not results:
         lines.append("Reached: not measured")
     return "".join(f"# {line}\n" for line in lines)
+
+
+def readme_table(comparison: PublishedComparison) -> str:
+    """Return the table of README.md: published results, those of the same recipe, and those of a better one."""
+    results = {result.recipe.name: result for result in comparison.results}
+    rows = []
+    for name, training in README_RECIPES.items():
+        result = results[name]
+        better = results.get(f"best/{name.rpartition('/')[2]}")
+        row = [result.recipe.network, training, published_accuracies(result.recipe), median_and_std(result)]
+        rows.append([*row, median_and_std(better) if better else "not measured"])
+    header = ["network", "recipe", "published", "reproduced", "ours, trained better"]
+    return markdown_table(header, rows, [True] * len(header)) + "\n"
+
+
+def published_accuracies(recipe: Recipe) -> str:
+    """Return the median, the quantiles and the number of a book's builds, or the single results."""
+    builds = recipe.distribution
+    if builds is None:
+        return ", ".join(format_accuracy(result.final_accuracy) for result in recipe.comparable)
+    quantiles = f"[{format_accuracy(builds.low)}, {format_accuracy(builds.high)}]"
+    return f"{format_accuracy(builds.median)} {quantiles}, {builds.num_builds} builds"
+
+
+def median_and_std(result: RecipeResult) -> str:
+    """Return the median accuracy, its standard deviation over the seeds, and their number."""
+    median = format_accuracy(result.median)
+    if result.std is None:
+        return f"{median}, one seed"
+    return f"{median} ± {format_accuracy(result.std)}, {len(result.runs)} seeds"
 
 
 def results_page(comparison: PublishedComparison) -> str:
@@ -98,6 +141,8 @@ def main() -> None:
     for name, picture in plot_networks(comparison).items():
         (RESULTS.with_suffix("") / name).write_bytes(picture)
     RESULTS.write_text(results_page(comparison), encoding="utf-8")
+    table = readme_table(comparison)
+    README.write_text(README_TABLE.sub(lambda _: table, README.read_text(encoding="utf-8")), encoding="utf-8")
     for name, recipe in load_recipes().items():
         file = CONF / "experiment" / f"{name}.yaml"
         results = [result for result in comparison.results if result.recipe == recipe]

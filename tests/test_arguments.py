@@ -8,7 +8,7 @@ from cnn_experiments.models import LeNet
 
 def test_error_of_an_argument_is_data_and_a_readable_value_error() -> None:
     with pytest.raises(ValueError, match="pool") as error:
-        LeNet(1, 10, [6, 16], 5, [120, 84], activation="sigmoid", norm="none", pool="maxx", padding=0)
+        LeNet(1, 10, [6, 16], 5, [120, 84], "sigmoid", "none", None, "before_activation", pool="maxx", padding=0)
     assert isinstance(error.value, ArgumentError)
     assert str(error.value) == "pool=maxx: must be one of max, avg; did you mean max?"
     assert (error.value.name, error.value.value) == ("pool", "maxx")

@@ -74,7 +74,7 @@ REJECTED = [
     (["-m", "--cfg=job"], r"--multirun --cfg: can't be combined"),
     (["experimnt=best/lenet"], rf"experimnt=best/lenet: unknown key; {TOP_LEVEL}; did you mean experiment\?"),
     (["hydra/launcher=basc"], r"hydra/launcher=basc: unknown option; allowed: basic, .*, local, slurm.*; did you mean basic\?"),
-    (["experiment=book/adam/lenet", "model.pol=avg"], r"model\.pol=avg: unknown key; keys of model: activation, channels, hidden_units, in_channels, kernel_size, norm, num_classes, padding, pool; did you mean model\.pool\?"),
+    (["experiment=book/adam/lenet", "model.pol=avg"], r"model\.pol=avg: unknown key; keys of model: activation, channels, hidden_units, in_channels, kernel_size, norm, norm_layers, norm_position, num_classes, padding, pool; did you mean model\.pool\?"),
     (["optimizer.lr=fast"], r"optimizer\.lr=fast: must be a number > 0"),
     (["optimizer.lr=0"], r"optimizer\.lr=0: must be a number > 0"),
     (["optimizer.lr=nan"], r"optimizer\.lr=nan: must be a number > 0"),
@@ -429,6 +429,19 @@ def test_run_on_the_real_fashion_mnist(command: Command, tmp_path: Path, fashion
     assert (results["model"], results["data"]) == ("densenet", "fashion_mnist")
     assert (results["parameters"], results["multiply_adds"]) == (758_226, 129_077_168)
     assert "test/acc/Ankle boot" in results["metrics"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [SMOKE, (*SMOKE, "task=find_lr", "task.num_steps=2"), ("-m", *SMOKE, "seed=0,1")], ids=" ".join
+)
+def test_nothing_is_printed_about_fonts(cold_command: Command, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Let matplotlib find that no fonts are listed yet, as on a new machine."""
+    fonts = tmp_path / "fonts"
+    fonts.mkdir()
+    completed = cold_command(*arguments, MPLCONFIGDIR=str(fonts))
+    assert completed.returncode == 0, completed.stderr
+    assert list(fonts.glob("fontlist*.json"))
+    assert "font" not in (completed.stdout + completed.stderr).replace(str(fonts), "")
 
 
 def test_inspect_prints_tables_and_writes_nothing(command: Command, cold_command: Command, tmp_path: Path) -> None:

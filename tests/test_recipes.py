@@ -131,6 +131,7 @@ def test_recipe_headers_and_results_page_are_up_to_date() -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "update_results.py"))
     comparison = script["compare_with_published"](script["find_runs"]([script["RUNS"]])[0])
     assert script["RESULTS"].read_text() == script["results_page"](comparison)
+    assert script["README_TABLE"].search(script["README"].read_text())[0] == script["readme_table"](comparison)
     assert comparison.excluded == []
     for name, recipe in load_recipes().items():
         results = [result for result in comparison.results if result.recipe == recipe]

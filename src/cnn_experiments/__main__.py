@@ -116,7 +116,6 @@ def _run_job(config: DictConfig) -> bool:
 def _log_warnings() -> None:
     """Log each warning in one line."""
     logging.captureWarnings(capture=True)
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells that it lists fonts
     warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}"
 
 

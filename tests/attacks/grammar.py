@@ -96,6 +96,8 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = 
     "optimizer._target_": ((), ("os._exit", "os.abort", "time.sleep", "builtins.exec", "no.such.Module", "null", "subprocess.Popen"), ("torch.optim.Adagrad",)),
     "optimizer._partial_": ((), ("x", "null"), ("true", "false")),
     "model.norm": (("batch", "none"), ("bacth", "null"), ("scratch",)),
+    "model.norm_layers": ((), ("[]", "[0]", "[9]", "[2,1]", "x", "1"), ("[1,2]", "[3]", "null")),
+    "model.norm_position": ((), ("after", "null", "[]"), ("before_activation", "after_activation")),
     "model.pool": (("avg",), ("mean", "null"), ()),
     "model.padding": (("2",), ("-1", "x", "null", "1.5"), ("1000", "1000000000")),
     "model.num_classes": ((), ("0", "-1", "x", "null"), ("10", "11", "99999999999")),

@@ -118,7 +118,7 @@ def test_valid_configuration_is_accepted(overrides: tuple[str, ...], key: str, v
         (["data.channels=1.0"], "data.channels=1.0: must be an integer >= 1"),
         (["data.train_size=0"], "data.train_size=0: must be an integer >= 1 or null"),
         (["model.norm=${nothing}"], "model.norm=${nothing}: Interpolation key 'nothing' not found"),
-        (["+model.foo.bar=1"], "model.foo.bar=1: unknown key; keys of model: activation, channels, hidden_units, in_channels, kernel_size, norm, num_classes, padding, pool"),
+        (["+model.foo.bar=1"], "model.foo.bar=1: unknown key; keys of model: activation, channels, hidden_units, in_channels, kernel_size, norm, norm_layers, norm_position, num_classes, padding, pool"),
         (["optimizer.lr=${data.root}"], "optimizer.lr=data: must be a number > 0"),
     ],
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """The pages of the documentation: their files, commands and code cells, as a reader finds them.
 
-A block ```` ```console ```` has commands, which begin with `$ `, and their outputs. A block whose caption is a file's name is
-that file. A block whose caption begins with `Not run by the tests: ` says why its commands are not run.
+A block ```` ```console ```` has commands, which begin with `$ `, and their outputs. A block whose caption, or whose first
+line after a `#`, is a file's name is that file. A block whose caption begins with `Not run by the tests: ` says why its commands are not run.
 """
 
 import re
@@ -21,6 +21,7 @@ NOT_RUN = "Not run by the tests: "
 
 _BLOCK = re.compile(r"^(?P<fence>`{3,})(?P<kind>[^\n`]*)\n(?P<text>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
 _CAPTION = re.compile(r"\A:caption: (.*)\n+")
+_FILE_NAME = re.compile(r"(?:# )?([\w./-]+\.\w+)")
 _CELL_OPTIONS = re.compile(r"\A(?::[\w-]+:.*\n)+\n?|\A---\n.*?^---\n", re.MULTILINE | re.DOTALL)
 
 
@@ -38,7 +39,18 @@ class Block:
 
     kind: str
     text: str
-    caption: str | None
+    caption: str
+
+    @property
+    def file_name(self) -> str | None:
+        """Return the name of the file that the block is, if it is one."""
+        name = _FILE_NAME.fullmatch(self.caption or self.text.partition("\n")[0])
+        return name and name[1]
+
+    @property
+    def is_run(self) -> bool:
+        """Return whether the block has commands that the tests run."""
+        return self.kind == "console" and not self.caption.strip('"').startswith(NOT_RUN)
 
     @property
     def commands(self) -> list[Command]:
@@ -62,7 +74,7 @@ def blocks_of(page: Path) -> list[Block]:
     for match in _BLOCK.finditer(page.read_text(encoding="utf-8")):
         kind = match["kind"].strip().replace("{code-block}", "").strip()
         caption = _CAPTION.match(match["text"])
-        blocks.append(Block(kind, _CAPTION.sub("", match["text"]), caption and caption[1]))
+        blocks.append(Block(kind, _CAPTION.sub("", match["text"]), caption[1] if caption else ""))
     return blocks
 
 

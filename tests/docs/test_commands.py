@@ -14,7 +14,7 @@ import pytest
 from tests.commands import run
 from tests.conftest import ROOT
 from tests.docs.page_files import PAGE_FILES
-from tests.docs.pages import NOT_RUN, PAGES, Command, blocks_of
+from tests.docs.pages import PAGES, Command, blocks_of
 
 SHORT_RUN = (
     "trainer=smoke", "trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.limit_train_batches=1",
@@ -34,7 +34,7 @@ def page_id(page: Path) -> str:
 
 
 def has_commands(page: Path) -> bool:
-    return any(block.kind == "console" and not (block.caption or "").startswith(NOT_RUN) for block in blocks_of(page))
+    return any(block.is_run for block in blocks_of(page))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if has_commands(page)], ids=page_id)
@@ -42,13 +42,13 @@ def test_commands_of_page(page: Path, tmp_path: Path) -> None:
     if page_id(page) in PAGE_FILES:
         PAGE_FILES[page_id(page)](tmp_path)
     for block in blocks_of(page):
-        caption = block.caption or ""
-        if block.kind == "console" and not caption.startswith(NOT_RUN):
+        if block.is_run:
             for command in block.commands:
                 check_command(command, tmp_path)
-        elif re.fullmatch(r"[\w./-]+\.\w+", caption):
-            (tmp_path / caption).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / caption).write_text(block.text)
+        elif block.file_name:
+            path = tmp_path / block.file_name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
 
 
 def check_command(command: Command, directory: Path) -> None:

@@ -19,7 +19,7 @@ READ_VARIABLE = re.compile(
 )
 OF_THE_PROGRAM = {"HYDRA_FULL_ERROR"}
 """Variables that the program sets for itself, whatever they are."""
-OF_LAUNCHERS = {"SLURM_RESTART_COUNT"}
+OF_LAUNCHERS = {"SLURM_JOB_NAME", "SLURM_RESTART_COUNT"}
 """Variables of torchrun and Slurm, which the page names together."""
 
 

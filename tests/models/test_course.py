@@ -9,6 +9,28 @@ from torch import Tensor, nn
 from tests.models.networks import build
 
 
+def lenet_with_norm_after_activations() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5), nn.Sigmoid(), nn.BatchNorm2d(6), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5), nn.Sigmoid(), nn.BatchNorm2d(16), nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(256, 120), nn.Sigmoid(), nn.BatchNorm1d(120),
+        nn.Linear(120, 84), nn.Sigmoid(), nn.BatchNorm1d(84),
+        nn.Linear(84, 10),
+    )  # fmt: skip
+
+
+def lenet_with_norm_of_second_and_third_layer() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5), nn.Sigmoid(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5), nn.BatchNorm2d(16), nn.Sigmoid(), nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(256, 120), nn.BatchNorm1d(120), nn.Sigmoid(),
+        nn.Linear(120, 84), nn.Sigmoid(),
+        nn.Linear(84, 10),
+    )  # fmt: skip
+
+
 def lenet(pool: Callable[[int], nn.Module], padding: int, norm: bool) -> nn.Sequential:
     grid = 5 if padding else 4
     layers = [
@@ -163,6 +185,8 @@ NETWORKS = [
     ("model=lenet model.padding=2 model.pool=avg", lambda: lenet(nn.AvgPool2d, padding=2, norm=False), 28),
     ("model=lenet_bn", lambda: lenet(nn.MaxPool2d, padding=0, norm=True), 28),
     ("model=lenet_bn model.pool=avg", lambda: lenet(nn.AvgPool2d, padding=0, norm=True), 28),
+    ("model=lenet_bn model.norm_position=after_activation", lenet_with_norm_after_activations, 28),
+    ("model=lenet_bn model.norm_layers=[2,3]", lenet_with_norm_of_second_and_third_layer, 28),
     ("model=alexnet", lambda: alexnet(padding=0), 224),
     ("model=alexnet model.padding=1", lambda: alexnet(padding=1), 224),
     ("model=vgg11 model.channel_divisor=8 model.hidden_divisor=8", vgg11_eighth, 224),

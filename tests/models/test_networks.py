@@ -202,10 +202,47 @@ def test_output_of_dense_block_begins_with_its_input() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ("model=lenet model.norm=layer", "norm=layer: must be one of none, batch, batch_no_affine, scratch"),
+        (
+            "model=lenet model.norm=layer",
+            "norm=layer: must be one of none, batch, batch_no_affine, batch_global_stats, scratch",
+        ),
         (
             "model=lenet model.norm=bath",
-            "norm=bath: must be one of none, batch, batch_no_affine, scratch; did you mean batch?",
+            "norm=bath: must be one of none, batch, batch_no_affine, batch_global_stats, scratch; did you mean batch?",
+        ),
+        *(
+            (
+                f"model=lenet_bn model.norm_layers={value}",
+                f"norm_layers={text}: must be null or a list of increasing numbers from 1 to 4: first the convolutions (2), then the hidden layers (2)",
+            )
+            for value, text in (
+                ("[]", "[]"),
+                ("[0,1]", "[0, 1]"),
+                ("[5]", "[5]"),
+                ("[2,1]", "[2, 1]"),
+                ("[1,1]", "[1, 1]"),
+                ("[1.5]", "[1.5]"),
+                ("[[1]]", "[[1]]"),
+                ("3", "3"),
+                ("all", "all"),
+                ("{a:1}", "{'a': 1}"),
+            )
+        ),
+        (
+            "model=lenet_bn model.norm_layers=[3] model.hidden_units=[]",
+            "norm_layers=[3]: must be null or a list of increasing numbers from 1 to 2: first the convolutions (2), then the hidden layers (0)",
+        ),
+        (
+            "model=lenet model.norm_layers=[1]",
+            "norm_layers=[1]: must be null with norm=none, which normalizes nothing",
+        ),
+        (
+            "model=lenet model.norm_position=after_activation",
+            "norm_position=after_activation: must be before_activation with norm=none, which normalizes nothing",
+        ),
+        (
+            "model=lenet_bn model.norm_position=after",
+            "norm_position=after: must be one of before_activation, after_activation",
         ),
         ("model=lenet model.pool=min", "pool=min: must be one of max, avg"),
         (

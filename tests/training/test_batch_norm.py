@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from cnn_experiments.models.layers import GlobalStatsBatchNorm
 from cnn_experiments.models.scratch import BatchNorm
 from cnn_experiments.training.batch_norm import estimate_batch_norm
 
 
-@pytest.mark.parametrize("norm", [nn.BatchNorm2d, BatchNorm])
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, BatchNorm, GlobalStatsBatchNorm])
 def test_statistics_are_the_means_over_all_batches(norm: type[nn.Module]) -> None:
     torch.manual_seed(0)
     conv, second = nn.Conv2d(1, 3, 3), norm(2)

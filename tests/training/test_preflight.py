@@ -63,7 +63,7 @@ def test_setting_that_lightning_rejects_is_named(override: str) -> None:
         (["data.resize=15"], "data.resize=15: this network needs images of at least 16 pixels, these have 15; did you mean data.resize=16?"),
         (["data=digits", "data.resize=null"], "data.resize=null: this network needs images of at least 16 pixels, these have 8; did you mean data.resize=16?"),
         (["data.val_size=60000"], "data.val_size=60000: must be below the 60000 training images"),
-        (["model.norm=layer"], "model.norm=layer: must be one of none, batch, batch_no_affine, scratch"),
+        (["model.norm=layer"], "model.norm=layer: must be one of none, batch, batch_no_affine, batch_global_stats, scratch"),
         (["model=vgg11", "model.channel_divisor=3"], "model.channel_divisor=3: must divide 64"),
         (["augment=crop", "augment.crop.padding=0"], "augment.crop.padding=0: must be at least 1"),
         (["loss.class_weights=[1,2]"], "loss.class_weights=[1, 2]: must have 10 weights, one for each class"),
@@ -192,7 +192,9 @@ def test_run_that_does_not_fit_the_memory_is_rejected(
     assert str(error.value).startswith(line)
 
 
-@pytest.mark.parametrize("model", ["lenet_bn", "lenet_bn model.norm=scratch", "resnet18"])
+@pytest.mark.parametrize(
+    "model", ["lenet_bn", "lenet_bn model.norm=scratch", "lenet_bn model.norm=batch_global_stats", "resnet18"]
+)
 def test_batch_norm_needs_two_images(model: str) -> None:
     with pytest.raises(
         ConfigError, match=r"^data\.batch_size=1: must be >= 2 for this network: ValueError: .*more than"

@@ -25,9 +25,10 @@ from cnn_experiments.config.composition import (
     choices_of,
     compose_options,
 )
-from cnn_experiments.config.data_facts import ROOT_KEY, expected_source, is_fact
+from cnn_experiments.config.data_facts import expected_source, is_fact
 from cnn_experiments.config.hydra_errors import translate
 from cnn_experiments.config.hydra_internals import config_directories, config_loader
+from cnn_experiments.config.image_source import ROOT_KEY
 from cnn_experiments.config.interpolation import resolve
 from cnn_experiments.config.overrides import parse_override, quote_override, values_by_key, without_sweep_keys
 from cnn_experiments.config.rules import MISSING
@@ -327,7 +328,7 @@ def make_paths_absolute(config: DictConfig, directory: Path) -> None:
     """Let relative paths start where the command was typed, whatever becomes the working directory later."""
     for key in PATH_KEYS:
         if isinstance(path := OmegaConf.select(config, key), str):  # a data module of the user may have another kind
-            OmegaConf.update(config, key, str(directory / os.path.expanduser(path)))  # noqa: PTH111 - Path's own raises for an unknown user
+            OmegaConf.update(config, key, str(directory / os.path.expanduser(path)))
 
 
 def _plain_settings(config: DictConfig) -> dict[str, Any]:

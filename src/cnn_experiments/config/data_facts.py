@@ -17,7 +17,6 @@ from cnn_experiments.config.image_folder import list_image_folder
 from cnn_experiments.config.rules import MISSING
 from cnn_experiments.errors import ConfigError, suggest
 
-ROOT_KEY = "data.root"
 NO_ROOT = "<not given>"
 """Stands for a missing `data.root` where OmegaConf resolves settings, which takes no reference to a missing one."""
 _FACT = re.compile(r"\$\{(image_folder|image_arrays):(\w+)((?:,\$\{[A-Za-z_][\w.]*\}){1,2})\}", re.ASCII)

@@ -1,7 +1,6 @@
 """What is in a file of arrays, found without torch: `data.classes` and other settings follow from it."""
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from cnn_experiments.config.hydra_internals import cached_by_command_line
-from cnn_experiments.config.source_sizes import SourceSizes
+from cnn_experiments.config.image_source import ROOT_KEY, SourceSizes, absolute_root
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.regular_file import open_to_read
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-ROOT_KEY = "data.root"
 EXPECTED = (
     "a .npz file, or a folder of .npy files, with the arrays x_train, y_train, x_test and y_test, "
     "or train_images, train_labels, test_images and test_labels, or images and labels"
@@ -31,7 +29,6 @@ _WITH_TEST = (
 """Names as in the files of Keras, and as in those of MedMNIST."""
 _WITHOUT_TEST = ("images", "labels")
 _CLASS_NAMES = "class_names"
-_NO_ZIP = (zipfile.BadZipFile, ValueError, NotImplementedError)
 _MAX_LABEL = 2**31
 """No label is as large; one of 64 unsigned bits would become a negative number."""
 
@@ -95,10 +92,8 @@ def open_image_arrays(root: object) -> StoredArrays:
     Raises:
         ConfigError: there is no such file, or its arrays are not images and labels.
     """
-    if not isinstance(root, str) or not root or "\0" in root:
-        raise ConfigError(ROOT_KEY, root, problem=f"must be {EXPECTED}")
     try:
-        return _open(os.path.abspath(os.path.expanduser(root)))  # noqa: PTH100, PTH111 - Path's raises
+        return _open(absolute_root(root, EXPECTED))
     except OSError as error:
         raise ConfigError(ROOT_KEY, root, problem=f"can't be read: {error.strerror or error}") from error
 
@@ -198,7 +193,9 @@ def _members(root: Path) -> Mapping[str, zipfile.ZipInfo]:
     try:
         with open_to_read(root) as file, zipfile.ZipFile(file) as archive:
             return {entry.filename: entry for entry in archive.infolist()}
-    except _NO_ZIP as error:
+    except OSError:
+        raise
+    except Exception as error:  # what zipfile raises for a file that is no archive, or a damaged one, is not documented
         raise ConfigError(ROOT_KEY, root, problem=f"must be {EXPECTED}; this file is no .npz, or damaged") from error
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cnn_experiments.config.hydra_internals import cached_by_command_line
-from cnn_experiments.config.source_sizes import SourceSizes
+from cnn_experiments.config.image_source import ROOT_KEY, SourceSizes, absolute_root
 from cnn_experiments.errors import ConfigError, suggest
 from cnn_experiments.runs.regular_file import open_to_read
 
@@ -18,7 +18,6 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".ti
 """Endings, in any case, of the names of files that count as images in a folder or of a pattern."""
 _UNCOMPRESSED_SUFFIXES = (".bmp", ".ppm", ".pgm", ".pbm")
 
-ROOT_KEY = "data.root"
 EXPECTED = "a folder with one folder of images per class, or with two folders train and test of this kind"
 _TRAIN, _TEST = "train", "test"
 _OTHER_SPLITS = ("val", "valid", "validation", "dev")
@@ -80,10 +79,8 @@ def list_image_folder(root: object) -> ImageFolderListing:
     Raises:
         ConfigError: it is no such folder.
     """
-    if not isinstance(root, str) or not root or "\0" in root:
-        raise ConfigError(ROOT_KEY, root, problem=f"must be {EXPECTED}")
     try:
-        return _list(os.path.abspath(os.path.expanduser(root)))  # noqa: PTH100, PTH111 - Path's raises
+        return _list(absolute_root(root, EXPECTED))
     except OSError as error:
         raise ConfigError(ROOT_KEY, root, problem=f"can't be read: {error.strerror}: {error.filename}") from error
 

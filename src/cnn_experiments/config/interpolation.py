@@ -9,7 +9,8 @@ from typing import Any
 from omegaconf import Container, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cnn_experiments.config.data_facts import NO_ROOT, ROOT_KEY, is_fact, resolve_fact
+from cnn_experiments.config.data_facts import NO_ROOT, is_fact, resolve_fact
+from cnn_experiments.config.image_source import ROOT_KEY
 from cnn_experiments.config.rules import MISSING
 from cnn_experiments.errors import ConfigError, suggest
 

@@ -37,7 +37,7 @@ class DownloadedDataModule(ImageDataModule):
 
     def __init__(self, *, root: str, **settings: Any) -> None:
         super().__init__(**settings)
-        self.root = Path(os.path.expanduser(root))  # noqa: PTH111 - Path's own raises for an unknown user
+        self.root = Path(os.path.expanduser(root))
         _check_root(root, self.root)
 
     @property

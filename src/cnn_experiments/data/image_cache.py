@@ -31,7 +31,7 @@ def cache_directory(typed: str | None) -> Path:
     Raises:
         ArgumentError: the default is below the user's home directory, and there is none.
     """
-    directory = os.path.expanduser(typed or os.environ.get("XDG_CACHE_HOME") or "~/.cache")  # noqa: PTH111 - see below
+    directory = os.path.expanduser(typed or os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     if typed:
         return Path(directory)
     if directory.startswith("~"):  # Path's own expanduser raises

@@ -54,7 +54,7 @@ def find_image_files(source: str) -> FoundImages:
     Raises:
         ConfigError: there is nothing, or no image.
     """
-    path = os.path.expanduser(source)  # noqa: PTH111 - Path's own raises for an unknown user
+    path = os.path.expanduser(source)
     try:
         exists = path != "" and Path(path).exists()
     except (OSError, ValueError) as error:

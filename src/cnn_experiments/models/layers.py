@@ -4,15 +4,50 @@ from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 from functools import partial
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.models.scratch import BatchNorm
+
+
+class GlobalStatsBatchNorm(_BatchNorm):
+    """Batch normalization by the running statistics in training too, of (N, C) or (N, C, H, W).
+
+    In both modes each channel is normalized by its running mean and its running variance, so that the output for an
+    image does not depend on the other images of its batch. In training mode these statistics then move, as those of
+    torch's batch normalization: towards the mean and the unbiased variance of the batch by a tenth. The gradient takes
+    them as constants: unlike in batch normalization, none flows through them, and the bias of the layer before has one.
+
+    MXNet's `use_global_stats` also normalizes by them, but never moves them: a network that starts with mean 0 and
+    variance 1 only gets a scale and a shift from it. The parameters and buffers are those of torch's batch
+    normalization, so that each loads the weights of the other.
+
+    Raises:
+        ValueError: in training mode, a batch has only one value per channel.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    momentum: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return each channel normalized, scaled by `weight` and shifted by `bias`, in the shape of the input."""
+        mean, variance = self.running_mean, self.running_var
+        if self.training:
+            mean, variance = mean.clone(), variance.clone()  # as they were before this batch
+            with torch.no_grad():
+                F.batch_norm(x, self.running_mean, self.running_var, training=True, momentum=self.momentum)
+        return F.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
+
 
 _NORMS_2D: dict[str, list[Callable[[int], nn.Module]]] = {
     "none": [],
     "batch": [nn.BatchNorm2d],
     "batch_no_affine": [partial(nn.BatchNorm2d, affine=False)],
+    "batch_global_stats": [GlobalStatsBatchNorm],
     "scratch": [BatchNorm],
 }
 _NORMS_1D = _NORMS_2D | {"batch": [nn.BatchNorm1d], "batch_no_affine": [partial(nn.BatchNorm1d, affine=False)]}
@@ -70,8 +105,8 @@ def norm2d(norm: str, channels: int) -> list[nn.Module]:
     """Return the normalization of a convolution's output, as a list of one layer, or of none.
 
     Args:
-        norm: `none`, `batch` (torch's batch normalization), `batch_no_affine` (without its learned scale and shift) or
-            `scratch` (the one in scratch.py).
+        norm: `none`, `batch` (torch's batch normalization), `batch_no_affine` (without its learned scale and shift),
+            `batch_global_stats` (by its running statistics in training too) or `scratch` (the one in scratch/).
         channels: channels of the convolution's output.
 
     Raises:

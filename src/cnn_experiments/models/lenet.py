@@ -2,8 +2,8 @@
 
 It has sigmoids instead of scaled tanh, max or average pooling instead of trained subsampling, connects every map to
 every map, has a softmax classifier instead of radial basis functions, and takes images of 28 pixels, padded or not,
-instead of 32. Batch normalization (Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167) precedes every
-activation.
+instead of 32. With batch normalization (Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167), the course has it
+before every activation.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from cnn_experiments.models.layers import check_at_least, check_choice, norm1d, 
 
 _POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 _ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
+_NORM_POSITIONS = ("before_activation", "after_activation")
 _IMAGE_SIZE = 28
 
 
@@ -31,12 +32,16 @@ class LeNet(nn.Module):
         kernel_size: of every convolution.
         hidden_units: units of each hidden layer.
         activation: `sigmoid`, `relu` or `tanh`.
-        norm: normalization before every activation: a choice of `norm2d`.
+        norm: normalization of layers: a choice of `norm2d`.
+        norm_layers: numbers of the layers that are normalized, increasing from 1: the convolutions are the first, the
+            hidden layers follow. None normalizes all of them.
+        norm_position: `before_activation`, or `after_activation`, which is before the pool of a convolution.
         pool: `max` or `avg`.
         padding: padding of the first convolution; with 2 and a kernel of 5 its output is as large as the image.
 
     Raises:
-        ArgumentError: `activation`, `norm` or `pool` is none of these, `padding` is negative, another number is not
+        ArgumentError: `activation`, `norm`, `norm_position` or `pool` is none of these, `norm_layers` are no layers of
+            this network, one of these two is set without a `norm`, `padding` is negative, another number is not
             positive, or the convolutions leave nothing of an image of 28 pixels.
     """
 
@@ -49,6 +54,8 @@ class LeNet(nn.Module):
         hidden_units: Sequence[int],
         activation: str,
         norm: str,
+        norm_layers: Sequence[int] | None,
+        norm_position: str,
         pool: str,
         padding: int,
     ) -> None:
@@ -57,6 +64,10 @@ class LeNet(nn.Module):
         check_at_least(1, channels=channels, kernel_size=kernel_size)
         if hidden_units:
             check_at_least(1, hidden_units=hidden_units)
+        check_choice("norm_position", norm_position, _NORM_POSITIONS)
+        if norm == "none":
+            _check_nothing_is_normalized(norm_layers, norm_position)
+        normalized = _normalized_layers(norm_layers, len(channels), len(hidden_units))
         pool2d = _POOLS[check_choice("pool", pool, _POOLS)]
         activate = _ACTIVATIONS[check_choice("activation", activation, _ACTIVATIONS)]
         features: list[nn.Module] = []
@@ -67,11 +78,13 @@ class LeNet(nn.Module):
                 cause = f"convolution {i + 1} and its pool leave nothing of an image of {_IMAGE_SIZE} pixels"
                 raise ArgumentError("kernel_size", kernel_size, f"must be smaller, or channels fewer: {cause}")
             conv = nn.Conv2d(previous, width, kernel_size, padding=0 if i else padding)
-            features += [conv, *norm2d(norm, width), activate(), pool2d(2)]
+            norms = norm2d(norm, width) if i + 1 in normalized else []
+            features += [conv, *_in_order(norms, activate(), norm_position), pool2d(2)]
         head: list[nn.Module] = [nn.AdaptiveAvgPool2d(size), nn.Flatten()]
         num_features = channels[-1] * size**2
-        for units in hidden_units:
-            head += [nn.Linear(num_features, units), *norm1d(norm, units), activate()]
+        for i, units in enumerate(hidden_units, start=len(channels)):
+            norms = norm1d(norm, units) if i + 1 in normalized else []
+            head += [nn.Linear(num_features, units), *_in_order(norms, activate(), norm_position)]
             num_features = units
         self.features = nn.Sequential(*features)
         self.head = nn.Sequential(*head, nn.Linear(num_features, num_classes))
@@ -79,3 +92,31 @@ class LeNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits."""
         return self.head(self.features(x))
+
+
+def _check_nothing_is_normalized(norm_layers: Sequence[int] | None, norm_position: str) -> None:
+    """Check that the settings of the normalization are not set where there is none."""
+    problem = "with norm=none, which normalizes nothing"
+    if norm_layers is not None:
+        raise ArgumentError("norm_layers", norm_layers, f"must be null {problem}")
+    if norm_position != _NORM_POSITIONS[0]:
+        raise ArgumentError("norm_position", norm_position, f"must be {_NORM_POSITIONS[0]} {problem}")
+
+
+def _normalized_layers(norm_layers: Sequence[int] | None, num_convs: int, num_hidden: int) -> Sequence[int]:
+    """Return the numbers of the layers that are normalized."""
+    layers = range(1, num_convs + num_hidden + 1)
+    if norm_layers is None:
+        return layers
+    is_list = isinstance(norm_layers, list | tuple)
+    if not is_list or not norm_layers or list(norm_layers) != [layer for layer in layers if layer in norm_layers]:
+        problem = (
+            f"must be null or a list of increasing numbers from 1 to {layers[-1]}: "
+            f"first the convolutions ({num_convs}), then the hidden layers ({num_hidden})"
+        )
+        raise ArgumentError("norm_layers", norm_layers, problem)
+    return norm_layers
+
+
+def _in_order(norms: list[nn.Module], activation: nn.Module, norm_position: str) -> list[nn.Module]:
+    return [*norms, activation] if norm_position == "before_activation" else [activation, *norms]

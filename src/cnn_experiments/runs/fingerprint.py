@@ -63,7 +63,14 @@ part of the settings that change the result, so that the hashes of earlier runs 
 
 ADDED_DEFAULTS_OF_CLASSES: dict[str, dict[str, Any]] = {
     "AlexNet": {"channel_divisor": 1, "hidden_divisor": 1},
-    "LeNet": {"channels": [6, 16], "kernel_size": 5, "hidden_units": [120, 84], "activation": "sigmoid"},
+    "LeNet": {
+        "channels": [6, 16],
+        "kernel_size": 5,
+        "hidden_units": [120, 84],
+        "activation": "sigmoid",
+        "norm_layers": None,
+        "norm_position": "before_activation",
+    },
     "NiN": {"num_1x1_convs": 2, "channel_divisor": 1},
 }
 """The same for settings that classes and functions of this package did not have, by their names."""

@@ -1,10 +1,12 @@
-"""Warnings of other packages that no user can do anything about."""
+"""Messages of other packages that no user can do anything about."""
 
+import logging
 import warnings
 
 
 def filter_third_party_warnings() -> None:
-    """Hide them."""
+    """Hide them in this process and those that are forked from it."""
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # at its first import it says that it lists fonts
     # lightning 2.6.6 uses an API that torch 2.13 deprecates
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec", category=FutureWarning)
     # torch says this of a network without outputs, which is rejected with the reason

@@ -76,8 +76,8 @@ def monitor_of(study: Study) -> Monitor:
 
 
 def _attributes(definition: Definition) -> dict[str, list[str]]:
-    of_other_commands = (*COMMAND_KEYS, *DESCRIPTION_KEYS)
-    fixed = [line for line in definition.fixed if split_override(line)[0] not in of_other_commands]
+    free_keys = (*COMMAND_KEYS, *DESCRIPTION_KEYS)
+    fixed = [line for line in definition.fixed if split_override(line)[0] not in free_keys]
     return {
         SPACE_ATTR: sorted(str(parameter.override.input_line) for parameter in definition.space),
         FIXED_ATTR: sorted(fixed),

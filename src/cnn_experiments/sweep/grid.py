@@ -143,7 +143,7 @@ class _GridSweep:
         known = find_runs_by_id(self.directory)
         varying = [override.key_or_group for override in overrides if override.is_sweep_override()]
         self.runs = plan_runs(RunPaths(self.directory, varying, known), configs)
-        self._num_combinations, self._num_repeated = len(configs), len(configs) - len(self.runs)
+        self._num_combinations = len(configs)
         self._states = {
             run.directory: known[run.config.run_id].state if run.config.run_id in known else run.read_state()
             for run in self.runs
@@ -152,9 +152,9 @@ class _GridSweep:
 
     def run(self, report: Report) -> int:
         """Execute the pending runs, wait for those that other processes work on, and return the exit status."""
-        if self._num_repeated:
+        if num_repeated := self._num_combinations - len(self.runs):
             print_line(
-                f"{self._num_repeated} of {self._num_combinations} combinations repeat others: "
+                f"{num_repeated} of {self._num_combinations} combinations repeat others: "
                 "they differ in nothing that changes the result",
                 style="yellow",
             )

@@ -526,11 +526,17 @@ def _check_same_settings(stored: Settings, settings: Settings) -> None:
     for key in differing_keys(stored, current):
         if key in may_change:
             continue
-        group, value = key.partition(".")[0], current.get(key)
-        allowed = format_value(stored.get(key, added_defaults(stored).get(key)))
-        if group in LIST_GROUPS and _names_of_parts(group, stored) != _names_of_parts(group, current):
-            key, value, allowed = group, _names_of_parts(group, current), _names_of_parts(group, stored)
-        raise ConfigError(key, value, problem=f"must be {allowed}, as in the run that ckpt_path continues")
+        group = key.partition(".")[0]
+        if group in LIST_GROUPS:
+            stored_parts, current_parts = _names_of_parts(group, stored), _names_of_parts(group, current)
+            if stored_parts != current_parts:
+                raise _setting_of_continued_run(group, current_parts, stored_parts)
+        stored_value = stored.get(key, added_defaults(stored).get(key))
+        raise _setting_of_continued_run(key, current.get(key), format_value(stored_value))
+
+
+def _setting_of_continued_run(key: str, value: object, stored_value: str) -> ConfigError:
+    return ConfigError(key, value, problem=f"must be {stored_value}, as in the run that ckpt_path continues")
 
 
 def _names_of_parts(group: str, flat_settings: Settings) -> str:

@@ -1,11 +1,28 @@
-"""How many images of somebody's own are trained on, tested, and held out: `data.test_size` and `data.val_size`."""
+"""Images of somebody's own: where they are, and how many are trained on, tested and held out."""
 
+import os
 from dataclasses import dataclass
 
 from cnn_experiments.errors import ConfigError
 
+ROOT_KEY = "data.root"
 _TEST_SHARE, _VAL_SHARE = 0.2, 0.1
 """The share of all images that is suggested for the test, and that of the training images that is held out."""
+
+
+def absolute_root(root: object, expected: str) -> str:
+    """Return the absolute path of the place of images.
+
+    Args:
+        root: the value of `data.root`.
+        expected: what it must be, for the error.
+
+    Raises:
+        ConfigError: it is no path.
+    """
+    if not isinstance(root, str) or not root or "\0" in root:
+        raise ConfigError(ROOT_KEY, root, problem=f"must be {expected}")
+    return os.path.abspath(os.path.expanduser(root))  # noqa: PTH100 - Path.resolve follows links
 
 
 @dataclass(frozen=True)
