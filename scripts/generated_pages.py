@@ -16,6 +16,7 @@ from configuration_tables import configuration_parts
 from network_table import model_table
 from run_directory_tables import files_table, keys_table
 
+from cnn_experiments.config.call import configured
 from cnn_experiments.config.sources import CONF
 from cnn_experiments.markdown import markdown_table
 from cnn_experiments.report.published.comparison import compare_with_published
@@ -39,8 +40,9 @@ def write_generated_pages(directory: Path) -> None:
     """Write all parts below a directory."""
     _write(directory, {f"results/{network_slug(network)}": table for network, table in results_tables().items()})
     _write(directory, {"run_directory/files": files_table(), "run_directory/keys": keys_table()})
-    _write_if_changed(directory, "networks", _OF_NETWORKS, lambda: {"table": model_table()})
-    _write_if_changed(directory, "configuration", _OF_SETTINGS, configuration_tables)
+    with configured(None):  # the words of the command line are Sphinx's
+        _write_if_changed(directory, "networks", _OF_NETWORKS, lambda: {"table": model_table()})
+        _write_if_changed(directory, "configuration", _OF_SETTINGS, configuration_tables)
     _write_if_changed(directory, "command_line", _OF_SETTINGS, help_texts)
 
 
