@@ -86,7 +86,8 @@ def constructor_ranges(option: Option) -> dict[str, str]:
         impossible = _impossible_value(arguments.get(name))
         if impossible is None or setting.key in RULES:
             continue
-        if problem := _rejection(option, arguments | {name: impossible}, setting.key):
+        problem = _rejection(option, arguments | {name: impossible}, setting.key)
+        if problem and not re.search(r" with \w+=", problem):  # what another setting forbids is no range
             ranges[setting.key] = _problem_text(problem, setting.default)
     return ranges
 

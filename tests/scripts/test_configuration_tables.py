@@ -85,6 +85,7 @@ def test_settings_of_a_run_and_of_a_sweep_are_apart(parts: Mapping[str, str], pa
         ("settings/scheduler", "| `scheduler.interval` | one of step, epoch | `epoch` (exponential, multistep) | step or epoch, after which the rate may change |"),
         # the type of a parameter
         ("settings/metrics", "| `metrics.auroc.thresholds` | an integer or a list of numbers or null | `null` | null computes it exactly and keeps all logits until the split ends; a number of thresholds keeps none |"),
+        ("settings/model", r"| `model.norm_layers` | a list of integers or null | `null` (lenet, lenet_bn) | numbers of the normalized layers, convolutions first: [1, 2], \[4], ...; null: all |"),
         # defaults that follow from something else
         ("settings/callbacks", "| `callbacks.early_stopping.monitor` | a string | that of `monitor` | the metric |"),
         ("settings/data", "| `data.classes` | fixed | by `data.split` (emnist) | fixed by split |"),
