@@ -49,6 +49,11 @@ nitpicky = False
 copybutton_prompt_text = "$ "  # outputs and prompts are not copied
 copybutton_line_continuation_character = "\\"
 
+default_role = "code"  # docstrings mark code as Markdown does
+add_module_names = False
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 90
+
 html_theme = "furo"
 html_title = "cnn_experiments"
 html_static_path = ["_static"]
@@ -56,6 +61,15 @@ html_css_files = ["terminal.css"]
 html_show_sphinx = False
 
 
+def keep_whole_first_line(
+    _app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]
+) -> None:
+    """Begin the docstring of an attribute with a comment: napoleon takes what is before a first colon for its type."""
+    if what in ("attribute", "data", "property"):
+        lines[:0] = ["..", ""]
+
+
 def setup(app: Sphinx) -> None:
     """Write the generated parts before the pages are read."""
+    app.connect("autodoc-process-docstring", keep_whole_first_line, priority=400)  # before napoleon's, which has 500
     app.connect("builder-inited", lambda app: write_generated_pages(Path(app.srcdir) / "generated"))
