@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 from torch.nn import functional as F
 
+from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.models import scratch
 from cnn_experiments.models.scratch import BatchNorm, Conv2d
 
@@ -23,19 +24,25 @@ OPERATIONS: dict[str, tuple[Operation, Operation, Operation, tuple[Tensor, ...]]
     "corr2d": (
         scratch.corr2d,
         scratch.corr2d_naive,
-        lambda x, kernel: F.conv2d(x[None, None], kernel[None, None])[0, 0],
+        lambda x, kernel, **geometry: F.conv2d(x[None, None], kernel[None, None], **geometry)[0, 0],
         (X[0], KERNEL[0, 0]),
     ),
     "multi_in": (
         scratch.corr2d_multi_in,
         scratch.corr2d_multi_in_naive,
-        lambda x, kernel: F.conv2d(x[None], kernel[None])[0, 0],
+        lambda x, kernel, **geometry: F.conv2d(x[None], kernel[None], **geometry)[0, 0],
         (X, KERNEL[0]),
     ),
     "multi_in_out": (
         scratch.corr2d_multi_in_out,
         scratch.corr2d_multi_in_out_naive,
-        lambda x, kernel: F.conv2d(x[None], kernel)[0],
+        lambda x, kernel, **geometry: F.conv2d(x[None], kernel, **geometry)[0],
+        (X, KERNEL),
+    ),
+    "matrix_product": (
+        scratch.corr2d_as_matrix_product,
+        scratch.corr2d_multi_in_out_naive,
+        lambda x, kernel, **geometry: F.conv2d(x[None], kernel, **geometry)[0],
         (X, KERNEL),
     ),
     "1x1": (
@@ -47,16 +54,30 @@ OPERATIONS: dict[str, tuple[Operation, Operation, Operation, tuple[Tensor, ...]]
     "max": (
         partial(scratch.pool2d, size=(3, 2), mode="max"),
         partial(scratch.pool2d_naive, size=(3, 2), mode="max"),
-        lambda x: F.max_pool2d(x[None], (3, 2), stride=1)[0],
+        lambda x, stride=1, padding=0: F.max_pool2d(x[None], (3, 2), stride, padding)[0],
         (X[0],),
     ),
     "avg": (
         partial(scratch.pool2d, size=(3, 2), mode="avg"),
         partial(scratch.pool2d_naive, size=(3, 2), mode="avg"),
-        lambda x: F.avg_pool2d(x[None], (3, 2), stride=1)[0],
+        lambda x, stride=1, padding=0: F.avg_pool2d(x[None], (3, 2), stride, padding)[0],
         (X[0],),
     ),
 }
+
+# Stride and padding, vertical and horizontal. X has 6 x 7 pixels, so that rows or columns are left over at the end.
+GEOMETRIES: list[dict[str, tuple[int, int]]] = [
+    {"stride": (2, 3)},
+    {"padding": (1, 0)},
+    {"stride": (3, 2), "padding": (0, 1)},
+    {"stride": (2, 2), "padding": (1, 1)},
+    {"stride": (4, 5), "padding": (1, 1)},
+]
+CASES: list[tuple[str, dict[str, tuple[int, int]]]] = [
+    *((name, {}) for name in OPERATIONS),
+    *((name, geometry) for name in OPERATIONS if name != "1x1" for geometry in GEOMETRIES),
+    *((name, {"stride": (1, 2), "padding": (2, 4)}) for name in ("corr2d", "multi_in_out", "matrix_product")),
+]
 
 
 def value_and_gradients(operation: Operation, tensors: tuple[Tensor, ...]) -> list[Tensor]:
@@ -67,19 +88,97 @@ def value_and_gradients(operation: Operation, tensors: tuple[Tensor, ...]) -> li
     return [value.detach(), *torch.autograd.grad((value * weights).sum(), leaves)]
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_values_and_gradients_equal_torch(name: str) -> None:
+@pytest.mark.parametrize(("name", "geometry"), CASES)
+def test_values_and_gradients_equal_torch(name: str, geometry: dict[str, tuple[int, int]]) -> None:
     operation, naive, reference, tensors = OPERATIONS[name]
-    expected = value_and_gradients(reference, tensors)
+    expected = value_and_gradients(partial(reference, **geometry), tensors)
     for function in (operation, naive):
-        for value, expected_value in zip(value_and_gradients(function, tensors), expected, strict=True):
+        results = value_and_gradients(partial(function, **geometry), tensors)
+        for value, expected_value in zip(results, expected, strict=True):
             torch.testing.assert_close(value, expected_value, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_gradients_equal_finite_differences(name: str) -> None:
+@pytest.mark.parametrize(("name", "geometry"), CASES)
+def test_gradients_equal_finite_differences(name: str, geometry: dict[str, tuple[int, int]]) -> None:
     operation, _, _, tensors = OPERATIONS[name]
-    assert gradcheck(operation, [tensor.clone().requires_grad_() for tensor in tensors])
+    assert gradcheck(partial(operation, **geometry), [tensor.clone().requires_grad_() for tensor in tensors])
+
+
+@pytest.mark.parametrize("operation", [scratch.corr2d_multi_in_out, scratch.corr2d_as_matrix_product])
+def test_correlation_of_a_batch_is_that_of_its_images(operation: Operation) -> None:
+    batch = torch.stack([X, X.flip(-1)])
+    geometry = {"stride": (2, 3), "padding": (1, 2)}
+    expected = torch.stack([scratch.corr2d_multi_in_out_naive(image, KERNEL, **geometry) for image in batch])
+    torch.testing.assert_close(operation(batch, KERNEL, **geometry), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("geometry", [{}, *GEOMETRIES, {"stride": (1, 2), "padding": (2, 4)}], ids=str)
+def test_unfolded_windows_equal_torch(geometry: dict[str, tuple[int, int]]) -> None:
+    batch = torch.stack([X, X.flip(-1)])
+    expected = F.unfold(batch, (2, 3), **geometry)
+    assert torch.equal(scratch.unfold2d(batch, (2, 3), **geometry), expected)
+    assert torch.equal(scratch.unfold2d(batch[1], (2, 3), **geometry), expected[1])
+
+
+def test_unfolded_windows_of_two_channels() -> None:
+    x = torch.arange(12).reshape(2, 2, 3)
+    assert scratch.unfold2d(x, (2, 2)).tolist() == [[0, 1], [1, 2], [3, 4], [4, 5], [6, 7], [7, 8], [9, 10], [10, 11]]
+    assert scratch.unfold2d(x, (2, 2), stride=(1, 2), padding=(0, 1)).tolist() == [
+        [0, 1], [0, 2], [0, 4], [3, 5], [0, 7], [6, 8], [0, 10], [9, 11],
+    ]  # fmt: skip
+
+
+def test_matrix_of_correlation_has_the_kernel_at_the_pixels_of_each_window() -> None:
+    assert scratch.corr2d_matrix(torch.tensor([[1, 2], [3, 4]]), 3, 3).tolist() == [
+        [1, 2, 0, 3, 4, 0, 0, 0, 0],
+        [0, 1, 2, 0, 3, 4, 0, 0, 0],
+        [0, 0, 0, 1, 2, 0, 3, 4, 0],
+        [0, 0, 0, 0, 1, 2, 0, 3, 4],
+    ]
+
+
+def test_matrix_of_correlation_times_pixels_is_correlation() -> None:
+    kernel = KERNEL[0, 0]
+    expected = F.conv2d(X[:1], kernel[None, None])[0]
+    matrix = scratch.corr2d_matrix(kernel, 6, 7)
+    assert matrix.shape == (25, 42)
+    torch.testing.assert_close((matrix @ X[0].flatten()).unflatten(0, (5, 5)), expected, rtol=1e-12, atol=1e-12)
+    assert gradcheck(lambda kernel: scratch.corr2d_matrix(kernel, 3, 4), kernel.clone().requires_grad_())
+
+
+def test_edge_detector_is_a_linear_layer() -> None:
+    image = torch.ones(6, 8)
+    image[:, 2:6] = 0
+    state = torch.get_rng_state()
+    layer = scratch.corr2d_linear(torch.tensor([[1.0, -1.0]]), 6, 8)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [(name, tuple(value.shape)) for name, value in layer.named_parameters()] == [("weight", (42, 48))]
+    batch = torch.stack([image, 1 - image]).flatten(1)
+    edges = [0, 1, 0, 0, 0, -1, 0] * 6
+    assert layer(batch).tolist() == [edges, [-value for value in edges]]
+    layer(batch).square().sum().backward()
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.any()
+
+
+@pytest.mark.parametrize("pool2d", [scratch.pool2d, scratch.pool2d_naive])
+def test_padding_of_average_is_counted_and_that_of_maximum_is_not(pool2d: Operation) -> None:
+    x = -torch.arange(1.0, 5).reshape(2, 2)
+    assert pool2d(x, (2, 2), "max", stride=(2, 2), padding=(1, 1)).tolist() == [[-1, -2], [-3, -4]]
+    assert pool2d(x, (2, 2), "avg", stride=(2, 2), padding=(1, 1)).tolist() == [[-0.25, -0.5], [-0.75, -1]]
+
+
+@pytest.mark.parametrize("mode", ["max", "avg"])
+@pytest.mark.parametrize(("size", "padding"), [((3, 2), (2, 0)), ((3, 2), (0, 2)), ((1, 1), (1, 1))])
+def test_padding_of_more_than_half_a_window_is_rejected(
+    size: tuple[int, int], padding: tuple[int, int], mode: str
+) -> None:
+    for pool2d in (scratch.pool2d, scratch.pool2d_naive):
+        with pytest.raises(ArgumentError, match=r"^padding=\(\d, \d\): must be at most half of the window's size, \("):
+            pool2d(X[0], size, mode, padding=padding)
+    torch_pool = F.max_pool2d if mode == "max" else F.avg_pool2d
+    with pytest.raises(RuntimeError, match="at most half"):
+        torch_pool(X[:1], size, 1, padding)
 
 
 def test_corr2d_of_example_in_course() -> None:
@@ -104,10 +203,11 @@ def test_max_pool_gives_gradient_of_tie_to_first_value() -> None:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_conv2d_equals_torch(bias: bool) -> None:
+@pytest.mark.parametrize("geometry", [{}, {"stride": (2, 3), "padding": (1, 2)}], ids=str)
+def test_conv2d_equals_torch(bias: bool, geometry: dict[str, tuple[int, int]]) -> None:
     torch.manual_seed(0)
-    torch_conv = nn.Conv2d(3, 4, (2, 3), bias=bias).double()
-    conv = Conv2d(3, 4, (2, 3), bias=bias).double()
+    torch_conv = nn.Conv2d(3, 4, (2, 3), bias=bias, **geometry).double()
+    conv = Conv2d(3, 4, (2, 3), bias=bias, **geometry).double()
     assert all(value.abs().max() <= 1 / 18**0.5 for value in conv.parameters())
     conv.load_state_dict(torch_conv.state_dict())
     images = torch.randn(5, 3, 8, 9, dtype=torch.float64, requires_grad=True)
