@@ -21,7 +21,7 @@ NOT_RUN = "Not run by the tests: "
 
 _BLOCK = re.compile(r"^(?P<fence>`{3,})(?P<kind>[^\n`]*)\n(?P<text>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
 _CAPTION = re.compile(r"\A:caption: (.*)\n+")
-_CELL_OPTIONS = re.compile(r"\A(?::[\w-]+:.*\n)+\n?|\A---\n.*?^---\n", re.MULTILINE | re.DOTALL)
+_CELL_OPTIONS = re.compile(r"\A(?::[\w-]+:[^\n]*\n)+\n?|\A---\n.*?^---\n", re.MULTILINE | re.DOTALL)
 
 
 @dataclass
