@@ -31,6 +31,8 @@ COMMANDS = (
     "model=nin",
     "model=googlenet",
     "model=googlenet model.norm=batch",
+    "model=inception_v3",
+    "model=inception_resnet_v2",
     "model=resnet18",
     "model=resnet18 model.stem=3x3",
     "model=resnet18 model.version=v1",
