@@ -26,6 +26,7 @@ DATA_ROOT = Path(os.environ.get("CNN_EXPERIMENTS_DATA", ROOT / "data")).absolute
 HAS_FASHION_MNIST = (DATA_ROOT / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz").exists()
 COURSE_DATA = "fashion_mnist" if HAS_FASHION_MNIST else "digits"
 os.environ["CNN_EXPERIMENTS_DATA"] = str(DATA_ROOT)
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # of tensorboard
 os.environ["COURSE_DATA"] = COURSE_DATA  # what the pages of the course train on
 
 project = "cnn_experiments"
