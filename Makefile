@@ -6,7 +6,7 @@ ARGS ?= optimizer.lr=0.002 trainer.max_epochs=20
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test docs
+.PHONY: run test docs pictures
 
 run: $(VENV)/.run-ready
 	$(BIN)/python -m cnn_experiments data=digits $(ARGS)
@@ -21,6 +21,9 @@ test: $(VENV)/.test-ready
 docs: $(VENV)/.docs-ready
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --builder html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+pictures: $(VENV)/.docs-ready
+	$(BIN)/python scripts/update_pictures.py
 
 $(VENV)/.run-ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -65,6 +65,7 @@ def trained_network(overrides: str, size: int, directory: Path) -> TrainedNetwor
         epoch=0,
         data=data,
         network=network.eval(),
+        loss_state={},
     )
 
 

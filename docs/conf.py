@@ -26,12 +26,13 @@ DATA_ROOT = Path(os.environ.get("CNN_EXPERIMENTS_DATA", ROOT / "data")).absolute
 HAS_FASHION_MNIST = (DATA_ROOT / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz").exists()
 COURSE_DATA = "fashion_mnist" if HAS_FASHION_MNIST else "digits"
 os.environ["CNN_EXPERIMENTS_DATA"] = str(DATA_ROOT)
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # of tensorboard
 os.environ["COURSE_DATA"] = COURSE_DATA  # what the pages of the course train on
 
 project = "cnn_experiments"
 html_show_copyright = False
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
-exclude_patterns = ["_build", "generated", "runs"]
+exclude_patterns = ["_build", "example_sweep", "generated", "runs"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
@@ -47,6 +48,12 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 nitpicky = False
 copybutton_prompt_text = "$ "  # outputs and prompts are not copied
+copybutton_line_continuation_character = "\\"
+
+default_role = "code"  # docstrings mark code as Markdown does
+add_module_names = False
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 90
 
 html_theme = "furo"
 html_title = "cnn_experiments"
@@ -55,6 +62,15 @@ html_css_files = ["terminal.css"]
 html_show_sphinx = False
 
 
+def keep_whole_first_line(
+    _app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]
+) -> None:
+    """Begin the docstring of an attribute with a comment: napoleon takes what is before a first colon for its type."""
+    if what in ("attribute", "data", "property"):
+        lines[:0] = ["..", ""]
+
+
 def setup(app: Sphinx) -> None:
     """Write the generated parts before the pages are read."""
+    app.connect("autodoc-process-docstring", keep_whole_first_line, priority=400)  # before napoleon's, which has 500
     app.connect("builder-inited", lambda app: write_generated_pages(Path(app.srcdir) / "generated"))

@@ -12,11 +12,13 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from picture_sources import figure_picture, hash_of_figure, save_picture
+
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.sources import CONF
 from cnn_experiments.markdown import markdown_table
 from cnn_experiments.report.published.comparison import PublishedComparison, RecipeResult, compare_with_published
-from cnn_experiments.report.published.plots import plot_networks
+from cnn_experiments.report.published.plots import network_figures
 from cnn_experiments.report.published.reference import Recipe, load_recipes
 from cnn_experiments.report.published.render import format_accuracy, format_reported, format_row, markdown_report
 from cnn_experiments.runs.records import find_runs
@@ -138,8 +140,9 @@ def main() -> None:
         import_runs(map(Path, sys.argv[1:]))
     comparison = compare_with_published(find_runs([RUNS])[0])
     RESULTS.with_suffix("").mkdir(exist_ok=True)
-    for name, picture in plot_networks(comparison).items():
-        (RESULTS.with_suffix("") / name).write_bytes(picture)
+    for name, figure in network_figures(comparison).items():
+        source_hash = hash_of_figure(figure)
+        save_picture(RESULTS.with_suffix("") / name, figure_picture(figure), source_hash)
     RESULTS.write_text(results_page(comparison), encoding="utf-8")
     table = readme_table(comparison)
     README.write_text(README_TABLE.sub(lambda _: table, README.read_text(encoding="utf-8")), encoding="utf-8")

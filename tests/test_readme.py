@@ -2,7 +2,6 @@
 
 import os
 import re
-import runpy
 import shlex
 import subprocess
 import sys
@@ -18,14 +17,6 @@ README = (ROOT / "README.md").read_text()
 
 # Overrides that make a command short, on data that needs no download.
 SHORT_RUN = ("data=digits", "trainer=smoke", "trainer.max_epochs=1", "trainer.accelerator=cpu")
-
-
-def test_table_of_networks_is_up_to_date() -> None:
-    networks = runpy.run_path(str(ROOT / "scripts" / "update_model_table.py"))
-    assert networks["TABLE"].search(README)[0] == networks["model_table"]()
-    options = {f"model={path.stem}" for path in (ROOT / "conf" / "model").glob("*.yaml")}
-    of_other_packages = {"model=timm", "model=torchvision"}
-    assert options - of_other_packages == {command.partition(" ")[0] for command in networks["COMMANDS"]}
 
 
 @pytest.mark.parametrize(

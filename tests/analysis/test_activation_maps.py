@@ -120,6 +120,8 @@ STAGES = {  # by network: the size of the image, the default stage and the shape
     "model=nin": (96, "features.4", (384, 4, 4)),
     "model=googlenet": (96, "features.2", (480, 6, 6)),
     "model=googlenet model.norm=batch": (64, "features.2", (480, 4, 4)),
+    "model=inception_v3": (107, "features.9", (768, 5, 5)),
+    "model=inception_resnet_v2 model.depths=[1,1,2]": (107, "features.10", (1088, 5, 5)),
     "model=resnet18": (28, "features.5", (128, 4, 4)),
     "model=resnet18 model.version=v2": (64, "features.6", (256, 4, 4)),
     "model=resnet50": (64, "features.6", (1024, 4, 4)),

@@ -1,18 +1,23 @@
 """Tests of one run from Python."""
 
+import io
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from numpy.typing import NDArray
 from PIL import Image
 
 import cnn_experiments
 from cnn_experiments import ConfigError, LoadedRun
+from cnn_experiments.api.picture import Picture
 from cnn_experiments.api.run import load
+from cnn_experiments.tasks import explanation
 from cnn_experiments.tasks.evaluate import evaluate
 from cnn_experiments.tasks.inspect import inspect
 from tests.conftest import ComposedConfig, read_epochs, read_results
@@ -23,6 +28,11 @@ def rejection(run: LoadedRun, attribute: str) -> str:
     with pytest.raises(ConfigError) as error:
         getattr(run, attribute)
     return str(error.value)
+
+
+def pixels_of(picture: Picture) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(picture._repr_png_())) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def test_settings_metrics_and_curves_are_those_of_the_files(trained: LoadedRun) -> None:
@@ -88,6 +98,108 @@ def test_mistakes_are_a_picture(trained: LoadedRun, tmp_path: Path) -> None:
             trained.show_mistakes(most)
     picture.save(tmp_path / "mistakes.svg")
     assert "<svg" in (tmp_path / "mistakes.svg").read_text()
+
+
+def test_curves_of_a_metric_are_a_picture(trained: LoadedRun) -> None:
+    (axes,) = trained.show_curves().figure.axes
+    *curves, tested = axes.lines
+    assert [line.get_label() for line in curves] == ["train", "val"]
+    for line in curves:
+        curve = trained.curves[f"{line.get_label()}/acc"]
+        assert dict(zip(line.get_xdata(), line.get_ydata(), strict=True)) == curve  # type: ignore[arg-type]
+    assert (axes.get_ylabel(), axes.get_title()) == ("accuracy", "lenet_bn on digits")
+    epoch = trained.results.tested_epoch
+    assert tested.get_label() == f"epoch {epoch}, tested"
+    assert list(tested.get_xdata()) == [epoch, epoch]
+    assert all(tick == int(tick) for tick in axes.get_xticks())
+    assert trained.show_curves("loss").figure.axes[0].get_ylabel() == "loss"
+    assert trained.show_curves()._repr_png_().startswith(b"\x89PNG")
+
+
+def test_curve_without_splits_is_a_picture(make_run: MakeRun) -> None:
+    curves = {"epoch": [1, 2, 3], "test/acc": [0.5, 0.75, 0.7], "gradient_norm": [2.0, 1.0, 0.5]}
+    run = load(make_run("run", None, curves=curves, tested_epoch=None))
+    (line,) = run.show_curves("gradient_norm").figure.axes[0].lines
+    assert (line.get_label(), list(line.get_ydata())) == ("gradient_norm", [2.0, 1.0, 0.5])
+    (line,) = run.show_curves().figure.axes[0].lines
+    assert (line.get_label(), list(line.get_xdata())) == ("test", [1, 2, 3])
+    with pytest.raises(ConfigError) as error:
+        run.show_curves("accc")
+    assert str(error.value) == "name=accc: must be one of acc, gradient_norm; did you mean acc?"
+    with pytest.raises(ConfigError) as error:
+        load(make_run("new", None, epochs=0)).show_curves()
+    assert str(error.value) == "name=acc: there are no curves: the run has not completed an epoch"
+
+
+def test_filters_of_the_first_convolution_are_a_picture(trained: LoadedRun) -> None:
+    pixels = pixels_of(trained.show_filters())
+    weight = trained.network.features[0].weight.detach()  # type: ignore[union-attr, index]
+    assert weight.shape == (6, 1, 5, 5)
+    scale = 480 // (3 * 5)
+    side = 5 * scale + 6
+    assert pixels.shape == (2 * side + 6, 3 * side + 6, 3)
+    for number, channels in enumerate(weight):
+        top, left = (6 + place * side for place in divmod(number, 3))
+        gray = (channels[0] - channels.min()) / (channels.max() - channels.min()) * 255
+        shown = pixels[top : top + 5 * scale : scale, left : left + 5 * scale : scale, 0]
+        assert_allclose(shown, gray.numpy(), atol=0.51)
+
+
+def test_activations_of_every_stage_are_a_picture(trained: LoadedRun) -> None:
+    image = trained.data.stored_split("test").images[0]
+    figure = trained.show_activations(image).figure
+    with torch.inference_mode():
+        output = trained.network.features[:8](trained.data.preprocessing(image[None]))[0]  # type: ignore[index]
+    title, *panels = [text.get_text() for text in figure.axes[0].texts]
+    assert title == f"image 0\nfeatures.7, 16x4x4\nchannel: mean; values from {output.min():.3g} to {output.max():.3g}"
+    assert panels == [f"{number}: {channel.mean():.2g}" for number, channel in enumerate(output)]
+    first = [text.get_text() for text in trained.show_activations(image, "features.0").figure.axes[0].texts]
+    assert len(first) == 7
+    assert first[0].startswith("image 0\nfeatures.0, 6x24x24\n")
+    same = [trained.show_activations(form)._repr_png_() for form in (image[0], image[0].numpy(), image[None])]
+    assert set(same) == {trained.show_activations(image)._repr_png_()}
+
+
+def test_class_maps_are_a_picture_of_each_image(trained: LoadedRun, tmp_path: Path) -> None:
+    images = trained.data.stored_split("test").images[:3]
+    predictions = trained.predict(images)
+    texts = [text.get_text() for text in trained.show_class_maps(images).figure.axes[0].texts]
+    assert texts[0] == "lenet_bn on digits\nfeatures.7, 16x4x4"
+    labels = [line for text in texts[2::2] for line in text.splitlines()[1:]]
+    expected = zip(predictions.classes, predictions.confidence, strict=True)
+    assert labels == [f"{name} {confidence:.1%}" for name, confidence in expected]
+    assert texts[1::2] == ["image 0", "image 1", "image 2"]
+    Image.fromarray(images[0, 0].numpy()).save(tmp_path / "digit.png")
+    texts = [text.get_text() for text in trained.show_class_maps(tmp_path, "features.3").figure.axes[0].texts]
+    assert texts[:2] == ["lenet_bn on digits\nfeatures.3, 6x12x12", "digit.png"]
+
+
+def test_pictures_of_other_stages_and_images_are_rejected(
+    trained: LoadedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def line(call: Callable[[], object]) -> str:
+        with pytest.raises(ConfigError) as error:
+            call()
+        return str(error.value)
+
+    images = torch.zeros(101, 1, 8, 8, dtype=torch.uint8)
+    grids = ", ".join(f"features.{i}" for i in range(8)) + ", head.0"
+    assert line(lambda: trained.show_activations(images[0], "features.33")) == (
+        f"stage=features.33: must be one of {grids}; did you mean features.3?"
+    )
+    assert line(lambda: trained.show_class_maps(images[:1], "head.2")) == (
+        f"stage=head.2: must be a stage whose output is a grid, not 120: one of {grids}"
+    )
+    assert line(lambda: trained.show_activations(images[:2])) == "image=2 images: must be one image"
+    assert line(lambda: trained.show_class_maps(images)) == "images=101 images: must be at most 100"
+    Image.new("L", (8, 8)).save(tmp_path / "1.png")
+    (tmp_path / "2.png").write_text("no image")
+    assert line(lambda: trained.show_class_maps(tmp_path)).startswith(f"{tmp_path / '2.png'}: not a PNG, ")
+    monkeypatch.setattr(explanation, "find_spec", lambda _: None)
+    assert line(lambda: trained.show_class_maps(images[:1])) == (
+        'show_class_maps(): needs the package captum, which is not installed; pip install ".[explain]" installs it'
+    )
+    assert trained.show_activations(images[0])._repr_png_().startswith(b"\x89PNG")
 
 
 def test_run_that_did_not_get_far_says_what_it_lacks(make_run: MakeRun) -> None:

@@ -1,12 +1,19 @@
 """The files that a reader of a page has: images of their own, or runs of an earlier page."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from tests.conftest import ROOT
 from tests.own_images import write_folder
+
+
+def write_kept_runs(directory: Path) -> None:
+    """Copy the runs that the repository has in `docs/runs`."""
+    shutil.copytree(ROOT / "docs" / "runs", directory / "docs" / "runs")
 
 
 def write_photos(directory: Path) -> None:
@@ -32,5 +39,6 @@ PAGE_FILES: dict[str, Callable[[Path], None]] = {
     "docs/quick_start": write_photos,
     "docs/how_to/trained_network": write_photos,
     "docs/how_to/data_sets": write_images_of_three_classes,
+    "docs/how_to/published": write_kept_runs,
 }
 """By page: a function that makes its files in the directory where its commands are run."""

@@ -79,6 +79,8 @@ def densenet_shapes(*channels: int) -> dict[int, list[tuple[int, ...]]]:
 VGG = {224: [(64, 112, 112), (128, 56, 56), (256, 28, 28), (512, 14, 14), (512, 7, 7)]}
 RESNET = {224: [(64, 112, 112), (64, 56, 56), (128, 28, 28), (256, 14, 14), (512, 7, 7)]}
 BOTTLENECKS = {224: [(64, 112, 112), (256, 56, 56), (512, 28, 28), (1024, 14, 14), (2048, 7, 7)]}
+INCEPTION_STEM = [(32, 149, 149), (32, 147, 147), (64, 147, 147), (64, 73, 73), (80, 73, 73), (192, 71, 71), (192, 35, 35)]  # fmt: skip
+INCEPTION_RESNET = {299: [*INCEPTION_STEM, (320, 35, 35), (320, 35, 35), (1088, 17, 17), (1088, 17, 17), (2080, 8, 8), (2080, 8, 8), (1536, 8, 8)]}  # fmt: skip
 
 NETWORKS = [
     Facts("model=lenet", 44_426, 16, reference="lenet", mega_multiply_adds={28: "0.28"}, training_size=28),
@@ -108,6 +110,9 @@ NETWORKS = [
     Facts("model=nin model.num_1x1_convs=0", 1_546_058, 67, {224: [(96, 54, 54), (256, 26, 26), (384, 12, 12), (10, 5, 5)]}, training_size=67),
     Facts("model=googlenet", 5_977_530, 1, reference="googlenet", mega_multiply_adds={28: "28.8", 96: "276", 224: "1503"}),
     Facts("model=googlenet model.norm=batch", 5_984_810, 1, {224: [(64, 56, 56), (192, 28, 28), (480, 14, 14), (832, 7, 7), (1024, 7, 7)]}),
+    Facts("model=inception_v3", 21_805_482, 75, {299: [*INCEPTION_STEM, (288, 35, 35), (768, 17, 17), (768, 17, 17), (1280, 8, 8), (2048, 8, 8)]}, training_size=75),
+    Facts("model=inception_resnet_v2", 54_321_258, 75, INCEPTION_RESNET, training_size=75),
+    Facts("model=inception_resnet_v2 model.depths=[1,1,2]", 15_520_458, 75, INCEPTION_RESNET, training_size=75),
     Facts("model=resnet18", 11_178_378, 1, reference="resnet18", mega_multiply_adds={28: "33", 96: "319", 224: "1735"}),
     Facts("model=resnet18 model.version=v1", 11_175_370, 1, RESNET, mega_multiply_adds={28: "33", 96: "319", 224: "1735"}),
     Facts("model=resnet18 model.version=v2", 11_173_578, 1, RESNET),

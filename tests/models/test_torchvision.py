@@ -6,12 +6,17 @@ AlexNet is left out, because torchvision's has other widths. GoogLeNet's differe
 import pytest
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 
-from cnn_experiments.analysis.cost import count_parameters
+from cnn_experiments.analysis.cost import count_multiply_adds, count_parameters
+from cnn_experiments.analysis.probe import ImageSpec
+from tests.models.copied_weights import (
+    assert_same_logits,
+    assert_same_training_step,
+    randomize_norms,
+    run_and_list_layers,
+)
 from tests.models.networks import build
-
-LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
 
 PAIRS = [
     *((f"model=vgg{depth}", f"vgg{depth}") for depth in (11, 13, 16, 19)),
@@ -24,8 +29,8 @@ PAIRS = [
 def torchvision_network(name: str) -> nn.Module:
     """Return torchvision's network with one channel and ten classes, and different statistics for each channel."""
     torch.manual_seed(1)
-    options = {"init_weights": False} if name.startswith(("vgg", "googlenet")) else {}
-    if name == "googlenet":
+    options = {"init_weights": False} if name.startswith(("vgg", "googlenet", "inception")) else {}
+    if name in ("googlenet", "inception_v3"):
         options["aux_logits"] = False
     network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=10, **options)
     conv_name, conv = next((name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
@@ -39,47 +44,29 @@ def torchvision_network(name: str) -> nn.Module:
         bias=conv.bias is not None,
     )
     setattr(network.get_submodule(parent), attribute, one_channel)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor in (module.weight.data, module.bias.data, module.running_mean, module.running_var):
-                assert tensor is not None
-                tensor.uniform_(0.5, 1.5)
+    randomize_norms(network)
     return network.eval()
-
-
-def run_and_list_layers(network: nn.Module, images: Tensor) -> tuple[Tensor, list[nn.Module]]:
-    """Return the network's output, and its layers with parameters in the order in which they were used."""
-    layers: list[nn.Module] = []
-    hooks = [
-        module.register_forward_pre_hook(lambda layer, _: layers.append(layer))
-        for module in network.modules()
-        if isinstance(module, LAYERS)
-    ]
-    with torch.no_grad():
-        output = network(images)
-    for hook in hooks:
-        hook.remove()
-    return output, layers
-
-
-def assert_same_logits(overrides: str, reference: nn.Module) -> None:
-    """Give each layer of our network the weights of the reference's layer that is used at the same time, and run it."""
-    images = torch.rand(2, 1, 96, 96)
-    expected, reference_layers = run_and_list_layers(reference, images)
-    network = build(overrides, device="meta").eval()  # initial weights would only be replaced
-    assert count_parameters(network) == count_parameters(reference)
-    _, layers = run_and_list_layers(network, images.to("meta"))
-    for layer, reference_layer in zip(layers, reference_layers, strict=True):
-        layer.load_state_dict(reference_layer.state_dict(), assign=True)
-    with torch.no_grad():
-        logits = network(images)
-    assert expected.std() > 1e-3
-    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize(("overrides", "name"), PAIRS, ids=[name for _, name in PAIRS])
 def test_same_logits_with_same_weights(overrides: str, name: str) -> None:
     assert_same_logits(overrides, torchvision_network(name))
+
+
+def test_inception_v3_has_same_logits_at_every_size() -> None:
+    assert_same_logits("model=inception_v3", torchvision_network("inception_v3"), sizes=(75, 131, 299))
+
+
+def test_inception_v3_trains_as_in_torchvision() -> None:
+    assert_same_training_step("model=inception_v3", torchvision_network("inception_v3"), size=96)
+
+
+def test_inception_v3_has_multiply_adds_of_torchvision_and_parameters_of_paper() -> None:
+    network = build("model=inception_v3", channels=3, classes=1000, device="meta")
+    weights = torchvision.models.Inception_V3_Weights.IMAGENET1K_V1
+    multiply_adds = count_multiply_adds(network, ImageSpec(3, 299, "meta"))
+    assert round(multiply_adds / 1e9, 3) == weights.meta["_ops"] == 5.713
+    assert count_parameters(network) == 23_834_568 < 25e6
 
 
 def test_googlenet_differs_from_torchvision_in_epsilon_pools_and_5x5_branch_only() -> None:

@@ -4,20 +4,22 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnn_experiments.predictions.figures import to_png
 from cnn_experiments.tasks.activation_pictures import (
     ClassMap,
     ExplainedImage,
-    draw_activations,
-    draw_image,
-    draw_overview,
+    activations_figure,
+    image_figure,
+    overview_figure,
 )
 
 
-def pixels_of(png: bytes) -> NDArray[np.int64]:
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(np.int64)
+def pixels_of(figure: Figure) -> NDArray[np.int64]:
+    return np.asarray(Image.open(io.BytesIO(to_png(figure))).convert("RGB")).astype(np.int64)
 
 
 def is_red(picture: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -32,7 +34,7 @@ def gray_image(values: list[list[float]], class_name: str = "coat") -> Explained
 
 
 def test_image_is_red_where_the_map_is_high() -> None:
-    picture = pixels_of(draw_image(gray_image([[1, 1, 0, 0]] * 4)))
+    picture = pixels_of(image_figure(gray_image([[1, 1, 0, 0]] * 4)))
     height, width, _ = picture.shape
     assert width > 1.6 * height  # two panels
     rows, columns = np.nonzero(is_red(picture))
@@ -43,7 +45,7 @@ def test_image_is_red_where_the_map_is_high() -> None:
 
 
 def test_map_without_positive_values_leaves_the_image_as_it_is() -> None:
-    picture = pixels_of(draw_image(gray_image([[0, 0], [0, 0]])))
+    picture = pixels_of(image_figure(gray_image([[0, 0], [0, 0]])))
     assert not is_red(picture).any()
     gray = (picture == 100).all(axis=-1)
     left, right = gray[:, : gray.shape[1] // 2].sum(), gray[:, gray.shape[1] // 2 :].sum()
@@ -53,14 +55,14 @@ def test_map_without_positive_values_leaves_the_image_as_it_is() -> None:
 
 def test_color_images_keep_their_colors_and_other_images_are_gray() -> None:
     color = np.array([0, 0, 200], dtype=np.uint8).reshape(3, 1, 1).repeat(2, axis=1).repeat(2, axis=2)
-    assert (pixels_of(draw_image(ExplainedImage("", color, []))) == [0, 0, 200]).all(axis=-1).mean() > 0.5
+    assert (pixels_of(image_figure(ExplainedImage("", color, []))) == [0, 0, 200]).all(axis=-1).mean() > 0.5
     two_channels = np.array([50, 101], dtype=np.uint8).reshape(2, 1, 1).repeat(2, axis=1).repeat(2, axis=2)
-    assert (pixels_of(draw_image(ExplainedImage("", two_channels, []))) == 76).all(axis=-1).mean() > 0.5
+    assert (pixels_of(image_figure(ExplainedImage("", two_channels, []))) == 76).all(axis=-1).mean() > 0.5
 
 
 def test_overview_has_four_images_with_one_map_in_a_row() -> None:
     images = [gray_image([[1, 1], [1, 1]])] * 5
-    one, four, five = (pixels_of(draw_overview(images[:number], "title")) for number in (1, 4, 5))
+    one, four, five = (pixels_of(overview_figure(images[:number], "title")) for number in (1, 4, 5))
     assert four.shape[1] == five.shape[1] > 4 * one.shape[1]
     assert five.shape[0] > 1.7 * four.shape[0]
     assert is_red(five).sum() == pytest.approx(5 * is_red(one).sum(), rel=0.05)
@@ -70,7 +72,7 @@ def test_activations_have_one_scale_and_at_most_64_panels() -> None:
     activations = np.zeros((70, 2, 2), dtype=np.float32)
     activations[1] = 5
     activations[64:] = 9
-    picture = pixels_of(draw_activations(activations, "features.0"))
+    picture = pixels_of(activations_figure(activations, "features.0"))
     dark, bright = [68, 1, 84], [253, 231, 36]
     num_dark, num_bright = ((picture == color).all(axis=-1).sum() for color in (dark, bright))
     assert num_dark == pytest.approx(63 * num_bright, rel=0.02)
@@ -78,11 +80,11 @@ def test_activations_have_one_scale_and_at_most_64_panels() -> None:
 
 
 def test_activations_that_are_all_equal_are_drawn() -> None:
-    picture = pixels_of(draw_activations(np.ones((1, 2, 2), dtype=np.float32), "features.0"))
+    picture = pixels_of(activations_figure(np.ones((1, 2, 2), dtype=np.float32), "features.0"))
     assert (picture == [68, 1, 84]).all(axis=-1).any()
 
 
 @pytest.mark.parametrize("name", ["$x^2$ and $", "a\x1b[31m", "鞋", "a very long name of a class of things", ""])
 def test_names_of_classes_are_text(name: str) -> None:
     image = gray_image([[1, 0], [0, 0]], name)
-    assert pixels_of(draw_image(image)).shape == pixels_of(draw_image(gray_image([[1, 0], [0, 0]]))).shape
+    assert pixels_of(image_figure(image)).shape == pixels_of(image_figure(gray_image([[1, 0], [0, 0]]))).shape

@@ -18,6 +18,7 @@ from cnn_experiments.config.schema import RULES
 from cnn_experiments.errors import ConfigError, RunFailedError
 from cnn_experiments.predictions.file import Predictions
 from cnn_experiments.tasks import explain as explain_module
+from cnn_experiments.tasks import explanation
 from cnn_experiments.tasks.explain import explain
 from cnn_experiments.training.trained_network import load_trained_network
 from tests.conftest import train_in
@@ -170,7 +171,7 @@ def test_number_of_images_must_be_positive(value: object) -> None:
 
 
 def test_missing_package_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain_module, "find_spec", lambda _: None)
+    monkeypatch.setattr(explanation, "find_spec", lambda _: None)
     with pytest.raises(ConfigError) as error:
         explain_overrides()
     assert str(error.value) == (
@@ -270,7 +271,7 @@ def test_networks_without_class_activation_maps_are_rejected(monkeypatch: pytest
     with pytest.raises(ConfigError) as error:
         explain_overrides()
     assert str(error.value) == (
-        "ckpt_path=run: must be of a network that has a stage whose output is a grid of more than one position"
+        "ckpt_path=run/checkpoints/best.ckpt: must be of a network that has a stage whose output is a grid of more than one position"
     )
     assert not Path("run/explain").exists()
 

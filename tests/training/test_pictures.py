@@ -11,7 +11,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from cnn_experiments.training.pictures import first_filters, grid_png
+from cnn_experiments.training.pictures import filter_grid, first_filters, image_grid
 
 
 def pixels_of(png: bytes) -> "np.typing.NDArray[np.uint8]":
@@ -20,7 +20,7 @@ def pixels_of(png: bytes) -> "np.typing.NDArray[np.uint8]":
 
 def test_grid_draws_all_images_in_one_range() -> None:
     images = torch.tensor([0.0, 1.0, 2.0, 4.0]).view(4, 1, 1, 1).expand(4, 1, 10, 10)
-    pixels = pixels_of(grid_png(images, each=False))
+    pixels = image_grid(images, each=False)
     side = 24 * 10 + 6
     assert pixels.shape == (2 * side + 6, 2 * side + 6, 3)
     corners = [pixels[row * side + 10, column * side + 10, 0] for row in range(2) for column in range(2)]
@@ -29,13 +29,13 @@ def test_grid_draws_all_images_in_one_range() -> None:
 
 def test_grid_draws_each_image_in_its_own_range() -> None:
     images = torch.stack([torch.tensor([[[0.0, 1.0]]]), torch.tensor([[[5.0, 5.5]]])])
-    pixels = pixels_of(grid_png(images, each=True))[10, :, 0]
+    pixels = image_grid(images, each=True)[10, :, 0]
     assert [pixels[20], pixels[220], pixels[270], pixels[470]] == [0, 255, 0, 255]
 
 
 def test_grid_draws_the_mean_of_channels_that_are_no_colors() -> None:
     images = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0]]).view(4, 2, 1, 1).expand(4, 2, 10, 10)
-    pixels = pixels_of(grid_png(images, each=False))
+    pixels = image_grid(images, each=False)
     side = 24 * 10 + 6
     assert [pixels[10, 10, 0], pixels[10, side + 10, 0], pixels[side + 10, 10, 0]] == [0, 128, 255]
 
@@ -49,7 +49,9 @@ def test_first_filters_are_images(channels: int, shape: tuple[int, ...]) -> None
 
 
 def test_network_without_a_convolution_has_no_filters() -> None:
-    assert first_filters(nn.Sequential(nn.Flatten(), nn.Linear(4, 2))) is None
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    assert first_filters(network) is None
+    assert filter_grid(network) is None
 
 
 def test_run_writes_pictures_and_the_table_of_classes(train: Callable[..., Path]) -> None:

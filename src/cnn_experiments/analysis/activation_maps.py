@@ -5,10 +5,12 @@ https://arxiv.org/abs/1610.02391), which captum computes: the channels of a stag
 gradient of the class's logit, summed, without the negative values.
 """
 
+import warnings
 from collections.abc import Iterable
 
-from captum.attr import LayerActivation, LayerAttribution, LayerGradCam
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cnn_experiments.analysis.cost import StageCost
 from cnn_experiments.analysis.probe import training_mode
@@ -43,7 +45,7 @@ def _has_positions(stage: StageCost, num_rows: int) -> bool:
 def class_activation_maps(network: nn.Module, stage: str, images: Tensor, classes: Tensor) -> Tensor:
     """Return the Grad-CAM map of each image for one class, divided by its largest value.
 
-    A map is 0 everywhere if no part of the image speaks for the class. The network stays as it is.
+    A map is 0 everywhere if no part of the image speaks for the class. The network stays as it is. Needs captum.
 
     Args:
         network: returns logits, (N, num_classes).
@@ -54,6 +56,10 @@ def class_activation_maps(network: nn.Module, stage: str, images: Tensor, classe
     Returns:
         float32 (N, H, W), in 0..1.
     """
+    with warnings.catch_warnings():  # tqdm, which captum imports, warns in a notebook without ipywidgets
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from captum.attr import LayerGradCam
+
     with training_mode(network, training=False):
         grad_cam = LayerGradCam(network, network.get_submodule(stage))
         maps: Tensor = grad_cam.attribute(images, target=classes, relu_attributions=True).detach().squeeze(1)
@@ -63,11 +69,23 @@ def class_activation_maps(network: nn.Module, stage: str, images: Tensor, classe
 
 def enlarge_maps(maps: Tensor, size: int) -> Tensor:
     """Return maps resized bilinearly: (N, H, W) to (N, size, size)."""
-    return LayerAttribution.interpolate(maps.unsqueeze(1), (size, size), "bilinear").squeeze(1)
+    return F.interpolate(maps.unsqueeze(1), (size, size), mode="bilinear").squeeze(1)
 
 
 def stage_activations(network: nn.Module, stage: str, images: Tensor) -> Tensor:
-    """Return the output of a stage, (N, C, H, W). The network stays as it is."""
-    with training_mode(network, training=False):
-        activations: Tensor = LayerActivation(network, network.get_submodule(stage)).attribute(images)
-    return activations
+    """Return the output of a stage, (N, C, H, W); of its last call if it is called repeatedly.
+
+    The network stays as it is.
+    """
+    outputs: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        outputs.append(output.clone())  # the next stage may change it in place
+
+    with (
+        torch.no_grad(),
+        training_mode(network, training=False),
+        network.get_submodule(stage).register_forward_hook(keep),
+    ):
+        network(images)
+    return outputs[-1]

@@ -47,6 +47,20 @@ _NUM_NEXT = 2
 
 
 @dataclass(frozen=True, eq=False)
+class ReadImages:
+    """Images of a source, as the data set stores its own."""
+
+    names: Sequence[str]
+    """The paths of files; of other images their numbers, from 0."""
+    pixels: Tensor
+    """uint8 (N, channels, native_size, native_size)."""
+    unreadable: dict[str, str]
+    """The files that could not be read, and why."""
+    left_out: Sequence[str]
+    """What folders have besides images."""
+
+
+@dataclass(frozen=True, eq=False)
 class ImagePredictions:
     """The probabilities of the classes for some images. Jupyter shows the images with their most probable classes.
 
@@ -139,14 +153,41 @@ def predict(
     """Return what a network makes of images, preprocessed as in training; a damaged file is left out and named.
 
     Raises:
-        ConfigError: there is no such file, no image can be read, or values are of another type or shape.
+        ConfigError: as `read_images`.
         RunFailedError: the network returns something that is not finite.
+    """
+    read = read_images(trained.data, source, invert=invert)
+    return ImagePredictions(
+        names=read.names,
+        images=read.pixels.numpy(),
+        probabilities=class_probabilities(trained, read.pixels, device).numpy(),
+        class_names=trained.data.class_names,
+        unreadable=read.unreadable,
+        warnings=[
+            *image_warnings(
+                trained.data,
+                num_wrong_backgrounds=sum(has_wrong_background(trained.data, image) for image in read.pixels),
+                num_blank=sum(map(is_blank, read.pixels)),
+                num_images=len(read.pixels),
+                inverting="invert=True",
+                invert=invert,
+            ),
+            *read.left_out,
+        ],
+    )
+
+
+def read_images(data: ImageDataModule, source: ImageSource, *, invert: bool) -> ReadImages:
+    """Return the images of a source; a damaged file is left out and named.
+
+    Raises:
+        ConfigError: there is no such file, no image can be read, or values are of another type or shape.
     """
     names: list[str] = []
     images: list[Tensor] = []
     unreadable: dict[str, str] = {}
     left_out: list[str] = []
-    for path, image in _read(trained.data, source, invert, left_out):
+    for path, image in _read(data, source, invert, left_out):
         if isinstance(image, Tensor):
             names.append(str(len(names) if path is None else path))
             images.append(image)
@@ -155,25 +196,7 @@ def predict(
     if not images:
         name, problem = next(iter(unreadable.items()), ("images", "there is none"))
         raise ConfigError(name, problem=problem)
-    stacked = torch.stack(images)
-    return ImagePredictions(
-        names=names,
-        images=stacked.numpy(),
-        probabilities=class_probabilities(trained, stacked, device).numpy(),
-        class_names=trained.data.class_names,
-        unreadable=unreadable,
-        warnings=[
-            *image_warnings(
-                trained.data,
-                num_wrong_backgrounds=sum(has_wrong_background(trained.data, image) for image in images),
-                num_blank=sum(map(is_blank, images)),
-                num_images=len(images),
-                inverting="invert=True",
-                invert=invert,
-            ),
-            *left_out,
-        ],
-    )
+    return ReadImages(names, torch.stack(images), unreadable, left_out)
 
 
 def _read(

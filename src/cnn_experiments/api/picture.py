@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from cnn_experiments.predictions.figures import to_png
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+_DPI = 100
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,16 @@ class Picture:
 
     figure: "Figure"
     """The figure of matplotlib."""
+
+    @classmethod
+    def from_pixels(cls, pixels: "NDArray[np.uint8]") -> "Picture":
+        """Return a figure that has exactly these pixels, RGB (height, width, 3)."""
+        from matplotlib.figure import Figure
+
+        height, width, _ = pixels.shape
+        figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+        figure.figimage(pixels, origin="upper")
+        return cls(figure)
 
     def save(self, path: str | Path) -> None:
         """Write the figure to a file, whose name says its format: `.png`, `.svg`, `.pdf`."""

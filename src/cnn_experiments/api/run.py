@@ -14,7 +14,7 @@ from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.overrides import quote_override
 from cnn_experiments.config.stored_settings import CONFIG_DIR_REMEDY
 from cnn_experiments.console import relative_path
-from cnn_experiments.errors import ConfigError
+from cnn_experiments.errors import ConfigError, suggest
 from cnn_experiments.predictions.file import Predictions
 from cnn_experiments.predictions.of_run import directory_of_predictions, evaluation_overrides
 from cnn_experiments.runs.directory import CONFIG_FILE, METRICS_FILE, PREDICTIONS_FILE
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _MAX_CONFIG_BYTES = 10_000_000
 _MAX_MISTAKES = 1000
 """A picture can't be much higher."""
+_MAX_CLASS_MAPS = 100
+"""Each takes about 20 ms to draw."""
 
 
 def load(
@@ -239,6 +241,113 @@ class LoadedRun:
         if not 1 <= most <= _MAX_MISTAKES:
             raise ConfigError("most", most, problem=f"must be an integer from 1 to {_MAX_MISTAKES}")
         return Picture(mistakes_figure(self.predictions, most))
+
+    def show_curves(self, name: str = "acc") -> "Picture":
+        """Return a picture of a metric by epoch, a curve for each split that has it, with the tested epoch marked.
+
+        Args:
+            name: of the metric, such as `acc` or `loss`, or of another curve of `run.curves`, such as `lr`.
+
+        Raises:
+            ConfigError: there is no such metric; or as `curves`.
+        """
+        from cnn_experiments.api.curve_figure import curves_figure
+        from cnn_experiments.api.picture import Picture
+
+        curves: dict[str, Mapping[int, float]] = {
+            split: self.curves[f"{split}/{name}"] for split in SPLITS if f"{split}/{name}" in self.curves
+        }
+        if not curves and name in self.curves:
+            curves = {name: self.curves[name]}
+        if not curves:
+            names = list(dict.fromkeys(key.partition("/")[2] or key for key in self.curves))
+            if not names:
+                raise ConfigError("name", name, problem="there are no curves: the run has not completed an epoch")
+            allowed = f"must be one of {', '.join(sorted(names))}"
+            raise ConfigError("name", name, problem=allowed, suggestion=suggest(name, names))
+        labels = {metric.name: metric.label for metric in metrics_of([self.results.metric_info])}
+        title = f"{self.results.model} on {self.results.data}"
+        return Picture(curves_figure(curves, labels.get(name, name), title, self.results.tested_epoch))
+
+    def show_filters(self) -> "Picture":
+        """Return a picture of the weights of the first convolution, each filter with its own range of gray or color.
+
+        At most 256 filters are shown. If the images are not in color, a filter has a picture for each channel.
+
+        Raises:
+            ConfigError: the network has no convolution; or as `network`.
+        """
+        from cnn_experiments.api.picture import Picture
+        from cnn_experiments.training.pictures import filter_grid
+
+        pixels = filter_grid(self.network)
+        if pixels is None:
+            raise ConfigError("show_filters()", problem="the network has no convolution")
+        return Picture.from_pixels(pixels)
+
+    def show_activations(self, image: "ImageSource", stage: str | None = None) -> "Picture":
+        """Return a picture of what a stage outputs for one image: at most 64 channels, a panel each.
+
+        Args:
+            image: one image, in any form that `predict` takes.
+            stage: the name of a stage in `run.stages()`; by default the last one whose output has at least 4 x 4
+                positions.
+
+        Raises:
+            ConfigError: there is no such stage, its output is no grid, or there are several images; or as `predict`.
+        """
+        from cnn_experiments.api.picture import Picture
+        from cnn_experiments.tasks.activation_pictures import activations_figure
+        from cnn_experiments.tasks.explanation import choose_stage, compute_activations, stage_title
+
+        names, pixels = self._images_to_draw(image)
+        if len(pixels) > 1:
+            raise ConfigError("image", f"{len(pixels)} images", problem="must be one image")
+        chosen = choose_stage(self._trained, stage, "stage")
+        activations = compute_activations(self._trained, chosen, pixels[0], self._device)
+        return Picture(activations_figure(activations, f"{names[0]}\n{stage_title(chosen)}"))
+
+    def show_class_maps(self, images: "ImageSource", stage: str | None = None) -> "Picture":
+        """Return a picture of where the network looks: over each image, what speaks for the predicted class (Grad-CAM).
+
+        Args:
+            images: up to 100 images, in any form that `predict` takes.
+            stage: the name of a stage in `run.stages()`; by default the last one whose output has at least 4 x 4
+                positions.
+
+        Raises:
+            ConfigError: captum is not installed, there is no such stage, its output is no grid, or there are too many
+                images; or as `predict`.
+            RunFailedError: the logits are not finite, or do not depend on the stage.
+        """
+        from cnn_experiments.api.picture import Picture
+        from cnn_experiments.tasks.activation_pictures import overview_figure
+        from cnn_experiments.tasks.explanation import check_captum, choose_stage, explain_image, stage_title
+
+        check_captum("show_class_maps()")
+        names, pixels = self._images_to_draw(images)
+        if len(pixels) > _MAX_CLASS_MAPS:
+            raise ConfigError("images", f"{len(pixels)} images", problem=f"must be at most {_MAX_CLASS_MAPS}")
+        chosen = choose_stage(self._trained, stage, "stage")
+        pictures = [
+            explain_image(self._trained, chosen, image, title=name, device=self._device).picture
+            for name, image in zip(names, pixels, strict=True)
+        ]
+        title = f"{self.results.model} on {self.results.data}\n{stage_title(chosen)}"
+        return Picture(overview_figure(pictures, title))
+
+    def _images_to_draw(self, source: "ImageSource") -> "tuple[list[str], torch.Tensor]":
+        """Return the titles of images, and the images: uint8 (N, channels, native_size, native_size).
+
+        Raises:
+            ConfigError: one can't be read.
+        """
+        from cnn_experiments.api.image_predictions import read_images
+
+        read = read_images(self.data, source, invert=False)
+        for name, problem in read.unreadable.items():
+            raise ConfigError(name, problem=problem)
+        return [f"image {name}" if name.isdecimal() else Path(name).name for name in read.names], read.pixels
 
     def stages(self) -> Table:
         """Return the table of the network's stages: output of one image, parameters and multiply-adds.

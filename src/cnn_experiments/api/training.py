@@ -37,7 +37,7 @@ def train(*overrides: str, config_dir: str | Path | None = None) -> LoadedRun:
     It does what the command `python -m cnn_experiments OVERRIDES` does: the settings are checked before anything is
     downloaded or trained, the run has a directory of its own below `outputs/` or the one in `hydra.run.dir=DIRECTORY`,
     and a completed run is not repeated there. Random numbers, warnings, logging and signal handlers of this process are
-    the same afterwards as before.
+    the same afterwards as before. For example, one epoch::
 
         run = cnn_experiments.train("model=lenet", "trainer.max_epochs=1")
 

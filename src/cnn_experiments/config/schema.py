@@ -144,7 +144,7 @@ def validate(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
             raise ConfigError(key, problem=f"must be given{allowed}")
         if key not in known:
             raise unknown_key_error(key, value, known)
-        rule = RULES.get(key) or _rule_for_default(known[key])
+        rule = RULES.get(key) or rule_for_default(known[key])
         if rule is not None:
             rule.check(key, value)
         if key in _FIXED_LENGTH_KEYS and len(value) != len(known[key]):
@@ -198,7 +198,7 @@ def _check_groups(settings: Mapping[str, Any]) -> None:
         check_trainer_keys(settings["trainer"])
 
 
-def _rule_for_default(default: Any) -> Rule | None:
+def rule_for_default(default: Any) -> Rule | None:
     """Return the rule for values that replace a default, or None if the default does not show it."""
     if default == MISSING:
         return None

@@ -236,8 +236,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         """Return the training set or the test set, as stored.
 
         Returns:
-            images: uint8 (N, native_channels, native_size, native_size).
-            labels: int64 (N,).
+            Images, uint8 (N, native_channels, native_size, native_size), and their labels, int64 (N,).
         """
 
     @property

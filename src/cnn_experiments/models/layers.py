@@ -43,6 +43,9 @@ class GlobalStatsBatchNorm(_BatchNorm):
         return F.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
 
 
+KernelSize = int | tuple[int, int]
+"""Rows and columns of a convolution's kernel, or one number for both."""
+
 _NORMS_2D: dict[str, list[Callable[[int], nn.Module]]] = {
     "none": [],
     "batch": [nn.BatchNorm2d],
@@ -120,9 +123,77 @@ def norm1d(norm: str, features: int) -> list[nn.Module]:
     return [layer(features) for layer in _NORMS_1D[check_choice("norm", norm, _NORMS_1D)]]
 
 
+def conv_norm_relu(
+    in_channels: int, out_channels: int, kernel_size: KernelSize, stride: int, padding: KernelSize
+) -> nn.Sequential:
+    """Return a convolution without a bias, batch normalization and ReLU, as in the papers on Inception after GoogLeNet.
+
+    The epsilon of 0.001 is that of the authors, torchvision and timm. The momentum of 0.1 is that of torchvision and
+    timm; the authors' is 0.0003.
+    """
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False),
+        nn.BatchNorm2d(out_channels, eps=0.001),
+        nn.ReLU(),
+    )
+
+
+def conv_chain(in_channels: int, *convs: tuple[int, KernelSize]) -> nn.Sequential:
+    """Return convolutions with normalization and ReLU, one after the other: (N, in_channels, H, W) to (N, C, H, W).
+
+    Args:
+        in_channels: channels of the first one's input.
+        convs: output channels and kernel size of each; C are the output channels of the last one.
+    """
+    layers = nn.Sequential()
+    for out_channels, kernel_size in convs:
+        rows, columns = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+        layers.append(conv_norm_relu(in_channels, out_channels, (rows, columns), 1, (rows // 2, columns // 2)))
+        in_channels = out_channels
+    return layers
+
+
+class Branches(nn.Module):
+    """Parallel branches, whose outputs are concatenated along the channels.
+
+    Shapes: (N, in_channels, H, W) to (N, C, H', W'), where C is the sum of the branches' output channels.
+    """
+
+    def __init__(self, *branches: nn.Module) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs of the branches, concatenated along the channels."""
+        return torch.cat([branch(x) for branch in self.branches], dim=1)
+
+
+def inception_stem(in_channels: int) -> list[nn.Module]:
+    """Return the first layers of Inception v3 and Inception-ResNet v2: 299 x 299 pixels to 192 channels of 35 x 35."""
+    return [
+        conv_norm_relu(in_channels, 32, 3, stride=2, padding=0),
+        conv_norm_relu(32, 32, 3, stride=1, padding=0),
+        conv_norm_relu(32, 64, 3, stride=1, padding=1),
+        nn.MaxPool2d(3, stride=2),
+        conv_norm_relu(64, 80, 1, stride=1, padding=0),
+        conv_norm_relu(80, 192, 3, stride=1, padding=0),
+        nn.MaxPool2d(3, stride=2),
+    ]
+
+
 def linear_head(channels: int, num_classes: int) -> nn.Sequential:
     """Return global average pooling and one linear layer: (N, channels, H, W) to (N, num_classes)."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
+
+
+def dropout_head(channels: int, num_classes: int, dropout: float) -> nn.Sequential:
+    """Return global average pooling, dropout and one linear layer: (N, channels, H, W) to (N, num_classes).
+
+    Raises:
+        ArgumentError: `dropout` is not in [0, 1].
+    """
+    check_fraction(dropout=dropout)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, num_classes))
 
 
 def mlp_head(channels: int, grid: int, hidden: int, num_classes: int, dropout: float) -> nn.Sequential:

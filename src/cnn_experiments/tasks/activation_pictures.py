@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cnn_experiments.console import printable, shorten, shorten_path
-from cnn_experiments.predictions.figures import to_png
 from cnn_experiments.predictions.pictures import gray_or_rgb
 
 MAX_CHANNELS = 64
@@ -59,21 +58,21 @@ class _Panel:
     """(H, W, 3)."""
 
 
-def draw_image(image: ExplainedImage) -> bytes:
-    """Return a PNG picture of an image and its maps, side by side."""
+def image_figure(image: ExplainedImage) -> Figure:
+    """Draw an image and its maps, side by side."""
     return _draw([[_image_panels(image)]], title="", panel_inches=2.8)
 
 
-def draw_overview(images: Sequence[ExplainedImage], title: str) -> bytes:
-    """Return a PNG picture of several images, each beside its maps."""
+def overview_figure(images: Sequence[ExplainedImage], title: str) -> Figure:
+    """Draw several images, each beside its maps."""
     groups = [_image_panels(image) for image in images]
     num_groups = max(1, _OVERVIEW_PANELS // max(map(len, groups)))
     rows = [groups[start : start + num_groups] for start in range(0, len(groups), num_groups)]
     return _draw(rows, title, panel_inches=1.4)
 
 
-def draw_activations(activations: NDArray[np.float32], title: str) -> bytes:
-    """Return a PNG picture of the first channels of a stage, a panel each, above it the mean of the channel's values.
+def activations_figure(activations: NDArray[np.float32], title: str) -> Figure:
+    """Draw the first channels of a stage, a panel each, above it the mean of the channel's values.
 
     The smallest value of all is dark, the largest bright.
 
@@ -126,8 +125,8 @@ def _overlay(pixels: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[
     return covered
 
 
-def _draw(rows: Sequence[Sequence[Sequence[_Panel]]], title: str, panel_inches: float) -> bytes:
-    """Return a PNG picture of rows of groups of panels.
+def _draw(rows: Sequence[Sequence[Sequence[_Panel]]], title: str, panel_inches: float) -> Figure:
+    """Draw rows of groups of panels.
 
     All panels are on one pair of axes, whose unit is the width of a panel: axes of their own take ten times as long.
     """
@@ -156,4 +155,4 @@ def _draw(rows: Sequence[Sequence[Sequence[_Panel]]], title: str, panel_inches: 
                 x += 1 + _GAP
             x += _GROUP_GAP
     axes.set(xlim=(0, width), ylim=(0, height), aspect="auto")
-    return to_png(figure)
+    return figure

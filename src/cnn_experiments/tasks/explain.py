@@ -3,41 +3,30 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.table import Table
 from torch import Tensor
 
-from cnn_experiments.analysis.cost import StageCost, stage_costs
-from cnn_experiments.analysis.probe import probe_image
+from cnn_experiments.analysis.cost import StageCost
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.stored_settings import IMAGES_KEYS
 from cnn_experiments.console import cell, print_error, print_line, print_table, printable, relative_path, table_title
 from cnn_experiments.data.image_files import ImageFileError, find_image_files, read_image_for
-from cnn_experiments.errors import ConfigError, RunFailedError, describe_error, error_message, suggest
+from cnn_experiments.errors import ConfigError, RunFailedError, error_message
+from cnn_experiments.predictions.figures import to_png
 from cnn_experiments.predictions.file import Predictions
 from cnn_experiments.predictions.of_run import directory_of_predictions, evaluation_overrides
 from cnn_experiments.runs.atomic import atomic_write_bytes
 from cnn_experiments.runs.directory import PREDICTIONS_FILE, RunDirectory
-from cnn_experiments.runs.stages import format_shape
-from cnn_experiments.tasks.activation_pictures import (
-    ClassMap,
-    ExplainedImage,
-    draw_activations,
-    draw_image,
-    draw_overview,
-)
+from cnn_experiments.tasks.activation_pictures import activations_figure, image_figure, overview_figure
+from cnn_experiments.tasks.explanation import Explanation, check_captum, choose_stage, explain_image, stage_title
 from cnn_experiments.tasks.output_directory import output_directory
 from cnn_experiments.training.trained_network import TrainedNetwork, load_trained_networks
 
 _OVERVIEW_FILE = "overview.png"
 _OVERVIEW_IMAGES = 25
-_MAP_SIZE = 256
-"""Pixels per side, about, of the maps that are drawn."""
 _MAX_STEM = 40
 """Letters of a file's name in the names of its pictures."""
 
@@ -50,9 +39,7 @@ def explain(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -
         RunFailedError: some files could not be read, and the pictures of all others are written; or a picture could
             not be computed or written.
     """
-    if find_spec("captum") is None:
-        problem = "needs the package captum, which is not installed"
-        raise ConfigError("task", "explain", problem=problem, remedy='pip install ".[explain]" installs it')
+    check_captum("task=explain")
     num_images, num_unreadable = 0, 0
     for config, trained in zip(configs, load_trained_networks(configs, IMAGES_KEYS), strict=True):
         images, problems = _explain(config, trained)
@@ -82,60 +69,20 @@ class _Input:
         return f"{self.stem}.png", f"{self.stem}-activations.png"
 
 
-@dataclass(frozen=True)
-class _Explanation:
-    """What the network makes of an image."""
-
-    image: _Input
-    predicted: int
-    probabilities: Tensor
-    """float64 (classes,)."""
-    has_empty_map: bool
-    """Whether nothing in the stage speaks for the predicted class."""
-    picture: ExplainedImage
-    activations: NDArray[np.float32]
-    """(C, H, W)."""
-
-
 def _explain(config: ComposedConfig, trained: TrainedNetwork) -> tuple[int, int]:
     """Explain the images of one configuration, and return the numbers of images and of unreadable files."""
     with config.error_context():
-        stage = _chosen_stage(config, trained)
+        stage = choose_stage(trained, config.settings["task"]["stage"], "task.stage")
         inputs, num_unreadable = _inputs(config, trained)
     if inputs:
         files = [name for image in inputs for name in image.files]
         with output_directory(config, trained.directory, [*files, _OVERVIEW_FILE]) as directory:
-            explanations = [_explanation(trained, stage, image) for image in inputs]
-            _write(trained, stage, explanations, directory)
-        _print(trained, stage, explanations, directory)
+            explanations = [
+                explain_image(trained, stage, image.pixels, title=image.title, label=image.label) for image in inputs
+            ]
+            _write(trained, stage, inputs, explanations, directory)
+        _print(trained, stage, inputs, explanations, directory)
     return len(inputs) + num_unreadable, num_unreadable
-
-
-def _chosen_stage(config: ComposedConfig, trained: TrainedNetwork) -> StageCost:
-    """Return the stage of `task.stage`, or the default.
-
-    Raises:
-        ConfigError: there is no such stage, or its output is no grid.
-    """
-    from cnn_experiments.analysis.activation_maps import default_stage, has_grid
-
-    image = probe_image(trained.network, trained.data.channels, trained.data.size)
-    stages = {stage.name: stage for stage in stage_costs(trained.network, image)}
-    names = [name for name, stage in stages.items() if has_grid(stage)]
-    if not names:
-        problem = "must be of a network that has a stage whose output is a grid of more than one position"
-        raise ConfigError("ckpt_path", config.settings["ckpt_path"], problem=problem)
-    typed = config.settings["task"]["stage"]
-    if typed is None:
-        return default_stage(stages.values())
-    if typed in names:
-        return stages[typed]
-    allowed = f"one of {', '.join(names)}"
-    if typed in stages:
-        output = format_shape(stages[typed].shape) or "something else than a tensor"
-        problem = f"must be a stage whose output is a grid, not {output}: {allowed}"
-        raise ConfigError("task.stage", typed, problem=problem)
-    raise ConfigError("task.stage", typed, problem=f"must be {allowed}", suggestion=suggest(typed, names))
 
 
 def _inputs(config: ComposedConfig, trained: TrainedNetwork) -> tuple[list[_Input], int]:
@@ -214,64 +161,40 @@ def _what_to_type(trained: TrainedNetwork) -> str:
     return images if overrides is None else f"{images}, and {shlex.join(overrides)} writes those mistakes"
 
 
-def _explanation(trained: TrainedNetwork, stage: StageCost, image: _Input) -> _Explanation:
-    from cnn_experiments.analysis.activation_maps import class_activation_maps, enlarge_maps, stage_activations
-
-    pixels = image.pixels.unsqueeze(0)
-    logits = trained.logits(pixels)[0]
-    if not logits.isfinite().all():
-        raise RunFailedError(f"{image.name}: the network's outputs are NaN or infinite")
-    predicted = int(logits.argmax())
-    roles = {"predicted": predicted} if image.label is None else {"predicted": predicted, "true": image.label}
-    inputs = trained.data.preprocessing(pixels)
-    classes = torch.tensor(list(roles.values()))
-    try:
-        maps = class_activation_maps(trained.network, stage.name, inputs.repeat(len(roles), 1, 1, 1), classes)
-        activations = stage_activations(trained.network, stage.name, inputs)[0]
-    except Exception as error:  # the network may be the user's own
-        problem = f"the logits can't be traced back to the stage {stage.name}: {describe_error(error)}"
-        raise RunFailedError(problem) from error
-    probabilities = logits.double().softmax(dim=0)
-    native_size = trained.data.native_size
-    enlarged = enlarge_maps(maps, native_size * max(1, round(_MAP_SIZE / native_size))).numpy()
-    class_maps = [
-        ClassMap(role, trained.data.class_names[number], float(probabilities[number]), values)
-        for (role, number), values in zip(roles.items(), enlarged, strict=True)
-    ]
-    return _Explanation(
-        image=image,
-        predicted=predicted,
-        probabilities=probabilities,
-        has_empty_map=not maps[0].any(),
-        picture=ExplainedImage(image.title, image.pixels.numpy(), class_maps),
-        activations=activations.numpy(),
-    )
-
-
-def _write(trained: TrainedNetwork, stage: StageCost, explanations: Sequence[_Explanation], directory: Path) -> None:
+def _write(
+    trained: TrainedNetwork,
+    stage: StageCost,
+    images: Sequence[_Input],
+    explanations: Sequence[Explanation],
+    directory: Path,
+) -> None:
     """Write all pictures."""
-    stage_title = f"{stage.name}, {format_shape(stage.shape)}"
     pictures = [explanation.picture for explanation in explanations[:_OVERVIEW_IMAGES]]
-    overview = draw_overview(pictures, f"{relative_path(trained.checkpoint)}\n{stage_title}")
-    atomic_write_bytes(directory / _OVERVIEW_FILE, overview)
-    for explanation in explanations:
-        maps_file, activations_file = explanation.image.files
-        atomic_write_bytes(directory / maps_file, draw_image(explanation.picture))
-        activations = draw_activations(explanation.activations, f"{explanation.image.title}\n{stage_title}")
-        atomic_write_bytes(directory / activations_file, activations)
+    overview = overview_figure(pictures, f"{relative_path(trained.checkpoint)}\n{stage_title(stage)}")
+    atomic_write_bytes(directory / _OVERVIEW_FILE, to_png(overview))
+    for image, explanation in zip(images, explanations, strict=True):
+        maps_file, activations_file = image.files
+        atomic_write_bytes(directory / maps_file, to_png(image_figure(explanation.picture)))
+        activations = activations_figure(explanation.activations, f"{image.title}\n{stage_title(stage)}")
+        atomic_write_bytes(directory / activations_file, to_png(activations))
 
 
-def _print(trained: TrainedNetwork, stage: StageCost, explanations: Sequence[_Explanation], directory: Path) -> None:
-    title = f"{relative_path(trained.checkpoint)}, epoch {trained.epoch}, {stage.name}, {format_shape(stage.shape)}"
+def _print(
+    trained: TrainedNetwork,
+    stage: StageCost,
+    images: Sequence[_Input],
+    explanations: Sequence[Explanation],
+    directory: Path,
+) -> None:
+    title = f"{relative_path(trained.checkpoint)}, epoch {trained.epoch}, {stage_title(stage)}"
     table = Table(title=table_title(title))
     table.add_column("image")
-    has_labels = any(explanation.image.label is not None for explanation in explanations)
+    has_labels = any(image.label is not None for image in images)
     for heading in ("predicted", "true") if has_labels else ("predicted",):
         table.add_column(heading)
         table.add_column("probability", justify="right", no_wrap=True)
     table.add_column("file")
-    for explanation in explanations:
-        image = explanation.image
+    for image, explanation in zip(images, explanations, strict=True):
         cells = [cell(image.name)]
         for number in (explanation.predicted, image.label):
             if number is not None:

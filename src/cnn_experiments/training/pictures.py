@@ -3,7 +3,9 @@
 import io
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.utils import make_grid
@@ -36,14 +38,14 @@ def log_batch(logger: RunLogger, inputs: Tensor) -> None:
         logger: writes them.
         inputs: float (N, C, H, W). The smallest value is drawn black, the largest white.
     """
-    logger.log_image("network/inputs", grid_png(inputs[:_MAX_IMAGES], each=False), step=0)
+    logger.log_image("network/inputs", _to_png(image_grid(inputs[:_MAX_IMAGES], each=False)), step=0)
 
 
 def log_filters(logger: RunLogger, network: nn.Module, step: int) -> None:
     """Write the filters of the first convolution, if there is one; each has its own range from black to white."""
-    filters = first_filters(network)
+    filters = filter_grid(network)
     if filters is not None:
-        logger.log_image("network/first filters", grid_png(filters[:_MAX_FILTERS], each=True), step)
+        logger.log_image("network/first filters", _to_png(filters), step)
 
 
 def log_predictions(logger: RunLogger, predictions: Predictions, step: int) -> None:
@@ -75,8 +77,20 @@ def first_filters(network: nn.Module) -> Tensor | None:
     return None
 
 
-def grid_png(images: Tensor, *, each: bool) -> bytes:
-    """Return images in a square grid, as a PNG file.
+def filter_grid(network: nn.Module) -> NDArray[np.uint8] | None:
+    """Return a picture of the filters of the first convolution, at most 256, or None if there is none.
+
+    Each filter has its own range from black to white.
+
+    Returns:
+        RGB (height, width, 3).
+    """
+    filters = first_filters(network)
+    return None if filters is None else image_grid(filters[:_MAX_FILTERS], each=True)
+
+
+def image_grid(images: Tensor, *, each: bool) -> NDArray[np.uint8]:
+    """Return images in a square grid, RGB (height, width, 3).
 
     Args:
         images: float (N, C, H, W).
@@ -87,7 +101,11 @@ def grid_png(images: Tensor, *, each: bool) -> bytes:
     scale = max(1, _GRID_PIXELS // (columns * images.shape[-1]))
     images = images.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
     grid = make_grid(images, nrow=columns, padding=_PADDING, normalize=True, scale_each=each, pad_value=0.5)
-    pixels = grid.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    pixels: NDArray[np.uint8] = grid.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return pixels
+
+
+def _to_png(pixels: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="png", compress_level=1)
     return file.getvalue()

@@ -1,8 +1,6 @@
 """Plots the curves of our runs next to the reported ones, one picture for each network."""
 
-import io
 import math
-import warnings
 from collections.abc import Sequence
 from itertools import cycle, zip_longest
 
@@ -20,17 +18,17 @@ _MAX_COLUMNS = 4
 _OURS_COLOR, _TEST_COLOR, _REPORTED_COLOR, _ERROR_COLOR = "#1f77b4", "#e8710a", "#444444", "#d62728"
 
 
-def plot_networks(comparison: PublishedComparison) -> dict[str, bytes]:
-    """Return a PNG picture for each network with runs, by its file name."""
+def network_figures(comparison: PublishedComparison) -> dict[str, Figure]:
+    """Draw each network with runs, by the name of its file."""
     networks = comparison.group_by(lambda result: result.recipe.network)
-    return {plot_filename(network): _plot_network(results) for network, results in networks.items()}
+    return {plot_filename(network): _network_figure(results) for network, results in networks.items()}
 
 
-def _plot_network(results: Sequence[RecipeResult]) -> bytes:
+def _network_figure(results: Sequence[RecipeResult]) -> Figure:
     """Plot accuracy over epochs, one panel for each recipe and device of a network."""
     num_columns = min(len(results), _MAX_COLUMNS)
     num_rows = math.ceil(len(results) / num_columns)
-    figure = Figure(figsize=(3.3 * num_columns, 3.6 * num_rows), layout="constrained")
+    figure = Figure(figsize=(3.3 * num_columns, 3.6 * num_rows), dpi=110, layout="constrained")
     panels = figure.subplots(num_rows, num_columns, sharey=True, squeeze=False)
     for panel, result in zip_longest(panels.flat, results):
         if result is None:
@@ -40,11 +38,7 @@ def _plot_network(results: Sequence[RecipeResult]) -> bytes:
     for panel in panels[:, 0]:
         panel.set_ylabel("accuracy")
     figure.suptitle(results[0].recipe.network)
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(file, dpi=110, metadata={"Software": None})
-    return file.getvalue()
+    return figure
 
 
 def _plot_result(panel: Axes, result: RecipeResult) -> None:

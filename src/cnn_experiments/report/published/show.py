@@ -53,10 +53,11 @@ def _print(comparison: PublishedComparison, damaged: list[str]) -> None:
 
 def _write(comparison: PublishedComparison, file: Path) -> str | None:
     """Write the Markdown file and its plots, and return what prevents it."""
-    from cnn_experiments.report.published.plots import plot_networks  # matplotlib is slow to import
+    from cnn_experiments.predictions.figures import to_png  # matplotlib is slow to import
+    from cnn_experiments.report.published.plots import network_figures
 
     directory = file.with_suffix("")
-    pictures = plot_networks(comparison)
+    pictures = {name: to_png(figure) for name, figure in network_figures(comparison).items()}
     text = markdown_report(comparison, directory.name)
     try:
         directory.mkdir(exist_ok=True)

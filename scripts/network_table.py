@@ -1,19 +1,14 @@
-"""Writes the table of networks in README.md: `python scripts/update_model_table.py`."""
-
-import re
-from collections.abc import Sequence
-from pathlib import Path
+"""The table of networks in Markdown: parameters, multiply-adds at several sizes, and the smallest image."""
 
 import torch
 
 from cnn_experiments.analysis.cost import count_multiply_adds, count_parameters
 from cnn_experiments.analysis.probe import ImageSpec, smallest_size
 from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.markdown import markdown_table
 from cnn_experiments.training.build import build_data, build_model
 
-README = Path(__file__).parents[1] / "README.md"
-TABLE = re.compile(r"(?<=<!-- made by scripts/update_model_table.py -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
-SIZES = (28, 96, 224)
+SIZES = (28, 96, 224, 299)
 COMMANDS = (
     "model=lenet",
     "model=lenet model.padding=2",
@@ -31,6 +26,8 @@ COMMANDS = (
     "model=nin",
     "model=googlenet",
     "model=googlenet model.norm=batch",
+    "model=inception_v3",
+    "model=inception_resnet_v2",
     "model=resnet18",
     "model=resnet18 model.stem=3x3",
     "model=resnet18 model.version=v1",
@@ -50,9 +47,8 @@ COMMANDS = (
 def model_table() -> str:
     """Return a Markdown table with one row for each command."""
     header = ["network", "parameters", *(f"at {size}" for size in SIZES), "smallest"]
-    lines = [_markdown_row(header), "|---|" + "---:|" * (len(header) - 1)]
-    lines += [_markdown_row(model_cells(command)) for command in COMMANDS]
-    return "\n".join(lines)
+    rows = [model_cells(command) for command in COMMANDS]
+    return markdown_table(header, rows, [True, *(False for _ in header[1:])])
 
 
 def model_cells(command: str) -> list[str]:
@@ -76,11 +72,3 @@ def format_millions(count: int) -> str:
     if millions < 1:
         return f"{millions:.2f}"
     return f"{millions:.1f}" if millions < 30 else f"{millions:,.0f}"
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-if __name__ == "__main__":
-    README.write_text(TABLE.sub(model_table(), README.read_text(encoding="utf-8")), encoding="utf-8")
