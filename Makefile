@@ -19,7 +19,7 @@ test: $(VENV)/.test-ready
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 docs: $(VENV)/.docs-ready
-	$(BIN)/sphinx-build --fail-on-warning --keep-going --builder html docs docs/_build/html
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build --jobs auto --fail-on-warning --keep-going --builder html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
 pictures: $(VENV)/.docs-ready

@@ -14,7 +14,7 @@ from generated_pages import write_generated_pages  # noqa: E402
 
 
 def hash_of_code() -> str:
-    """Return a hash of the package and its configuration: with other code, every page is executed again."""
+    """Return a hash of the package and its configuration."""
     files = sorted(
         path for folder in ("src", "conf") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".yaml")
     )
@@ -36,8 +36,8 @@ exclude_patterns = ["_build", "example_sweep", "generated", "runs"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
-nb_execution_mode = "cache"
-nb_execution_cache_path = str(Path(__file__).parent / "_build" / "executed" / f"{COURSE_DATA}-{hash_of_code()}")
+nb_execution_mode = "force"  # of pages that have changed, and of all if executed_with has
+executed_with = f"{COURSE_DATA} {hash_of_code()}"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
@@ -71,6 +71,7 @@ def keep_whole_first_line(
 
 
 def setup(app: Sphinx) -> None:
-    """Write the generated parts before the pages are read."""
+    """Write the generated parts before the pages are read, and read all pages again if the code has changed."""
+    app.add_config_value("executed_with", None, "env")
     app.connect("autodoc-process-docstring", keep_whole_first_line, priority=400)  # before napoleon's, which has 500
     app.connect("builder-inited", lambda app: write_generated_pages(Path(app.srcdir) / "generated"))
