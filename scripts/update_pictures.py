@@ -1,7 +1,7 @@
 """Makes the pictures in docs/pictures that are outdated, from the runs in docs/example_sweep and docs/runs.
 
 `make pictures` runs it. Pictures of pages need Chromium, and that of a learning rate search needs Fashion-MNIST. With
-the directory of a sweep as argument, its runs are copied to docs/example_sweep first. The sweep there is that of
+the directory of a sweep as argument, it and its runs are copied to docs/example_sweep first. The sweep there is that of
 
     python -m cnn_experiments -m model=lenet,lenet_bn optimizer=adam,sgd seed=0,1,2 trainer.max_epochs=3 \
         trainer.limit_train_batches=100 sweep=example
@@ -9,6 +9,7 @@ the directory of a sweep as argument, its runs are copied to docs/example_sweep 
 
 import contextlib
 import functools
+import json
 import os
 import shutil
 import subprocess
@@ -21,8 +22,10 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import tensorboard
 import torch
 import yaml
+from event_file_pages import EVENT_FILES, copy_event_files, serve_event_files, start_address
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from picture_sources import figure_picture, hash_of_command, hash_of_figure, hash_of_page, save_picture, stored_hash
@@ -55,7 +58,7 @@ RUNS = ROOT / "docs" / "runs"
 SHOWN_SWEEP = Path("outputs", "example")
 """The directory of the sweep that the pages name."""
 RUN_WITH_CHECKPOINT = "lenet_bn-adam-seed0"
-"""The start of the name of the run whose predictions and weights are kept."""
+"""The start of the name of the run whose predictions, weights and pictures for TensorBoard are kept."""
 NUM_MISTAKES = 25
 """Images of mistakes that are kept: what a run's page shows."""
 PACKAGE = ROOT / "src" / "cnn_experiments"
@@ -73,6 +76,18 @@ RANGE_COLOR, PUBLISHED_COLOR = "#d6d8dc", "#4a4f57"
 PUBLISHED_MARKER: Any = {"markersize": 11, "markeredgewidth": 1.6}
 MARGIN = 24
 """Pixels below what a page shows."""
+PAGE_MILLISECONDS = 20_000
+"""The time of a page's clock at which its picture is taken; the clock runs ahead while the page does nothing."""
+TENSORBOARD_SETTINGS = {
+    "timeSeriesSettingsPaneOpened": False,
+    "stepSelectorEnabled": False,  # so that there is no table below a chart
+    "sideBarWidthInPercent": 28,
+    "timeSeriesCardMinWidth": 400,
+}
+CURVES_ADDRESS = (
+    "/?smoothing=0&tagFilter=^(train|val)/(acc|loss)$&runColorGroup=regex:(lenet_bn-adam|lenet_bn-sgd|lenet-adam|lenet-sgd)"
+    "&forceSVG=true#timeseries"  # Chromium's clock does not wait for charts that a worker draws
+)
 
 
 @dataclass(frozen=True)
@@ -87,8 +102,10 @@ class DocPicture:
 
 
 def import_sweep(directory: Path) -> None:
-    """Copy of each run what its page and a leaderboard read, and the predictions and weights of one."""
+    """Copy the results, curves and event files of each run, and of one also the predictions, weights and pictures."""
     shutil.rmtree(SWEEP, ignore_errors=True)
+    SWEEP.mkdir()
+    copy_event_files(directory, SWEEP, settings={}, has_pictures=False)
     for record in find_runs([directory])[0]:
         source, target = record.directory, SWEEP / record.directory.name
         target.mkdir(parents=True)
@@ -97,7 +114,9 @@ def import_sweep(directory: Path) -> None:
         settings = yaml.safe_load((source / CONFIG_FILE).read_text())
         settings["data"]["root"] = "data"  # instead of a path of this machine
         (target / CONFIG_FILE).write_text(yaml.safe_dump(settings, sort_keys=False))
-        if source.name.startswith(RUN_WITH_CHECKPOINT):
+        has_checkpoint = source.name.startswith(RUN_WITH_CHECKPOINT)
+        copy_event_files(source, target, {"data.root": "data"}, has_pictures=has_checkpoint)
+        if has_checkpoint:
             predictions = Predictions.load(source / PREDICTIONS_FILE)
             replace(
                 predictions,
@@ -153,11 +172,11 @@ def run_page() -> str:
         return render_run_page(StoredRun.read(directory), str(directory))
 
 
-def take_screenshot(html: str, width: int, height: int) -> Image.Image:
+def take_screenshot(address: str, width: int, height: int) -> Image.Image:
     """Return a picture of a page as Chromium shows it, without what is empty at its end.
 
     Args:
-        html: the page.
+        address: of the page.
         width: of the window, in pixels.
         height: of the window; what is below it is cut off.
     """
@@ -165,11 +184,15 @@ def take_screenshot(html: str, width: int, height: int) -> Image.Image:
     if chromium is None:
         sys.exit("pictures of pages need chromium, which is not installed")
     with tempfile.TemporaryDirectory() as temporary:
-        page, file = Path(temporary, "page.html"), Path(temporary, "page.png")
-        page.write_text(html, encoding="utf-8")
+        file = Path(temporary, "page.png")
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
-        window = [f"--window-size={width},{height}", f"--screenshot={file}", page.as_uri()]
-        subprocess.run([chromium, *flags, *window], check=True, capture_output=True, timeout=300)  # noqa: S603
+        output = [
+            f"--virtual-time-budget={PAGE_MILLISECONDS}",
+            f"--window-size={width},{height}",
+            f"--screenshot={file}",
+        ]
+        command = [chromium, *flags, *output, f"--user-data-dir={Path(temporary, 'profile')}", address]
+        subprocess.run(command, check=True, capture_output=True, timeout=300)  # noqa: S603
         with Image.open(file) as opened:
             picture = opened.convert("RGB")
     corner = picture.getpixel((0, 0))
@@ -180,11 +203,41 @@ def take_screenshot(html: str, width: int, height: int) -> Image.Image:
 
 def page_picture(file: str, page: Callable[[], str], width: int, height: int) -> DocPicture:
     """Return a picture of a page in a window of this size, which is a part of its hash."""
-    return DocPicture(
-        file,
-        lambda: f"{hash_of_page(page())}-{width}x{height}",
-        lambda: take_screenshot(page(), width, height),
-    )
+
+    def draw() -> Image.Image:
+        with tempfile.TemporaryDirectory() as temporary:
+            page_file = Path(temporary, "page.html")
+            page_file.write_text(page(), encoding="utf-8")
+            return take_screenshot(page_file.as_uri(), width, height)
+
+    return DocPicture(file, lambda: f"{hash_of_page(page())}-{width}x{height}", draw)
+
+
+@functools.cache
+def tensorboard_server() -> str:
+    """Return the address of a server of the kept sweep."""
+    with shown_sweep():
+        return serve_event_files(SHOWN_SWEEP)
+
+
+def tensorboard_picture(file: str, address: str, width: int, height: int) -> DocPicture:
+    """Return a picture of TensorBoard's page of the kept sweep.
+
+    Args:
+        file: the picture in docs/pictures.
+        address: of the page on the server.
+        width: of the window, in pixels.
+        height: of the window.
+    """
+
+    def source_hash() -> str:
+        state = [tensorboard.__version__, json.dumps(TENSORBOARD_SETTINGS), address, f"{width}x{height}"]
+        return hash_of_command(state, sorted(SWEEP.rglob(EVENT_FILES)))
+
+    def draw() -> Image.Image:
+        return take_screenshot(start_address(tensorboard_server(), TENSORBOARD_SETTINGS, address), width, height)
+
+    return DocPicture(file, source_hash, draw)
 
 
 def program_picture(
@@ -300,6 +353,9 @@ DOC_PICTURES = (
     page_picture("leaderboard_table.png", leaderboard_page, width=1330, height=466),
     page_picture("leaderboard.png", leaderboard_page, width=1330, height=4000),
     page_picture("run_page.png", run_page, width=1200, height=2170),
+    tensorboard_picture("tensorboard.png", CURVES_ADDRESS, width=1330, height=850),
+    tensorboard_picture("hparams.png", "/#hparams", width=1330, height=650),
+    tensorboard_picture("tensorboard_images.png", "/#images", width=1190, height=1640),
     program_picture("explain.png", explain_overrides, "overview.png", explain_sources),
     program_picture(
         "find_lr.png",

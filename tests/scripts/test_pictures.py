@@ -10,11 +10,21 @@ from matplotlib.figure import Figure
 from picture_sources import hash_of_command, hash_of_figure, hash_of_page, save_picture, stored_hash
 from PIL import Image
 
+from tests.docs.pages import PAGES
+from tests.docs.test_links import links_of
+
 
 @pytest.mark.parametrize("picture", update_pictures.DOC_PICTURES, ids=lambda picture: picture.file)
 def test_picture_shows_what_it_would_show_now(picture: Any) -> None:
     path = update_pictures.PICTURES / picture.file
     assert stored_hash(path) == picture.source_hash(), f"{path.name} is outdated: make pictures"
+
+
+def test_every_picture_is_made_by_the_script_and_shown_by_a_page() -> None:
+    files = {path.name for path in update_pictures.PICTURES.iterdir()}
+    assert files == {picture.file for picture in update_pictures.DOC_PICTURES}
+    targets = {(page.parent / link).resolve() for page in PAGES for link in links_of(page)}
+    assert {name for name in files if update_pictures.PICTURES / name not in targets} == set()
 
 
 def test_plots_of_results_show_what_they_would_show_now() -> None:
