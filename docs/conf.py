@@ -70,8 +70,14 @@ def keep_whole_first_line(
         lines[:0] = ["..", ""]
 
 
+def mix_pages(_app: Sphinx, _env: object, docnames: list[str]) -> None:
+    """Order the pages by name instead of folder: neighbors are read by one process, so that notebooks are shared out."""
+    docnames.sort(key=lambda docname: docname.rpartition("/")[2])
+
+
 def setup(app: Sphinx) -> None:
     """Write the generated parts before the pages are read, and read all pages again if the code has changed."""
     app.add_config_value("executed_with", None, "env")
     app.connect("autodoc-process-docstring", keep_whole_first_line, priority=400)  # before napoleon's, which has 500
+    app.connect("env-before-read-docs", mix_pages)
     app.connect("builder-inited", lambda app: write_generated_pages(Path(app.srcdir) / "generated"))
