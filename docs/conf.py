@@ -71,7 +71,7 @@ def keep_whole_first_line(
 
 
 def mix_pages(_app: Sphinx, _env: object, docnames: list[str]) -> None:
-    """Order the pages by name instead of folder: neighbors are read by one process, so that notebooks are shared out."""
+    """Order the pages by name instead of folder: one process reads neighbors, and so each gets some notebooks."""
     docnames.sort(key=lambda docname: docname.rpartition("/")[2])
 
 
