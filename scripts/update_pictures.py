@@ -72,7 +72,7 @@ FIND_LR_CODE = (
     PACKAGE / "training" / "learning_rate_search.py",
     CONF / "task" / "find_lr.yaml",
 )
-RANGE_COLOR, PUBLISHED_COLOR = "#d6d8dc", "#4a4f57"
+RANGE_COLOR, BAND_COLOR, PUBLISHED_COLOR = "#c9ccd2", "#ebecef", "#4a4f57"
 PUBLISHED_MARKER: Any = {"markersize": 11, "markeredgewidth": 1.6}
 MARGIN = 24
 """Pixels below what a page shows."""
@@ -288,7 +288,7 @@ def overview_figure() -> Figure:
         curves, ranges = figure.subplots(1, 2, width_ratios=(1, 1.25))
         draw_curves(curves, [result for result in results if result.recipe.name.startswith("book/adam/")])
         draw_ranges(ranges, results)
-        figure.legend(*ranges.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+        figure.legend(*ranges.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
@@ -313,15 +313,17 @@ def draw_curves(axes: Axes, results: Sequence[RecipeResult]) -> None:
 
 
 def draw_ranges(axes: Axes, results: Sequence[RecipeResult]) -> None:
-    """Draw the test accuracy of every seed of each recipe over the published range."""
+    """Draw the test accuracy of every seed of each recipe, over the published range or the band."""
     for place, result in enumerate(results):
         low, published, high = published_range(result.recipe)
         if low is not None and high is not None:
-            axes.barh(place, high - low, left=low, height=0.62, color=RANGE_COLOR, linewidth=0)
+            color = RANGE_COLOR if result.recipe.distribution else BAND_COLOR
+            axes.barh(place, high - low, left=low, height=0.62, color=color, linewidth=0)
         axes.plot(published, [place] * len(published), "|", color=PUBLISHED_COLOR, **PUBLISHED_MARKER)
         ours = result.accuracies
         axes.plot(ours, [place] * len(ours), "o", color=COLORS[0], markersize=4.5, alpha=0.75, markeredgewidth=0)
-    axes.barh(np.nan, np.nan, color=RANGE_COLOR, label="published range")
+    axes.barh(np.nan, np.nan, color=RANGE_COLOR, label="published, 5 % to 95 %")
+    axes.barh(np.nan, np.nan, color=BAND_COLOR, label="our band around single results")
     axes.plot([], [], "|", color=PUBLISHED_COLOR, label="published", **PUBLISHED_MARKER)
     axes.plot([], [], "o", color=COLORS[0], markersize=4.5, label="ours, each seed")
     axes.set_yticks(range(len(results)), [result.recipe.name for result in results], fontsize=9)
@@ -332,7 +334,7 @@ def draw_ranges(axes: Axes, results: Sequence[RecipeResult]) -> None:
 
 
 def published_range(recipe: Recipe) -> tuple[float | None, list[float], float | None]:
-    """Return the published range of a recipe, and the median of its builds or its single results.
+    """Return the published range or the band of a recipe, and the median of its builds or its single results.
 
     A recipe without published results has the best result of its network alone.
     """
