@@ -122,8 +122,9 @@ def remaining_runs(recipes: Sequence[Recipe]) -> str:
     names = ",".join(recipe.name for recipe in recipes)
     command = shlex.join(["python", "-m", "cnn_experiments", "-m", f"experiment={names}", f"seed=range({NUM_SEEDS})"])
     return (
-        f"## Command for the recipes not measured\n\n    {command}\n\n"
-        f"With {NUM_SEEDS} seeds each: about {hours:.1f} hours at the speed of the book's builds on a V100.\n"
+        "## Command for the recipes not measured\n\n```{code-block} console\n"
+        f":caption: Not run by the tests: about {hours:.1f} hours at the speed of the book's builds on a V100\n"
+        f"$ {command}\n```\n"
     )
 
 

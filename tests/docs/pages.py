@@ -22,6 +22,7 @@ NOT_RUN = "Not run by the tests: "
 _BLOCK = re.compile(r"^(?P<fence>`{3,})(?P<kind>[^\n`]*)\n(?P<text>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
 _CAPTION = re.compile(r"\A:caption: (.*)\n+")
 _FILE_NAME = re.compile(r"(?:# )?([\w./-]+\.\w+)")
+_COMMAND = re.compile(r"\s*(\$ |(python -m|cnn-experiments|make|pip) \w)")
 _CELL_OPTIONS = re.compile(r"\A(?::[\w-]+:[^\n]*\n)+\n?|\A---\n.*?^---\n", re.MULTILINE | re.DOTALL)
 
 
@@ -68,14 +69,24 @@ class Block:
         return commands
 
 
+def _kind(block: re.Match[str]) -> str:
+    return block["kind"].strip().replace("{code-block}", "").strip()
+
+
 def blocks_of(page: Path) -> list[Block]:
     """Return the fenced blocks of a page, in order; `{code-block} python` is of the kind `python`."""
     blocks = []
     for match in _BLOCK.finditer(page.read_text(encoding="utf-8")):
-        kind = match["kind"].strip().replace("{code-block}", "").strip()
+        kind = _kind(match)
         caption = _CAPTION.match(match["text"])
         blocks.append(Block(kind, _CAPTION.sub("", match["text"]), caption[1] if caption else ""))
     return blocks
+
+
+def commands_outside_of_console_blocks(text: str) -> list[str]:
+    """Return the lines of a page that begin as commands do and are in no console block, so that no test runs them."""
+    outside = _BLOCK.sub(lambda block: "" if _kind(block) == "console" else block[0], text)
+    return [line for line in outside.splitlines() if _COMMAND.match(line)]
 
 
 def code_cells(page: Path) -> list[str]:

@@ -59,6 +59,9 @@ def check_command(command: Command, directory: Path) -> None:
     if words[0] in SHELL_COMMANDS:
         subprocess.run(words, cwd=directory, check=True)
         return
+    if words[0] == "make":  # what it runs is tested elsewhere
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        return
     if words[0] == "cnn-experiments":
         words = ["python", "-m", "cnn_experiments", *words[1:]]
     assert words[:2] == ["python", "-m"], f"{command.text}: only commands of this package are run"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pytest
 
 import cnn_experiments
@@ -28,7 +29,7 @@ def notebook_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.chdir(tmp_path)
     with mpl.rc_context({"backend": "agg"}):
         yield tmp_path
-    mpl.pyplot.close("all")
+    plt.close("all")
 
 
 def train_shortly(train: Any, *overrides: str, **options: Any) -> Any:

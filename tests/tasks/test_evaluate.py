@@ -19,6 +19,7 @@ from cnn_experiments.tasks.evaluate import evaluate
 from cnn_experiments.training.build import build_data
 from cnn_experiments.training.trained_network import load_trained_network
 from tests.conftest import compose_settings, read_results, train_in
+from tests.own_images import write_folder
 
 OVERRIDES = ("model=lenet_bn", "trainer.max_epochs=2", "trainer.limit_train_batches=8", "metrics=[top5,calibration]")
 
@@ -70,6 +71,24 @@ def test_training_images_are_measured_without_augmentation(measure: Callable[...
     assert evaluation["images"] == 1257
     again = sum(measures["recall"] * measures["support"] for measures in evaluation["classes"].values()) / 1257
     assert evaluation["metrics"]["train/acc"] == pytest.approx(again, abs=1e-6)
+
+
+def test_other_images_in_folders_are_resized_once(tmp_path: Path) -> None:
+    """Resize them from their files to the size of the training, and not to the default of `data=folder` before."""
+    own, others = write_folder(tmp_path / "own"), write_folder(tmp_path / "others", num_images=20)
+    run = train_in(
+        tmp_path / "run", "data=folder", f"data.root={own}", "data.test_size=9", "data.resize=20", "data.val_size=6",
+        "data.channels=1", "data.batch_size=8", f"data.cache={tmp_path / 'cache'}", "model=lenet_bn", "trainer.max_epochs=1",
+    )  # fmt: skip
+    other_data = ("data=folder", f"data.root={others}", "data.test_size=15", f"data.cache={tmp_path / 'cache'}")
+    logits = []
+    for number, overrides in enumerate([(), ("data.resize=20",)]):
+        to = tmp_path / f"evaluation{number}"
+        typed = ("task=evaluate", f"ckpt_path={run}", "trainer=cpu", f"task.to={to}", "data.channels=1")
+        evaluate([ComposedConfig.from_overrides(*typed, *other_data, *overrides)], None)
+        logits.append(Predictions.load(to / "predictions.npz").splits["test"].logits)
+    assert len(logits[0]) == 15
+    assert np.array_equal(*logits)
 
 
 def test_other_data_are_preprocessed_as_those_of_the_run(

@@ -104,7 +104,11 @@ def _evaluate(config: ComposedConfig, trained: TrainedNetwork) -> None:
 
 def _other_data(config: ComposedConfig, trained: TrainedNetwork) -> ImageDataModule:
     """Return the data module that was typed, whose images are preprocessed as those that the network has learned."""
-    data, own = build_data(config.settings), trained.data
+    own = trained.data
+    settings = dict(config.settings["data"])
+    if "resize" in settings:
+        settings["resize"] = own.size  # images in folders and arrays are stored at this size
+    data = build_data(config.settings | {"data": settings})
     for name in ("channels", "classes"):
         if getattr(data, name) != getattr(own, name):
             problem = f"{name} must be {getattr(own, name)}, as in training, not {getattr(data, name)}"
