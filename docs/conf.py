@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +79,7 @@ def mix_pages(_app: Sphinx, _env: object, docnames: list[str]) -> None:
 def setup(app: Sphinx) -> None:
     """Write the generated parts before the pages are read, and read all pages again if the code has changed."""
     app.add_config_value("executed_with", None, "env")
+    app.add_lexer("console", TextLexer)  # as words of a shell, settings would be colored at random
     app.connect("autodoc-process-docstring", keep_whole_first_line, priority=400)  # before napoleon's, which has 500
     app.connect("env-before-read-docs", mix_pages)
     app.connect("builder-inited", lambda app: write_generated_pages(Path(app.srcdir) / "generated"))
