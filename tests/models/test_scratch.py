@@ -181,6 +181,67 @@ def test_padding_of_more_than_half_a_window_is_rejected(
         torch_pool(X[:1], size, 1, padding)
 
 
+IMAGES_AND_KERNELS = [
+    ((2, 5, 5), (4, 1, 3, 3)),
+    ((1, 5, 5), (4, 3, 3, 3)),
+    ((2, 5, 5), (4, 3, 3, 3)),
+    ((5, 5), (4, 1, 3, 3)),
+]
+
+
+@pytest.mark.parametrize(("image", "kernels"), IMAGES_AND_KERNELS, ids=str)
+def test_kernels_of_other_channels_than_the_images_are_rejected(
+    image: tuple[int, ...], kernels: tuple[int, ...]
+) -> None:
+    problem = f"must have the channels of the images, {image}"
+    x = torch.zeros(image)
+    for operation in (
+        scratch.corr2d_multi_in_out,
+        scratch.corr2d_multi_in_out_naive,
+        scratch.corr2d_as_matrix_product,
+    ):
+        with pytest.raises(ArgumentError) as error:
+            operation(x, torch.zeros(kernels))
+        assert str(error.value) == f"kernels={kernels}: {problem}"
+    with pytest.raises(ArgumentError) as error:
+        scratch.corr2d_multi_in_out_1x1(x, torch.zeros(kernels)[..., :1, :1])
+    assert str(error.value) == f"kernels={(*kernels[:2], 1, 1)}: {problem}"
+    for operation in (scratch.corr2d_multi_in, scratch.corr2d_multi_in_naive):
+        with pytest.raises(ArgumentError) as error:
+            operation(x, torch.zeros(kernels[1:]))
+        assert str(error.value) == f"kernel={kernels[1:]}: {problem}"
+
+
+def test_1x1_convolution_rejects_larger_kernels() -> None:
+    with pytest.raises(ArgumentError) as error:
+        scratch.corr2d_multi_in_out_1x1(torch.zeros(9, 5, 5), torch.zeros(4, 1, 3, 3))
+    assert str(error.value) == "kernels=(4, 1, 3, 3): must be of 1 x 1: (O, C, 1, 1)"
+
+
+@pytest.mark.parametrize("size", [(8, 3), (3, 10)], ids=str)
+def test_window_that_is_larger_than_the_padded_image_is_rejected(size: tuple[int, int]) -> None:
+    kernels = torch.zeros(4, 3, *size)
+    tensors = {
+        "corr2d": (X[0], kernels[0, 0]),
+        "multi_in": (X, kernels[0]),
+        "multi_in_out": (X, kernels),
+        "matrix_product": (X, kernels),
+    }
+    operations = [partial(OPERATIONS[name][i], *pair, padding=(0, 1)) for name, pair in tensors.items() for i in (0, 1)]
+    pools = [partial(pool, X[0], size, "max", padding=(0, 1)) for pool in (scratch.pool2d, scratch.pool2d_naive)]
+    for operation in (*operations, *pools, partial(scratch.unfold2d, X, size, padding=(0, 1))):
+        with pytest.raises(ValueError, match="does not fit") as error:
+            operation()
+        assert str(error.value) == f"a window of {size[0]} x {size[1]} does not fit into a padded image of 6 x 9"
+
+
+@pytest.mark.parametrize("pool2d", [scratch.pool2d, scratch.pool2d_naive])
+def test_unknown_pool_mode_is_rejected(pool2d: Operation) -> None:
+    with pytest.raises(ArgumentError) as error:
+        pool2d(X[0], (2, 2), "mean")
+    assert str(error.value) == "mode=mean: must be one of max, avg"
+
+
 def test_corr2d_of_example_in_course() -> None:
     x = torch.arange(9.0).reshape(3, 3)
     kernel = torch.arange(4.0).reshape(2, 2)
@@ -196,10 +257,11 @@ def test_pool2d_of_example_in_course() -> None:
 
 
 def test_max_pool_gives_gradient_of_tie_to_first_value() -> None:
-    x = torch.ones(1, 1, 2, 2, requires_grad=True)
-    (gradient,) = torch.autograd.grad(scratch.pool2d(x, (2, 2), "max").sum(), x)
-    (expected,) = torch.autograd.grad(F.max_pool2d(x, 2).sum(), x)
-    assert torch.equal(gradient, expected)
+    x = torch.ones(2, 2, requires_grad=True)
+    pools = [partial(pool, size=(2, 2), mode="max") for pool in (scratch.pool2d, scratch.pool2d_naive)]
+    for pool2d in (*pools, lambda x: F.max_pool2d(x[None], 2)):
+        (gradient,) = torch.autograd.grad(pool2d(x).sum(), x)
+        assert gradient.tolist() == [[1, 0], [0, 0]]
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -304,6 +366,14 @@ def test_batch_norm_does_not_update_statistics_in_evaluation_mode() -> None:
 def test_batch_norm_rejects_one_value_per_channel(norm: nn.Module) -> None:
     with pytest.raises(ValueError, match=r"more than (one|1) value"):
         norm(torch.zeros(1, 5, 1, 1))
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 4, 4), (2, 2, 4, 4), (2, 1), (3,)], ids=str)
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_rejects_other_channels(shape: tuple[int, ...], training: bool) -> None:
+    with pytest.raises(ValueError, match="channels") as error:
+        BatchNorm(3).train(training)(torch.zeros(shape))
+    assert str(error.value) == f"batch normalization of 3 channels got {shape}"
 
 
 @pytest.mark.parametrize("buffer_dtype", [torch.float32, torch.bfloat16])

@@ -16,7 +16,7 @@ class BatchNorm(nn.Module):
     statistics are used. They are buffers: saved, loaded and moved together with the network.
 
     Raises:
-        ValueError: in training mode, a batch has only one value per channel.
+        ValueError: a batch has another number of channels, or, in training mode, only one value per channel.
     """
 
     running_mean: Tensor
@@ -33,6 +33,8 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return each channel with mean `bias` and standard deviation `weight`, in the shape of the input."""
+        if x.shape[1:2] != self.weight.shape:  # a single channel would be repeated
+            raise ValueError(f"batch normalization of {len(self.weight)} channels got {tuple(x.shape)}")
         per_channel = (1, -1) + (1,) * (x.dim() - 2)
         values = x.to(torch.promote_types(x.dtype, torch.float32))  # half precision is too coarse for statistics
         if self.training:

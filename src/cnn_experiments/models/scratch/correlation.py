@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.models.scratch.windows import Pair, unfold2d, windows, windows_naive
 
 
@@ -17,11 +18,13 @@ def corr2d_naive(x: Tensor, kernel: Tensor, stride: Pair = (1, 1), padding: Pair
 
 def corr2d_multi_in_naive(x: Tensor, kernel: Tensor, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> Tensor:
     """Return the sum over input channels: (C, H, W) with a kernel (C, h, w) to (H', W')."""
+    _check_channels(x, kernel, "kernel")
     return torch.stack([corr2d_naive(*pair, stride, padding) for pair in zip(x, kernel, strict=True)]).sum(0)
 
 
 def corr2d_multi_in_out_naive(x: Tensor, kernels: Tensor, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> Tensor:
     """Return an output channel per kernel: (C, H, W) with (O, C, h, w) to (O, H', W')."""
+    _check_channels(x, kernels, "kernels")
     return torch.stack([corr2d_multi_in_naive(x, kernel, stride, padding) for kernel in kernels])
 
 
@@ -35,24 +38,46 @@ def corr2d(x: Tensor, kernel: Tensor, stride: Pair = (1, 1), padding: Pair = (0,
         kernel: weights of the pixels of a window.
         stride: rows and columns from one window to the next.
         padding: rows of zeros above and below the image, and columns of zeros on its left and right.
+
+    Raises:
+        ValueError: the kernel is larger than the padded image.
     """
     h, w = kernel.shape
     return torch.einsum("...hw,hw->...", windows(x, (h, w), stride, padding), kernel)
 
 
 def corr2d_multi_in(x: Tensor, kernel: Tensor, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> Tensor:
-    """Return the sum over input channels: (..., C, H, W) with a kernel (C, h, w) to (..., H', W')."""
+    """Return the sum over input channels: (..., C, H, W) with a kernel (C, h, w) to (..., H', W').
+
+    Raises:
+        ArgumentError: the kernel has another number of channels.
+        ValueError: it is larger than the padded image.
+    """
+    _check_channels(x, kernel, "kernel")
     return corr2d_multi_in_out(x, kernel[None], stride, padding).squeeze(-3)
 
 
 def corr2d_multi_in_out(x: Tensor, kernels: Tensor, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> Tensor:
-    """Return an output channel per kernel: (..., C, H, W) with (O, C, h, w) to (..., O, H', W')."""
+    """Return an output channel per kernel: (..., C, H, W) with (O, C, h, w) to (..., O, H', W').
+
+    Raises:
+        ArgumentError: the kernels have another number of channels.
+        ValueError: they are larger than the padded image.
+    """
+    _check_channels(x, kernels, "kernels")
     _, _, h, w = kernels.shape
     return torch.einsum("...cijhw,ochw->...oij", windows(x, (h, w), stride, padding), kernels)
 
 
 def corr2d_multi_in_out_1x1(x: Tensor, kernels: Tensor) -> Tensor:
-    """Return a 1 x 1 convolution, computed as a matrix product: (..., C, H, W) with (O, C, 1, 1) to (..., O, H, W)."""
+    """Return a 1 x 1 convolution, computed as a matrix product: (..., C, H, W) with (O, C, 1, 1) to (..., O, H, W).
+
+    Raises:
+        ArgumentError: the kernels are of another size, or have another number of channels.
+    """
+    if kernels.shape[2:] != (1, 1):
+        raise ArgumentError("kernels", tuple(kernels.shape), "must be of 1 x 1: (O, C, 1, 1)")
+    _check_channels(x, kernels, "kernels")
     return (kernels.flatten(1) @ x.flatten(-2)).unflatten(-1, x.shape[-2:])
 
 
@@ -61,10 +86,18 @@ def corr2d_as_matrix_product(x: Tensor, kernels: Tensor, stride: Pair = (1, 1), 
 
     Each kernel is a row of the left matrix, (O, C * h * w), and each window a column of the right one.
     """
+    _check_channels(x, kernels, "kernels")
     _, _, h, w = kernels.shape
     products = kernels.flatten(1) @ unfold2d(x, (h, w), stride, padding)  # (..., O, H' * W')
     num_rows = (x.shape[-2] + 2 * padding[0] - h) // stride[0] + 1
     return products.unflatten(-1, (num_rows, -1))
+
+
+def _check_channels(x: Tensor, kernels: Tensor, name: str) -> None:
+    """Check that kernels (..., C, h, w) have the channels of images: a single one would be repeated for all others."""
+    if kernels.shape[-3:-2] != x.shape[-3:-2]:
+        problem = f"must have the channels of the images, {tuple(x.shape)}"
+        raise ArgumentError(name, tuple(kernels.shape), problem)
 
 
 def corr2d_matrix(kernel: Tensor, height: int, width: int) -> Tensor:

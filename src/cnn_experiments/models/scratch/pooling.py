@@ -16,17 +16,16 @@ _FILLS: dict[PoolMode, float] = {"max": -math.inf, "avg": 0.0}
 
 def pool2d_naive(x: Tensor, size: Pair, mode: PoolMode, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> Tensor:
     """Return the maximum or average of every window of `size` = (h, w) in (H, W): (H', W'), as `pool2d` does."""
-    _check_padding(size, padding)
-    reduce = torch.max if mode == "max" else torch.mean
+    _check_arguments(size, mode, padding)
     rows = windows_naive(x, size, stride, padding, _FILLS[mode])
-    return torch.stack([torch.stack([reduce(window) for window in row]) for row in rows])
+    return torch.stack([torch.stack([_reduce(window.flatten(), mode) for window in row]) for row in rows])
 
 
 def pool2d(x: Tensor, size: Pair, mode: PoolMode, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> Tensor:
     """Return the maximum or average of every window of `size` = (h, w): (..., H, W) to (..., H', W').
 
     H' is (H + 2 * padding - h) // stride + 1, and W' likewise. The padding is never a maximum. An average counts its
-    zeros, as torch's does by default.
+    zeros, as torch's does by default. Of equal maxima of a window, the first one gets the gradient.
 
     Args:
         x: images.
@@ -36,14 +35,21 @@ def pool2d(x: Tensor, size: Pair, mode: PoolMode, stride: Pair = (1, 1), padding
         padding: rows added above and below the image, and columns added on its left and right.
 
     Raises:
-        ArgumentError: the padding is more than half of the window.
+        ArgumentError: `mode` is neither, or the padding is more than half of the window.
+        ValueError: a window is larger than the padded image.
     """
-    _check_padding(size, padding)
-    values = windows(x, size, stride, padding, _FILLS[mode]).flatten(-2)
+    _check_arguments(size, mode, padding)
+    return _reduce(windows(x, size, stride, padding, _FILLS[mode]).flatten(-2), mode)
+
+
+def _reduce(values: Tensor, mode: PoolMode) -> Tensor:
+    """Return the maximum or average of the last dimension."""
     return values.max(-1).values if mode == "max" else values.mean(-1)
 
 
-def _check_padding(size: Pair, padding: Pair) -> None:
-    """Check that every window has a pixel of the image, as torch's pools do."""
+def _check_arguments(size: Pair, mode: PoolMode, padding: Pair) -> None:
+    """Check the mode, and that every window has a pixel of the image, as torch's pools do."""
+    if mode not in _FILLS:
+        raise ArgumentError("mode", mode, f"must be one of {', '.join(_FILLS)}")
     if any(2 * width > length for width, length in zip(padding, size, strict=True)):
         raise ArgumentError("padding", padding, f"must be at most half of the window's size, {size}")

@@ -9,7 +9,7 @@ Pair = tuple[int, int]
 
 def windows_naive(x: Tensor, size: Pair, stride: Pair, padding: Pair, fill: float = 0.0) -> list[list[Tensor]]:
     """Return the windows of (H, W) in rows, as `windows` does."""
-    x = _pad(x, padding, fill)
+    x = _pad(x, size, padding, fill)
     (h, w), (vertical, horizontal) = size, stride
     return [
         [x[i : i + h, j : j + w] for j in range(0, x.shape[1] - w + 1, horizontal)]
@@ -29,8 +29,11 @@ def windows(x: Tensor, size: Pair, stride: Pair, padding: Pair, fill: float = 0.
         stride: rows and columns from one window to the next.
         padding: rows above and below, and columns left and right, that are added first.
         fill: their value.
+
+    Raises:
+        ValueError: a window is larger than the padded image.
     """
-    return _pad(x, padding, fill).unfold(-2, size[0], stride[0]).unfold(-2, size[1], stride[1])
+    return _pad(x, size, padding, fill).unfold(-2, size[0], stride[0]).unfold(-2, size[1], stride[1])
 
 
 def unfold2d(x: Tensor, size: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> Tensor:
@@ -43,8 +46,12 @@ def unfold2d(x: Tensor, size: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0
     return patches.movedim((-2, -1), (-4, -3)).flatten(-2).flatten(-4, -2)
 
 
-def _pad(x: Tensor, padding: Pair, fill: float) -> Tensor:
+def _pad(x: Tensor, size: Pair, padding: Pair, fill: float) -> Tensor:
+    """Return the padded image, into which at least one window of `size` fits."""
+    vertical, horizontal = padding
+    height, width = x.shape[-2] + 2 * vertical, x.shape[-1] + 2 * horizontal
+    if size[0] > height or size[1] > width:
+        raise ValueError(f"a window of {size[0]} x {size[1]} does not fit into a padded image of {height} x {width}")
     if not any(padding):
         return x
-    vertical, horizontal = padding
     return pad(x, (horizontal, horizontal, vertical, vertical), value=fill)
