@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cnn_experiments.models.layers import check_at_least, linear_head
+from cnn_experiments.models.layers import check_at_least, check_each_at_least, linear_head
 
 
 def conv_block(in_channels: int, out_channels: int, kernel_size: int, bias: bool) -> nn.Sequential:
@@ -80,7 +80,8 @@ class DenseNet(nn.Module):
         bias: bool,
     ) -> None:
         super().__init__()
-        check_at_least(1, stem_channels=stem_channels, growth_rate=growth_rate, depths=depths)
+        check_at_least(1, stem_channels=stem_channels, growth_rate=growth_rate)
+        check_each_at_least(1, depths=depths)
         layers: list[nn.Module] = [
             nn.Conv2d(in_channels, stem_channels, 7, stride=2, padding=3, bias=bias),
             nn.BatchNorm2d(stem_channels),

@@ -15,7 +15,7 @@ from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.models.layers import (
     Branches,
     KernelSize,
-    check_at_least,
+    check_each_at_least,
     conv_chain,
     conv_norm_relu,
     dropout_head,
@@ -114,7 +114,7 @@ class InceptionResNetV2(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int, depths: Sequence[int], dropout: float) -> None:
         super().__init__()
-        check_at_least(1, depths=depths)
+        check_each_at_least(1, depths=depths)
         if len(depths) != 3:
             raise ArgumentError("depths", list(depths), "must be a list of 3 integers, one per stage")
         depth_a, depth_b, depth_c = depths

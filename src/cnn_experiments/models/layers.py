@@ -68,18 +68,26 @@ def check_choice(name: str, value: str, choices: Collection[str]) -> str:
     raise ArgumentError(name, value, f"must be one of {', '.join(choices)}", nearest[0] if nearest else None)
 
 
-def check_at_least(minimum: int, **values: int | Sequence[int]) -> None:
-    """Check that arguments are not below a minimum; of a list, which must not be empty, every number is checked.
+def check_at_least(minimum: int, **values: int) -> None:
+    """Check that arguments are not below a minimum.
 
     Raises:
-        ArgumentError: a number is smaller, or a list is empty.
+        ArgumentError: one is smaller.
     """
     for name, value in values.items():
-        if isinstance(value, int):
-            if value < minimum:
-                raise ArgumentError(name, value, f"must be an integer >= {minimum}")
-        elif not value or min(value) < minimum:
-            raise ArgumentError(name, list(value), f"must be a list of integers >= {minimum}")
+        if value < minimum:
+            raise ArgumentError(name, value, f"must be an integer >= {minimum}")
+
+
+def check_each_at_least(minimum: int, **values: Sequence[int]) -> None:
+    """Check that arguments are lists whose numbers are not below a minimum.
+
+    Raises:
+        ArgumentError: a number is smaller, a list is empty, or an argument is no list.
+    """
+    for name, value in values.items():
+        if not isinstance(value, Sequence) or not value or min(value) < minimum:
+            raise ArgumentError(name, value, f"must be a list of integers >= {minimum}")
 
 
 def check_fraction(**values: float) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from cnn_experiments.arguments import ArgumentError
-from cnn_experiments.models.layers import check_at_least, check_choice, norm1d, norm2d
+from cnn_experiments.models.layers import check_at_least, check_choice, check_each_at_least, norm1d, norm2d
 
 _POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 _ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
@@ -61,9 +61,10 @@ class LeNet(nn.Module):
     ) -> None:
         super().__init__()
         check_at_least(0, padding=padding)
-        check_at_least(1, channels=channels, kernel_size=kernel_size)
+        check_each_at_least(1, channels=channels)
+        check_at_least(1, kernel_size=kernel_size)
         if hidden_units:
-            check_at_least(1, hidden_units=hidden_units)
+            check_each_at_least(1, hidden_units=hidden_units)
         check_choice("norm_position", norm_position, _NORM_POSITIONS)
         if norm == "none":
             _check_nothing_is_normalized(norm_layers, norm_position)
@@ -108,7 +109,7 @@ def _normalized_layers(norm_layers: Sequence[int] | None, num_convs: int, num_hi
     layers = range(1, num_convs + num_hidden + 1)
     if norm_layers is None:
         return layers
-    is_list = isinstance(norm_layers, list | tuple)
+    is_list = isinstance(norm_layers, list | tuple) and all(type(layer) is int for layer in norm_layers)  # no bool
     if not is_list or not norm_layers or list(norm_layers) != [layer for layer in layers if layer in norm_layers]:
         problem = (
             f"must be null or a list of increasing numbers from 1 to {layers[-1]}: "

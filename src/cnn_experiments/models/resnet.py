@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from cnn_experiments.models.layers import check_at_least, check_choice, linear_head
+from cnn_experiments.models.layers import check_choice, check_each_at_least, linear_head
 
 EXPANSION = 4  # output channels of a bottleneck per channel of its 3 x 3 convolution
 
@@ -144,7 +144,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         kernel_size, stride = _STEMS[check_choice("stem", stem, _STEMS)]
-        check_at_least(1, depths=depths)
+        check_each_at_least(1, depths=depths)
         check_choice("version", version, _VERSIONS)
         course = version == "course"
 

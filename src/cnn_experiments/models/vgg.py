@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from cnn_experiments.arguments import ArgumentError
-from cnn_experiments.models.layers import check_at_least, check_divisor, mlp_head, norm2d
+from cnn_experiments.models.layers import check_divisor, check_each_at_least, mlp_head, norm2d
 
 _WIDTHS = (64, 128, 256, 512, 512)
 _HIDDEN = 4096
@@ -57,7 +57,7 @@ class VGG(nn.Module):
         super().__init__()
         check_divisor(_WIDTHS[0], channel_divisor=channel_divisor)
         check_divisor(_HIDDEN, hidden_divisor=hidden_divisor)
-        check_at_least(1, depths=depths)
+        check_each_at_least(1, depths=depths)
         if len(depths) != len(_WIDTHS):
             raise ArgumentError("depths", list(depths), f"must be a list of {len(_WIDTHS)} integers, one per block")
         blocks = []
