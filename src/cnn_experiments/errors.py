@@ -53,6 +53,17 @@ class ConfigError(ValueError):
     def _render_traceback_(self) -> list[str]:
         return _notebook_lines(self)
 
+    def with_key(self, key: str) -> "ConfigError":
+        """Return the same error of another key, such as the argument of a function that a setting's value came from."""
+        return ConfigError(
+            key,
+            self.value,
+            problem=self.problem,
+            suggestion=self.suggestion,
+            context=self.context,
+            remedy=self.remedy,
+        )
+
     def with_context(self, *remarks: str, remedy: str | None = None) -> "ConfigError":
         """Return the same error with more remarks, and another remedy if one is given."""
         return ConfigError(

@@ -190,11 +190,25 @@ def test_pictures_of_other_stages_and_images_are_rejected(
     assert line(lambda: trained.show_class_maps(images[:1], "head.2")) == (
         f"stage=head.2: must be a stage whose output is a grid, not 120: one of {grids}"
     )
+    missing = "nothing: must be an image, a folder of images or a pattern such as 'images/*.png'; there is no such file"
+    assert line(lambda: trained.show_activations("nothing")) == f"image={missing}"
+    assert line(lambda: trained.show_class_maps("nothing")) == f"images={missing}"
+    assert line(lambda: trained.show_activations(images[0].float())).startswith("image=float32: must be uint8, ")
+    assert line(lambda: trained.show_activations([])) == "image: there is none"
     assert line(lambda: trained.show_activations(images[:2])) == "image=2 images: must be one image"
     assert line(lambda: trained.show_class_maps(images)) == "images=101 images: must be at most 100"
     Image.new("L", (8, 8)).save(tmp_path / "1.png")
     (tmp_path / "2.png").write_text("no image")
     assert line(lambda: trained.show_class_maps(tmp_path)).startswith(f"{tmp_path / '2.png'}: not a PNG, ")
+    with monkeypatch.context() as patch:
+        patch.setattr(explanation, "has_grid", lambda _: False)
+        assert line(lambda: trained.show_activations(images[0])) == (
+            f"stage: the network of {trained.directory / 'checkpoints' / 'best.ckpt'} has no stage whose output is a "
+            "grid of more than one position"
+        )
+    with monkeypatch.context() as patch:
+        patch.setattr(explanation, "compute_activations", None)  # the activations are not drawn
+        assert trained.show_class_maps(images[:1])._repr_png_().startswith(b"\x89PNG")
     monkeypatch.setattr(explanation, "find_spec", lambda _: None)
     assert line(lambda: trained.show_class_maps(images[:1])) == (
         'show_class_maps(): needs the package captum, which is not installed; pip install ".[explain]" installs it'
@@ -359,7 +373,7 @@ def test_other_images_are_rejected(trained: LoadedRun, images: object, line: str
 
 
 def test_missing_file_is_rejected(trained: LoadedRun) -> None:
-    with pytest.raises(ConfigError, match="input=nothing: must be an image, a folder of images or a pattern"):
+    with pytest.raises(ConfigError, match=r"^images=nothing: must be an image, a folder of images or a pattern"):
         trained.predict("nothing")
 
 

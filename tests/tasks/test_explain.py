@@ -271,7 +271,7 @@ def test_networks_without_class_activation_maps_are_rejected(monkeypatch: pytest
     with pytest.raises(ConfigError) as error:
         explain_overrides()
     assert str(error.value) == (
-        "ckpt_path=run/checkpoints/best.ckpt: must be of a network that has a stage whose output is a grid of more than one position"
+        "task.stage: the network of run/checkpoints/best.ckpt has no stage whose output is a grid of more than one position"
     )
     assert not Path("run/explain").exists()
 

@@ -156,7 +156,7 @@ def predict(
         ConfigError: as `read_images`.
         RunFailedError: the network returns something that is not finite.
     """
-    read = read_images(trained.data, source, invert=invert)
+    read = read_images(trained.data, source, "images", invert=invert)
     return ImagePredictions(
         names=read.names,
         images=read.pixels.numpy(),
@@ -177,8 +177,14 @@ def predict(
     )
 
 
-def read_images(data: ImageDataModule, source: ImageSource, *, invert: bool) -> ReadImages:
+def read_images(data: ImageDataModule, source: ImageSource, argument: str, *, invert: bool) -> ReadImages:
     """Return the images of a source; a damaged file is left out and named.
+
+    Args:
+        data: the data module of the network.
+        source: of the images.
+        argument: the argument that names the source, for errors.
+        invert: whether dark and light are exchanged.
 
     Raises:
         ConfigError: there is no such file, no image can be read, or values are of another type or shape.
@@ -187,14 +193,19 @@ def read_images(data: ImageDataModule, source: ImageSource, *, invert: bool) -> 
     images: list[Tensor] = []
     unreadable: dict[str, str] = {}
     left_out: list[str] = []
-    for path, image in _read(data, source, invert, left_out):
-        if isinstance(image, Tensor):
-            names.append(str(len(names) if path is None else path))
-            images.append(image)
-        else:
-            unreadable[str(path)] = str(image)
+    try:
+        for path, image in _read(data, source, invert, left_out):
+            if isinstance(image, Tensor):
+                names.append(str(len(names) if path is None else path))
+                images.append(image)
+            else:
+                unreadable[str(path)] = str(image)
+    except ConfigError as error:
+        if error.key not in ("input", "images"):  # of the data module
+            raise
+        raise error.with_key(argument) from error
     if not images:
-        name, problem = next(iter(unreadable.items()), ("images", "there is none"))
+        name, problem = next(iter(unreadable.items()), (argument, "there is none"))
         raise ConfigError(name, problem=problem)
     return ReadImages(names, torch.stack(images), unreadable, left_out)
 

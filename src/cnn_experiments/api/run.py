@@ -300,7 +300,7 @@ class LoadedRun:
         from cnn_experiments.tasks.activation_pictures import activations_figure
         from cnn_experiments.tasks.explanation import choose_stage, compute_activations, stage_title
 
-        names, pixels = self._images_to_draw(image)
+        names, pixels = self._images_to_draw(image, "image")
         if len(pixels) > 1:
             raise ConfigError("image", f"{len(pixels)} images", problem="must be one image")
         chosen = choose_stage(self._trained, stage, "stage")
@@ -325,7 +325,7 @@ class LoadedRun:
         from cnn_experiments.tasks.explanation import check_captum, choose_stage, explain_image, stage_title
 
         check_captum("show_class_maps()")
-        names, pixels = self._images_to_draw(images)
+        names, pixels = self._images_to_draw(images, "images")
         if len(pixels) > _MAX_CLASS_MAPS:
             raise ConfigError("images", f"{len(pixels)} images", problem=f"must be at most {_MAX_CLASS_MAPS}")
         chosen = choose_stage(self._trained, stage, "stage")
@@ -336,7 +336,7 @@ class LoadedRun:
         title = f"{self.results.model} on {self.results.data}\n{stage_title(chosen)}"
         return Picture(overview_figure(pictures, title))
 
-    def _images_to_draw(self, source: "ImageSource") -> "tuple[list[str], torch.Tensor]":
+    def _images_to_draw(self, source: "ImageSource", argument: str) -> "tuple[list[str], torch.Tensor]":
         """Return the titles of images, and the images: uint8 (N, channels, native_size, native_size).
 
         Raises:
@@ -344,7 +344,7 @@ class LoadedRun:
         """
         from cnn_experiments.api.image_predictions import read_images
 
-        read = read_images(self.data, source, invert=False)
+        read = read_images(self.data, source, argument, invert=False)
         for name, problem in read.unreadable.items():
             raise ConfigError(name, problem=problem)
         return [f"image {name}" if name.isdecimal() else Path(name).name for name in read.names], read.pixels

@@ -21,7 +21,14 @@ from cnn_experiments.predictions.of_run import directory_of_predictions, evaluat
 from cnn_experiments.runs.atomic import atomic_write_bytes
 from cnn_experiments.runs.directory import PREDICTIONS_FILE, RunDirectory
 from cnn_experiments.tasks.activation_pictures import activations_figure, image_figure, overview_figure
-from cnn_experiments.tasks.explanation import Explanation, check_captum, choose_stage, explain_image, stage_title
+from cnn_experiments.tasks.explanation import (
+    Explanation,
+    check_captum,
+    choose_stage,
+    compute_activations,
+    explain_image,
+    stage_title,
+)
 from cnn_experiments.tasks.output_directory import output_directory
 from cnn_experiments.training.trained_network import TrainedNetwork, load_trained_networks
 
@@ -168,15 +175,16 @@ def _write(
     explanations: Sequence[Explanation],
     directory: Path,
 ) -> None:
-    """Write all pictures."""
+    """Compute the activations, and write all pictures."""
     pictures = [explanation.picture for explanation in explanations[:_OVERVIEW_IMAGES]]
     overview = overview_figure(pictures, f"{relative_path(trained.checkpoint)}\n{stage_title(stage)}")
     atomic_write_bytes(directory / _OVERVIEW_FILE, to_png(overview))
     for image, explanation in zip(images, explanations, strict=True):
         maps_file, activations_file = image.files
         atomic_write_bytes(directory / maps_file, to_png(image_figure(explanation.picture)))
-        activations = activations_figure(explanation.activations, f"{image.title}\n{stage_title(stage)}")
-        atomic_write_bytes(directory / activations_file, to_png(activations))
+        activations = compute_activations(trained, stage, image.pixels)
+        figure = activations_figure(activations, f"{image.title}\n{stage_title(stage)}")
+        atomic_write_bytes(directory / activations_file, to_png(figure))
 
 
 def _print(

@@ -37,8 +37,6 @@ class Explanation:
     has_empty_map: bool
     """Whether nothing in the stage speaks for the predicted class."""
     picture: ExplainedImage
-    activations: NDArray[np.float32]
-    """The output of the stage, (C, H, W)."""
 
 
 def check_captum(needed_by: str) -> None:
@@ -70,8 +68,8 @@ def choose_stage(trained: TrainedNetwork, typed: str | None, key: str) -> StageC
     stages = {stage.name: stage for stage in stage_costs(trained.network, image)}
     names = [name for name, stage in stages.items() if has_grid(stage)]
     if not names:
-        problem = "must be of a network that has a stage whose output is a grid of more than one position"
-        raise ConfigError("ckpt_path", relative_path(trained.checkpoint), problem=problem)
+        network = f"the network of {relative_path(trained.checkpoint)}"
+        raise ConfigError(key, problem=f"{network} has no stage whose output is a grid of more than one position")
     if typed is None:
         return default_stage(stages.values())
     if typed in names:
@@ -116,7 +114,6 @@ def explain_image(
     classes = torch.tensor(list(roles.values()), device=device)
     try:
         maps = class_activation_maps(trained.network, stage.name, inputs.repeat(len(roles), 1, 1, 1), classes).cpu()
-        activations = compute_activations(trained, stage, pixels, device)
     except Exception as error:  # the network may be the user's own
         problem = f"the logits can't be traced back to the stage {stage.name}: {describe_error(error)}"
         raise RunFailedError(problem) from error
@@ -132,7 +129,6 @@ def explain_image(
         probabilities=probabilities,
         has_empty_map=not maps[0].any(),
         picture=ExplainedImage(title, pixels.numpy(), class_maps),
-        activations=activations,
     )
 
 
