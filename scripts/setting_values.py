@@ -21,6 +21,8 @@ from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.fingerprint import READ_ONLY_KEYS
 from cnn_experiments.training.optimization import build_optimizer, build_scheduler
 
+_NOT_CONSTRUCTED = ("init", "logger")
+"""Groups whose classes change a network, or write files, when they are constructed."""
 _DICTIONARY = Rule("a dictionary", lambda value: isinstance(value, dict))
 _WORDS_OF_TYPES: dict[Any, str] = {
     int: "an integer",
@@ -144,7 +146,7 @@ def _call(option: Option, arguments: Mapping[str, Any]) -> None:
         settings = _default_settings() | {option.group: part}
         optimizer = build_optimizer(settings, torch.nn.Linear(1, 1))
         build_scheduler(settings, optimizer, total_steps=100, steps_per_epoch=10)
-    elif option.group != "init":
+    elif option.group not in _NOT_CONSTRUCTED:
         target(**arguments)
 
 

@@ -1,5 +1,6 @@
 """Tests that the reference of the configuration lists every file and every key of `conf/`, and what each row says."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,19 @@ from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
-def parts() -> Mapping[str, str]:
-    return configuration_parts(read_options(CONF), read_main_settings(CONF))
+def working_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("working_directory")
+
+
+@pytest.fixture(scope="module")
+def parts(working_directory: Path) -> Mapping[str, str]:
+    with contextlib.chdir(working_directory):
+        return configuration_parts(read_options(CONF), read_main_settings(CONF))
+
+
+@pytest.mark.usefixtures("parts")
+def test_making_the_tables_writes_nothing(working_directory: Path) -> None:
+    assert list(working_directory.iterdir()) == []
 
 
 def keys_of(content: Any, *parents: str) -> Iterator[str]:
@@ -78,7 +90,7 @@ def test_settings_of_a_run_and_of_a_sweep_are_apart(parts: Mapping[str, str], pa
         # the type of the default
         ("settings/optimizer", "| `optimizer.alpha` | a number | `0.99` (rmsprop) | smoothing of the squared gradients |"),
         # what a constructor rejects
-        ("settings/model", "| `model.pool` | one of max, avg | `max` (lenet, lenet_bn) | max, avg |"),
+        ("settings/model", "| `model.pool` | one of max, avg | `max` (lenet, lenet_bn) | after every convolution: max, avg |"),
         ("settings/model", "| `model.num_1x1_convs` | an integer &gt;= 0 | `2` (nin) | 1x1 convolutions per block |"),
         ("settings/augment", "| `augment.crop.padding` | an integer, at least 1 | `4` | pixels on each side |"),
         ("settings/hydra_launcher", "| `hydra.launcher.mem_gb` | an integer from 1 to 1000000 or null | `8` (slurm) | memory in GB, for each run |"),
