@@ -1,6 +1,5 @@
 """How the documentation is built: `make docs`."""
 
-import hashlib
 import os
 import sys
 from pathlib import Path
@@ -11,17 +10,7 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from generated_pages import write_generated_pages  # noqa: E402
-
-
-def hash_of_code() -> str:
-    """Return a hash of the package and its configuration."""
-    files = sorted(
-        path for folder in ("src", "conf") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".yaml")
-    )
-    contents = [path.relative_to(ROOT).as_posix().encode() + path.read_bytes() for path in files]
-    return hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
-
+from generated_pages import hash_of_code, write_generated_pages  # noqa: E402
 
 DATA_ROOT = Path(os.environ.get("CNN_EXPERIMENTS_DATA", ROOT / "data")).absolute()
 HAS_FASHION_MNIST = (DATA_ROOT / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz").exists()
@@ -38,7 +27,7 @@ exclude_patterns = ["_build", "example_sweep", "generated", "runs"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 nb_execution_mode = "force"  # of pages that have changed, and of all if executed_with has
-executed_with = f"{COURSE_DATA} {hash_of_code()}"
+executed_with = f"{COURSE_DATA} {hash_of_code(ROOT / 'src', ROOT / 'conf')}"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600

@@ -1,13 +1,14 @@
 """Writes the parts of the documentation that come from the code and from the kept runs, when it is built.
 
-What takes long is written again only if a file has changed that it depends on.
+What takes long is made again only if the code or the configuration has changed.
 """
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -27,23 +28,47 @@ from cnn_experiments.runs.records import find_runs
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "docs" / "runs"
 PACKAGE = ROOT / "src" / "cnn_experiments"
-_OF_NETWORKS = (ROOT / "scripts" / "network_table.py", PACKAGE / "analysis", PACKAGE / "models", CONF / "model")
-"""What decides about the table of networks."""
-_OF_SETTINGS = (ROOT / "scripts", PACKAGE, CONF)
-"""What decides about the tables of settings and the texts of `--help`."""
+CODE_SUFFIXES = (".jinja", ".py", ".yaml")
+CACHE = "slow_parts.json"
+"""The file beside the parts that keeps those that take long, and the hash of the code that made them."""
 
 Parts = Mapping[str, str]
 """Markdown by the name of its file, without `.md`."""
 
 
 def write_generated_pages(directory: Path) -> None:
-    """Write all parts below a directory."""
-    _write(directory, {f"results/{network_slug(network)}": table for network, table in results_tables().items()})
-    _write(directory, {"run_directory/files": files_table(), "run_directory/keys": keys_table()})
+    """Write all parts below a directory, and remove what nothing makes any more."""
+    parts = {f"results/{network_slug(network)}": table for network, table in results_tables().items()}
+    parts |= {"run_directory/files": files_table(), "run_directory/keys": keys_table()}
+    parts |= cached_slow_parts(directory / CACHE)
+    paths = {directory / f"{name}.md": f"{text}\n" for name, text in parts.items()}
+    for path, text in paths.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+    for path in directory.rglob("*"):
+        if path.is_file() and path not in paths and path.name != CACHE:
+            path.unlink()
+
+
+def cached_slow_parts(cache: Path) -> Parts:
+    """Return the parts that take long: those in a file if the same code made them, or else new ones, which it keeps."""
+    code = hash_of_code(ROOT / "src", CONF, ROOT / "scripts")
+    content = json.loads(cache.read_text(encoding="utf-8")) if cache.exists() else {}
+    if content.get("code") != code:
+        content = {"code": code, "parts": slow_parts()}
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        cache.write_text(json.dumps(content), encoding="utf-8")
+    parts: Parts = content["parts"]
+    return parts
+
+
+def slow_parts() -> Parts:
+    """Return the table of networks, the tables of settings and the texts of `--help`."""
     with configured(None):  # the words of the command line are Sphinx's
-        _write_if_changed(directory, "networks", _OF_NETWORKS, lambda: {"table": model_table()})
-        _write_if_changed(directory, "configuration", _OF_SETTINGS, configuration_tables)
-    _write_if_changed(directory, "command_line", _OF_SETTINGS, help_texts)
+        parts = {"networks/table": model_table()}
+        parts |= {f"configuration/{name}": table for name, table in configuration_tables().items()}
+    return parts | {f"command_line/{name}": text for name, text in help_texts().items()}
 
 
 def configuration_tables() -> Parts:
@@ -63,37 +88,15 @@ def _help_of(module: str) -> str:
     return f"```text\n{completed.stdout.strip()}\n```"
 
 
-def _write(directory: Path, parts: Parts) -> None:
-    for name, text in parts.items():
-        path = directory / f"{name}.md"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or path.read_text(encoding="utf-8") != f"{text}\n":
-            path.write_text(f"{text}\n", encoding="utf-8")
-
-
-def _write_if_changed(directory: Path, name: str, sources: Sequence[Path], make: Callable[[], Parts]) -> None:
-    """Write the parts of a page, unless they were written from the same sources.
-
-    Args:
-        directory: of all parts.
-        name: of the directory of these parts in it.
-        sources: files, and directories of Python and YAML files.
-        make: returns the parts.
-    """
-    stamp = directory / name / "sources.sha256"
-    digest = _hash_of(sources)
-    if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
-        return
-    _write(directory / name, make())
-    stamp.write_text(digest, encoding="utf-8")
-
-
-def _hash_of(sources: Sequence[Path]) -> str:
-    """Return a hash of files, of the Python and YAML files in directories, and of the version of torch."""
-    paths = {path for source in sources for path in (source, *source.rglob("*"))}
-    files = sorted(path for path in paths if path.suffix in (".py", ".yaml"))
-    contents = [path.relative_to(ROOT).as_posix().encode() + path.read_bytes() for path in files]
-    return hashlib.sha256(b"\0".join([torch.__version__.encode(), *contents])).hexdigest()
+def hash_of_code(*directories: Path) -> str:
+    """Return a hash of the code and the configuration in directories, and of the version of torch."""
+    contents = [
+        path.relative_to(directory.parent).as_posix().encode() + path.read_bytes()
+        for directory in directories
+        for path in sorted(directory.rglob("*"))
+        if path.suffix in CODE_SUFFIXES
+    ]
+    return hashlib.sha256(b"\0".join([torch.__version__.encode(), *contents])).hexdigest()[:16]
 
 
 def network_slug(network: str) -> str:
