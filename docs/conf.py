@@ -10,6 +10,7 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+from downloaded_notebooks import complete_notebooks  # noqa: E402
 from generated_pages import hash_of_code, write_generated_pages  # noqa: E402
 
 DATA_ROOT = Path(os.environ.get("CNN_EXPERIMENTS_DATA", ROOT / "data")).absolute()
@@ -65,10 +66,16 @@ def mix_pages(_app: Sphinx, _env: object, docnames: list[str]) -> None:
     docnames.sort(key=lambda docname: docname.rpartition("/")[2])
 
 
+def complete_downloads(app: Sphinx, _env: object) -> None:
+    """Complete the executed notebooks before the builder copies them to the downloads."""
+    complete_notebooks(Path(app.srcdir), Path(app.outdir).parent / "jupyter_execute")
+
+
 def setup(app: Sphinx) -> None:
     """Write the generated parts before the pages are read, and read all pages again if the code has changed."""
     app.add_config_value("executed_with", None, "env")
     app.add_lexer("console", TextLexer)  # as words of a shell, settings would be colored at random
     app.connect("autodoc-process-docstring", keep_whole_first_line, priority=400)  # before napoleon's, which has 500
     app.connect("env-before-read-docs", mix_pages)
+    app.connect("env-updated", complete_downloads)
     app.connect("builder-inited", lambda app: write_generated_pages(Path(app.srcdir) / "generated"))
