@@ -1,4 +1,4 @@
-"""Pictures of the docs that know what they show: its hash is in a text chunk of each PNG file.
+"""Pictures of the docs that know what they show: its hash is in a text chunk of each PNG file, with one of the pixels.
 
 A picture is outdated if the hash is another one than that of what it would show now, which needs no browser to compute.
 """
@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from cnn_experiments.predictions.figures import to_png
 
-_CHUNK = "Source hash"
+_SOURCE_CHUNK, _PIXELS_CHUNK = "Source hash", "Pixel hash"
 _SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)
 _SVG_IDS = re.compile(r'(?<=url\(#)[\w-]+|(?<=href="#)[\w-]+|(?<= id=")[\w.-]+')
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}(?:e-?\d+)?")
@@ -46,7 +46,7 @@ def hash_of_page(html: str) -> str:
     of zlib or on the processor.
     """
     html = _TIME_OF_WRITING.sub("", html)
-    html = _PICTURE_URI.sub(lambda match: _hash_of_pixels(base64.b64decode(match[1])), html)
+    html = _PICTURE_URI.sub(lambda match: _hash_of_png(base64.b64decode(match[1])), html)
     return _hash([_SVG.sub(lambda match: _rounded(match[0]), html).encode()])
 
 
@@ -57,27 +57,33 @@ def figure_picture(figure: Figure) -> Image.Image:
 
 
 def save_picture(path: Path, picture: Image.Image, source_hash: str) -> None:
-    """Write a picture with the hash of what it shows."""
+    """Write a picture with the hash of what it shows, and that of its pixels."""
     information = PngInfo()
-    information.add_text(_CHUNK, source_hash)
+    information.add_text(_SOURCE_CHUNK, source_hash)
+    information.add_text(_PIXELS_CHUNK, _hash_of_pixels(picture))
     picture.save(path, format="PNG", optimize=True, pnginfo=information)
 
 
 def stored_hash(path: Path) -> str | None:
-    """Return the hash of what a picture shows; None if there is no such picture, or it has no hash."""
+    """Return the hash of what a picture shows; None if there is no such picture, or it was saved by something else."""
     if not path.exists():
         return None
     with Image.open(path) as picture:
-        return picture.info.get(_CHUNK)
+        has_its_pixels = picture.info.get(_PIXELS_CHUNK) == _hash_of_pixels(picture)
+        return picture.info.get(_SOURCE_CHUNK) if has_its_pixels else None
 
 
 def _rounded(svg: str) -> str:
     return _LONG_NUMBER.sub(lambda match: f"{round(float(match[0]), 1) + 0.0:.1f}", _SVG_IDS.sub("", svg))
 
 
-def _hash_of_pixels(png: bytes) -> str:
+def _hash_of_png(png: bytes) -> str:
     with Image.open(io.BytesIO(png)) as picture:
-        return _hash([np.asarray(picture.convert("RGBA")).tobytes()])
+        return _hash_of_pixels(picture)
+
+
+def _hash_of_pixels(picture: Image.Image) -> str:
+    return _hash([np.asarray(picture.convert("RGBA")).tobytes()])
 
 
 def _hash(contents: Iterable[bytes]) -> str:

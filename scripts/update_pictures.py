@@ -70,6 +70,10 @@ EXPLAIN_CODE = (
 FIND_LR_CODE = (
     PACKAGE / "tasks" / "find_lr.py",
     PACKAGE / "training" / "learning_rate_search.py",
+    PACKAGE / "models" / "lenet.py",
+    CONF / "model" / "lenet.yaml",
+    CONF / "model" / "lenet_bn.yaml",
+    CONF / "optimizer" / "sgd.yaml",
     CONF / "task" / "find_lr.yaml",
 )
 RANGE_COLOR, BAND_COLOR, PUBLISHED_COLOR = "#c9ccd2", "#ebecef", "#4a4f57"

@@ -9,6 +9,7 @@ import update_results
 from matplotlib.figure import Figure
 from picture_sources import hash_of_command, hash_of_figure, hash_of_page, save_picture, stored_hash
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.docs.pages import PAGES
 from tests.docs.test_links import links_of
@@ -37,12 +38,19 @@ def test_plots_of_results_show_what_they_would_show_now() -> None:
         assert stored_hash(directory / name) == hash_of_figure(figure), outdated
 
 
-def test_picture_keeps_its_hash_and_its_pixels(tmp_path: Path) -> None:
+def test_picture_keeps_its_hash_while_its_pixels_are_the_same(tmp_path: Path) -> None:
     picture = Image.linear_gradient("L").convert("RGB")
     save_picture(tmp_path / "a.png", picture, "0123")
     assert stored_hash(tmp_path / "a.png") == "0123"
     with Image.open(tmp_path / "a.png") as stored:
         assert stored.tobytes() == picture.tobytes()
+    with Image.open(tmp_path / "a.png") as stored:
+        replaced = stored.rotate(90)
+        information = PngInfo()
+        for name, text in stored.info.items():
+            information.add_text(name, text)
+    replaced.save(tmp_path / "a.png", pnginfo=information)
+    assert stored_hash(tmp_path / "a.png") is None
     picture.save(tmp_path / "b.png")
     assert stored_hash(tmp_path / "b.png") is None
     assert stored_hash(tmp_path / "c.png") is None
