@@ -34,8 +34,14 @@ def write_images_of_three_classes(directory: Path) -> None:
     np.savez(directory / "mine.npz", x_train=pixels[:40], y_train=labels[:40], x_test=pixels[40:], y_test=labels[40:])
 
 
+def write_files_of_readme(directory: Path) -> None:
+    """Write the photos and the kept runs."""
+    write_photos(directory)
+    write_kept_runs(directory)
+
+
 PAGE_FILES: dict[str, Callable[[Path], None]] = {
-    "README": write_photos,
+    "README": write_files_of_readme,
     "docs/quick_start": write_photos,
     "docs/how_to/trained_network": write_photos,
     "docs/how_to/data_sets": write_images_of_three_classes,
