@@ -432,7 +432,7 @@ def test_run_on_the_real_fashion_mnist(command: Command, tmp_path: Path, fashion
 
 
 @pytest.mark.parametrize(
-    "arguments", [SMOKE, (*SMOKE, "task=find_lr", "task.num_steps=2"), ("-m", *SMOKE, "seed=0,1")], ids=" ".join
+    "arguments", [SMOKE, (*SMOKE, "task=find_lr", "task.num_steps=100"), ("-m", *SMOKE, "seed=0,1")], ids=" ".join
 )
 def test_nothing_is_printed_about_fonts(cold_command: Command, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """Let matplotlib find that no fonts are listed yet, as on a new machine."""
