@@ -22,7 +22,7 @@ from cnn_experiments.config.sources import CONF
 from cnn_experiments.markdown import markdown_table
 from cnn_experiments.report.published.comparison import compare_with_published
 from cnn_experiments.report.published.reference import load_recipes
-from cnn_experiments.report.published.render import format_reported, format_row
+from cnn_experiments.report.published.render import format_reported, format_row, plot_filename
 from cnn_experiments.runs.records import find_runs
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +38,7 @@ Parts = Mapping[str, str]
 
 def write_generated_pages(directory: Path) -> None:
     """Write all parts below a directory, and remove what nothing makes any more."""
-    parts = {f"results/{network_slug(network)}": table for network, table in results_tables().items()}
+    parts = {f"results/{Path(plot_filename(network)).stem}": table for network, table in results_tables().items()}
     parts |= {"run_directory/files": files_table(), "run_directory/keys": keys_table()}
     parts |= cached_slow_parts(directory / CACHE)
     paths = {directory / f"{name}.md": f"{text}\n" for name, text in parts.items()}
@@ -97,11 +97,6 @@ def hash_of_code(*directories: Path) -> str:
         if path.suffix in CODE_SUFFIXES
     ]
     return hashlib.sha256(b"\0".join([torch.__version__.encode(), *contents])).hexdigest()[:16]
-
-
-def network_slug(network: str) -> str:
-    """Return the name of a network in the names of files: `BN-LeNet` becomes `bn-lenet`."""
-    return network.lower().replace(" ", "-")
 
 
 def results_tables() -> dict[str, str]:

@@ -24,13 +24,16 @@ PUBLISHED_DATA = [option for option in find_options("data", [CONF]) if option no
 """The options of `data` that need no images of the user."""
 
 
+DATA_ROOT = Path(os.environ.get("CNN_EXPERIMENTS_DATA", ROOT / "data")).absolute()
+HAS_FASHION_MNIST = (DATA_ROOT / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz").exists()
+
+
 @pytest.fixture(scope="session")
 def fashion_mnist_root() -> Path:
     """Return the directory of the real Fashion-MNIST; tests that need it are skipped if it is missing."""
-    root = Path(os.environ.get("CNN_EXPERIMENTS_DATA", ROOT / "data")).absolute()
-    if not (root / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz").exists():
-        pytest.skip(f"the real Fashion-MNIST is not in {root}")
-    return root
+    if not HAS_FASHION_MNIST:
+        pytest.skip(f"the real Fashion-MNIST is not in {DATA_ROOT}")
+    return DATA_ROOT
 
 
 def compose_settings(*overrides: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ The cells train on the real images where they are at hand, on few batches.
 """
 
 import ast
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import cnn_experiments
 from cnn_experiments import LoadedRun
 from cnn_experiments.api import training
 from cnn_experiments.runs.status import Status
-from tests.conftest import ROOT
+from tests.conftest import DATA_ROOT, HAS_FASHION_MNIST, ROOT
 from tests.docs.pages import PAGES, code_cells, is_text_notebook
 
 FEW_BATCHES = ("trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1")
@@ -32,10 +31,8 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Lo
         runs.append(training.train(*overrides, *FEW_BATCHES, **options))
         return runs[-1]
 
-    data = Path(os.environ.get("CNN_EXPERIMENTS_DATA", ROOT / "data")).absolute()
-    has_images = (data / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz").exists()
-    monkeypatch.setenv("CNN_EXPERIMENTS_DATA", str(data))
-    monkeypatch.setenv("COURSE_DATA", "fashion_mnist" if has_images else "digits")
+    monkeypatch.setenv("CNN_EXPERIMENTS_DATA", str(DATA_ROOT))
+    monkeypatch.setenv("COURSE_DATA", "fashion_mnist" if HAS_FASHION_MNIST else "digits")
     monkeypatch.setattr(cnn_experiments, "train", train_shortly, raising=False)
     monkeypatch.chdir(tmp_path)
     with mpl.rc_context({"backend": "agg"}):

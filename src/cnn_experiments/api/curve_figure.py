@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-_COLORS = {"train": "#3b82c4", "val": "#e07b39", "test": "#2ca58d"}
+from cnn_experiments.report.svg import COLORS
+from cnn_experiments.runs.metrics import SPLITS
+
+_COLORS = dict(zip(SPLITS, COLORS, strict=False))
 _TESTED_COLOR = "#777777"
 _MAX_MARKED_EPOCHS = 30
 """Up to this number, every epoch has a marker."""
