@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from cnn_experiments.report.svg import COLORS
 from cnn_experiments.runs.metrics import SPLITS
 
-_COLORS = dict(zip(SPLITS, COLORS, strict=False))
+_COLORS: Mapping[str, str] = dict(zip(SPLITS, COLORS, strict=False))
 _TESTED_COLOR = "#777777"
 _MAX_MARKED_EPOCHS = 30
 """Up to this number, every epoch has a marker."""
