@@ -18,6 +18,7 @@ HAS_FASHION_MNIST = (DATA_ROOT / "FashionMNIST" / "raw" / "train-images-idx3-uby
 COURSE_DATA = "fashion_mnist" if HAS_FASHION_MNIST else "digits"
 os.environ["CNN_EXPERIMENTS_DATA"] = str(DATA_ROOT)
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # of tensorboard
+os.environ["JUPYTER_PATH"] = str(ROOT / "docs")  # a kernel that does not warn, once a page, of a local connection
 os.environ["COURSE_DATA"] = COURSE_DATA  # what the pages of the course train on
 
 project = "cnn_experiments"
