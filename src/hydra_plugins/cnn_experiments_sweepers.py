@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from cnn_experiments.config.rules import check_all, integer, one_of
 from cnn_experiments.errors import ConfigError, IncompleteSweepError, format_value
@@ -103,6 +103,9 @@ class OptunaSweeper(_Sweeper):
         from cnn_experiments.report.leaderboard.show import report_leaderboard
 
         assert self.config is not None
+        if (launcher := self.config.hydra.launcher).get("jobs") == "auto":
+            with read_write(self.config.hydra):
+                launcher.jobs = 1  # each trial is drawn from the results of all before it
         executor = self._build_executor()
         if not executor.supports_pruning:
             choice = self.config.hydra.runtime.choices["hydra/launcher"]

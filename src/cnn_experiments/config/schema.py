@@ -67,7 +67,7 @@ RULES: dict[str, Rule] = {
     )
     | NULL,
     "logger.mlflow.timeout": integer(1),
-    "memory_format": one_of("contiguous", "channels_last"),
+    "memory_format": one_of("auto", "contiguous", "channels_last"),
     "init.path": Rule("a run's directory or a checkpoint", lambda value: isinstance(value, str)),
     "init.head": one_of("keep", "new"),
     "init.freeze": list_of(STRING, "names of parts of the network, such as [features]"),

@@ -211,6 +211,8 @@ def normalize_value(key: str, value: Any) -> Any:
     """
     if key.rpartition(".")[2] == "_target_" and str(value).startswith(_PACKAGE):
         return str(value).rpartition(".")[2]
+    if key == "memory_format" and value == "auto":
+        return "contiguous"  # the default of earlier versions, so that the hashes of their runs stay
     if key == "init.path" and isinstance(value, str):
         return os.path.normpath(value)
     if key == "trainer.devices" and isinstance(value, list):

@@ -127,6 +127,13 @@ class RunResults:
     )
     device: str | None = _field("its kind and name: `cuda (NVIDIA H200)`", default=None)
     precision: str | None = _field("Lightning's precision: `32-true`", default=None)
+    memory_format: str | None = _field(
+        "of images and weights in the training, as typed or as chosen by `auto`; null in files of earlier versions",
+        default=None,
+    )
+    threads: int | None = _field(
+        "CPU threads that computed; a resumed run has as many. Null in files of earlier versions", default=None
+    )
     processes: int | None = _field("processes that trained together, each with batches of its own", default=None)
     git_commit: str | None = _field("the commit of the working directory, `-dirty` if files differ", default=None)
     logger_versions: dict[str, str] = _field(

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from cnn_experiments.runtime import control_group
+
 # <malloc.h> of glibc
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
@@ -59,10 +61,21 @@ def peak_memory(device: torch.device) -> int:
 def total_memory() -> int:
     """Return the memory of this machine in bytes, or what its control group may use of it."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):  # ValueError: `max`, which is no limit
-            total = min(total, int(Path(file).read_text()))
-    return total
+    limit = control_group.memory_limit()
+    return total if limit is None else min(total, limit)
+
+
+def available_memory() -> int:
+    """Return how much memory programs can still take without swapping, in bytes.
+
+    Where the system does not say, this is all of it.
+    """
+    available = total_memory()
+    with suppress(OSError, IndexError, ValueError):
+        text = Path("/proc/meminfo").read_text()
+        available = min(available, int(text.partition("MemAvailable:")[2].split()[0]) * 1024)
+    free = control_group.free_memory()
+    return available if free is None else min(available, free)
 
 
 def _glibc_function(name: str) -> Callable[..., int] | None:

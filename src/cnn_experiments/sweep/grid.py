@@ -162,7 +162,7 @@ class _GridSweep:
         if not self._has_name:
             suggest_existing_sweeps(self.directory, self._states, pending)
         if self._settings["dry_run"]:
-            max_parallel = self._executor.max_parallel
+            max_parallel = self._executor.max_parallel(pending) if pending else 1
             print_plan(self.runs, self._states, pending, self._invalid, self.directory, max_parallel)
             return 0
         if pending:

@@ -30,6 +30,11 @@ _SWEEP_DIR = "hydra.sweep.dir"
 _SETTING = re.compile(r"\$\{([^}:]+)\}")
 """A reference to a setting, `${seed}`, not one to what a resolver knows, `${now:%H}`."""
 
+_COST_PREFIXES = (
+    *("model.", "data.", "augment.", "loss.", "metrics.", "callbacks.", "trainer."),
+    *("compile", "memory_format"),
+)
+
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -37,6 +42,12 @@ class PlannedRun:
 
     config: ComposedConfig
     directory: Path
+
+    @property
+    def cost_key(self) -> str:
+        """Return a key for what duration and memory depend on: all but the optimizer, its schedule and the seeds."""
+        settings = self.config.flat_settings.items()
+        return str([(key, value) for key, value in settings if key.startswith(_COST_PREFIXES) and key != "data.seed"])
 
     def read_state(self) -> RunState:
         """Read the state of the run from its directory."""

@@ -68,7 +68,7 @@ def print_plan(
     if to_do:
         from cnn_experiments.sweep.estimate import estimate_seconds  # importing torch takes seconds
 
-        seconds = estimate_seconds(runs, states, to_do)
+        seconds = estimate_seconds(runs, states, to_do, max_parallel)
     table = _new_table(directory, numbers=("to do",))
     for path, state in states.items():
         duration = _format_duration(seconds[path]) if path in seconds else "nothing"

@@ -31,6 +31,8 @@ from cnn_experiments.runs.regular_file import is_regular_file
 from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime import environment, memory
+from cnn_experiments.runtime.contention import watched_cores
+from cnn_experiments.runtime.cpu import compute_threads
 from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.training.build import (
     build_callbacks,
@@ -53,6 +55,7 @@ from cnn_experiments.training.callbacks import (
     Throughput,
     TrainingLimits,
 )
+from cnn_experiments.training.execution import Execution, choose_execution
 from cnn_experiments.training.fine_tuning import origin_of
 from cnn_experiments.training.limits import Limits
 from cnn_experiments.training.logger import RunLogger, build_logger
@@ -98,28 +101,34 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
         directory.begin(RunResults.initial(config.choices, config.overrides, config.settings, changed, previous))
         logger = _build_logger(config.settings, directory)
         with _record_end(directory, logger, previous) as attempt:
-            attempt.run = run = _TrainingRun(config, directory, logger)
-            run.run()
+            execution = choose_execution(config.settings, _continued_results(config, directory))
+            with compute_threads(execution.threads):
+                attempt.run = run = _TrainingRun(config, directory, logger, execution)
+                run.run()
         run.print_result()  # after the status is recorded, so that a closed stdout can't fail the run
 
 
 class _TrainingRun:
     """A run: training, then the test."""
 
-    def __init__(self, config: ComposedConfig, directory: RunDirectory, logger: RunLogger) -> None:
+    def __init__(
+        self, config: ComposedConfig, directory: RunDirectory, logger: RunLogger, execution: Execution
+    ) -> None:
         settings = config.settings
+        self.execution = execution
         pl.seed_everything(settings["seed"], verbose=False)
         self.settings = settings
         self.choices = config.choices
-        self.starts_over = config.starts_over
+        self.config = config
         self.directory = directory
         self.logger = logger
         self.data = build_data(settings)
         protocol = self.data.protocol
         logger.log_start(self.choices | {"protocol": protocol.name} | effective_settings(settings))
         directory.update(logger_versions=logger.versions())
-        has_own_weights = settings["ckpt_path"] is not None or bool(self._own_checkpoints())
-        self.classifier = build_classifier(without_source(settings) if has_own_weights else settings, self.data)
+        has_own_weights = settings["ckpt_path"] is not None or bool(_own_checkpoints(config, directory))
+        initial = without_source(settings) if has_own_weights else settings
+        self.classifier = build_classifier({**initial, "memory_format": execution.memory_format}, self.data)
         self.limits = Limits.from_settings(settings)
         own_metrics = build_metrics(settings)
         self.monitor = build_monitor(settings, own_metrics) if protocol.has_monitor else None
@@ -174,7 +183,8 @@ class _TrainingRun:
             self._print("images are mixed: train/acc is measured against the class with the largest share of each")
         checkpoint = self._resume_checkpoint()
         try:
-            self.trainer.fit(self.classifier, datamodule=self.data, ckpt_path=checkpoint)
+            with watched_cores(self.execution.threads, self._report_contention):
+                self.trainer.fit(self.classifier, datamodule=self.data, ckpt_path=checkpoint)
         finally:
             self.directory.update_if_possible(seconds=self.history.seconds())
         start_time = time.perf_counter()
@@ -190,6 +200,9 @@ class _TrainingRun:
             peak_memory_bytes=memory.peak_memory(device),
         )
         self._write_predictions()
+
+    def _report_contention(self) -> None:
+        self._print("slowed down: other programs use the cores that this run computes with")
 
     def _record_origin(self) -> None:
         """Record and print where the first weights come from, if another run has trained them."""
@@ -214,6 +227,8 @@ class _TrainingRun:
             "stages": [asdict(stage) for stage in all_stage_costs(model, image)],
             "device": self.device_name,
             "precision": self.trainer.precision,
+            "memory_format": self.execution.memory_format,
+            "threads": self.execution.threads,
             "processes": self.trainer.world_size,
             "git_commit": environment.git_commit(),
             "versions": environment.versions(),
@@ -231,7 +246,7 @@ class _TrainingRun:
             RunFailedError: there are checkpoints, but the run cannot continue from them.
             OSError: one cannot be read.
         """
-        if own_checkpoints := self._own_checkpoints():
+        if own_checkpoints := _own_checkpoints(self.config, self.directory):
             checkpoint, stored = self._usable_checkpoint(own_checkpoints)
             self._print("resuming after epoch %d", stored.num_epochs)
             self.history.start_clock(_earlier_fit_seconds(stored, self.directory.results))
@@ -244,16 +259,6 @@ class _TrainingRun:
         self.directory.copy_best_checkpoint(checkpoint)
         self.history.start_clock(_earlier_fit_seconds(stored, _results_next_to(checkpoint)))
         return checkpoint
-
-    def _own_checkpoints(self) -> list[Path]:
-        """Return the checkpoints in the directory that the run continues from.
-
-        A process that does not write may be here before the one that puts those of an earlier attempt aside.
-
-        Raises:
-            OSError: the directory cannot be read.
-        """
-        return [] if self.starts_over else self.directory.resumable_checkpoints()
 
     def _usable_checkpoint(self, checkpoints: Sequence[Path]) -> tuple[Path, StoredCheckpoint]:
         """Return the first checkpoint of this directory that is whole; a damaged one before it is put aside.
@@ -346,6 +351,26 @@ class _TrainingRun:
     def _print(self, message: str, *arguments: object) -> None:
         """Print and log a line, in the first of several processes."""
         log.log(logging.INFO if self.trainer.is_global_zero else logging.DEBUG, message, *arguments)
+
+
+def _own_checkpoints(config: ComposedConfig, directory: RunDirectory) -> list[Path]:
+    """Return the checkpoints in the directory that the run continues from.
+
+    A process that does not write may be here before the one that puts those of an earlier attempt aside.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    return [] if config.starts_over else directory.resumable_checkpoints()
+
+
+def _continued_results(config: ComposedConfig, directory: RunDirectory) -> RunResults | None:
+    """Return the results of the run that this one continues, whose directory may be this one, if they are there."""
+    if _own_checkpoints(config, directory):
+        return directory.results
+    if (ckpt_path := config.settings["ckpt_path"]) is not None:
+        return _results_next_to(resolve_checkpoint(Path(ckpt_path)))
+    return None
 
 
 def _build_logger(settings: Mapping[str, Any], directory: RunDirectory) -> RunLogger:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -34,7 +35,12 @@ from cnn_experiments.training.limits import LIMIT_KEYS, Limits
 from cnn_experiments.training.metrics import build_metrics, monitor_mode
 from cnn_experiments.training.optimization import optimizer_factory, schedule_factory
 
-MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+MEMORY_FORMATS = {
+    "auto": torch.contiguous_format,
+    "contiguous": torch.contiguous_format,
+    "channels_last": torch.channels_last,
+}
+"""By the value of the setting. `auto` stands for the faster one in a training; whatever is not timed is contiguous."""
 
 _MAX_PARTS = 50_000
 """More modules, parameters and buffers than any network has whose steps end in reasonable time."""
@@ -300,6 +306,21 @@ def build_trainer(settings: Settings, **arguments: Any) -> pl.Trainer:
             if key := _rejected_setting(own, build):
                 raise ArgumentError(key, own[key], " ".join(str(cause).split())) from error
             raise
+
+
+def build_trainer_alone(settings: Settings) -> pl.Trainer:
+    """Return a Trainer that trains nothing, which tells its device and its precision, and whether Lightning accepts it.
+
+    Raises:
+        ConfigError: as in `build_trainer`.
+    """
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # it prints the devices of every Trainer that is built
+    try:
+        return build_trainer(settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    finally:
+        logger.setLevel(level)
 
 
 def _rejected_setting(trainer_settings: Settings, build: Callable[[Settings], pl.Trainer]) -> str | None:

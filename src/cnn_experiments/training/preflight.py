@@ -1,16 +1,14 @@
 """Everything about an experiment that can be checked before it trains."""
 
 import json
-import logging
 import math
 import os
 import shlex
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import chdir, contextmanager
-from functools import lru_cache
+from collections.abc import Mapping
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cnn_experiments.analysis.cost import format_bytes, parameter_bytes, saved_bytes
+from cnn_experiments.analysis.cost import format_bytes, parameter_bytes
 from cnn_experiments.analysis.probe import (
     ImageSpec,
     evaluation_error,
@@ -54,7 +52,7 @@ from cnn_experiments.training.build import (
     build_data,
     build_loss,
     build_model,
-    build_trainer,
+    build_trainer_alone,
     check_images,
     limit_size,
     without_source,
@@ -69,6 +67,7 @@ from cnn_experiments.training.callbacks import StochasticWeightAverage, WeightAv
 from cnn_experiments.training.limits import Limits, count_limited_batches, count_steps_per_epoch
 from cnn_experiments.training.logger import check_loggers
 from cnn_experiments.training.loss import ClassWeightedLoss
+from cnn_experiments.training.memory_estimate import least_training_memory
 from cnn_experiments.training.metrics import build_metrics, check_metrics, metric_info
 from cnn_experiments.training.optimization import (
     build_optimizer,
@@ -94,7 +93,6 @@ _MAX_PROBED_BYTES = 2**30
 _MAX_PROBED_NETWORKS = 1000
 _probed: dict[str, nn.Module] = {}
 """Networks on `meta` that have been probed, by their settings and those of the data."""
-_cached_saved_bytes = lru_cache(_MAX_PROBED_NETWORKS)(saved_bytes)
 
 Settings = Mapping[str, Any]
 
@@ -167,8 +165,7 @@ def check_parts(settings: Settings, continues_by_itself: bool = False) -> None: 
 
 def _check_parts(settings: Settings, data: ImageDataModule) -> nn.Module:
     probe_optimizer(settings)
-    with _quiet_lightning():
-        build_trainer(settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    build_trainer_alone(settings)
     check_augmentation(settings, data)
     _check_loss(settings, data)
     check_metrics(settings, data)
@@ -247,8 +244,7 @@ def _check_callbacks(settings: Settings, data: ImageDataModule) -> None:
     callbacks = build_callbacks(settings)
     if not callbacks:
         return
-    with _quiet_lightning():
-        trainer = build_trainer(settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer = build_trainer_alone(settings)
     steps_per_epoch = count_steps_per_epoch(settings, data)
     num_complete_epochs = Limits.from_settings(settings).num_steps(steps_per_epoch) // steps_per_epoch
     for name, callback in callbacks.items():
@@ -318,37 +314,18 @@ def _check_batches(settings: Settings, data: ImageDataModule) -> None:
 
 
 def _check_memory(settings: Settings, data: ImageDataModule, model: nn.Module) -> None:
-    """Check that a training step fits the memory of this machine; on a GPU only the parameters are checked.
-
-    The estimate is a lower bound: parameters, gradients, the optimizer's state, and what the backward pass needs.
-    """
-    num_copies = 1
-    activations = 0
-    on_cpu = settings["trainer"].get("accelerator") == "cpu" or not torch.cuda.is_available()
-    if on_cpu:
-        num_copies = 2 + probe_optimizer(settings)
-        if all(parameter.is_meta for parameter in model.parameters()):
-            image = ImageSpec(data.channels, data.size, "meta")
-            with attribute_errors_to("model", settings["model"]):
-                activations = _cached_saved_bytes(model, image, _largest_batch(data))
-    if "16" in str(settings["trainer"].get("precision")):
-        activations //= 2
-    processes = num_processes(settings["trainer"]) // int(settings["trainer"].get("num_nodes", 1)) if on_cpu else 1
-    needed = processes * (num_copies * parameter_bytes(model) + activations)
-    if needed <= (available := total_memory()):
+    """Check that a training step fits the memory of this machine; on a GPU only the parameters are checked."""
+    needed = least_training_memory(settings, data, model)
+    if needed.total <= (available := total_memory()):
         return
-    images = f"{_largest_batch(data)} images of {data.channels} x {data.size} x {data.size}"
+    images = f"{data.batch_size} images of {data.channels} x {data.size} x {data.size}"
     problem = (
-        f"needs at least {format_bytes(needed)} of memory to train on {images}, {format_bytes(activations)} of it for "
-        f"activations; this machine has {format_bytes(available)}"
+        f"needs at least {format_bytes(needed.total)} of memory to train on {images}, "
+        f"{format_bytes(needed.activations)} of it for activations; this machine has {format_bytes(available)}"
     )
-    if num_copies * parameter_bytes(model) > activations:
+    if needed.parameters > needed.activations:
         raise ConfigError("model", problem=problem)
     raise ConfigError("data.batch_size", data.batch_size, problem=problem, remedy="data.resize makes images smaller")
-
-
-def _largest_batch(data: ImageDataModule) -> int:
-    return min(data.batch_size, data.num_images_per_epoch)
 
 
 def build_and_probe(settings: Settings, data: ImageDataModule) -> nn.Module:
@@ -543,15 +520,3 @@ def _names_of_parts(group: str, flat_settings: Settings) -> str:
     """Return the parts of a group as they are typed: `[crop,flip]`, or `none`."""
     names = dict.fromkeys(key.split(".")[1] for key in flat_settings if key.startswith(f"{group}."))
     return f"[{','.join(names)}]" if names else "none"
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Silence Lightning, which prints the devices of every Trainer that is built."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -27,6 +27,7 @@ from cnn_experiments.runs.results import RESULTS_FILE, RunResults
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
 from cnn_experiments.training.build import MEMORY_FORMATS, build_data, build_model, without_source
+from cnn_experiments.training.execution import AUTO
 from cnn_experiments.training.stored_checkpoint import (
     CheckpointError,
     StoredCheckpoint,
@@ -63,11 +64,7 @@ class TrainedNetwork:
     @property
     def results(self) -> RunResults | None:
         """Return the results of the run, or None if they are not beside the checkpoint."""
-        try:
-            results = RunResults.load(self.directory)
-        except (OSError, ValueError):
-            return None
-        return results if results.identity in (None, self.run_id) else None
+        return _read_results(self.directory, self.run_id)
 
     def logits(self, images: Tensor, device: torch.device | str = "cpu") -> Tensor:
         """Return the logits of images, computed with 32-bit numbers in batches on a device, where the network moves to.
@@ -117,6 +114,12 @@ def load_trained_network(config: ComposedConfig, free_keys: Collection[str] = ()
     with config.error_context():
         checkpoint, stored = read_network_checkpoint(Path(config.settings["ckpt_path"]), "ckpt_path")
         settings = without_source(used_settings(stored.settings, config, free_keys), freezes=False)
+        identity = run_id(upgrade_settings(stored.settings))
+        directory = _directory_of(checkpoint)
+        if settings["memory_format"] == AUTO:
+            results = _read_results(directory, identity)
+            chosen = results.memory_format if results else None
+            settings = {**settings, "memory_format": chosen if chosen in MEMORY_FORMATS else AUTO}
         data = _build_data(settings, stored, checkpoint)
         network = build_model(settings).to(memory_format=MEMORY_FORMATS[settings["memory_format"]])
         try:
@@ -126,14 +129,23 @@ def load_trained_network(config: ComposedConfig, free_keys: Collection[str] = ()
             raise ConfigError("ckpt_path", relative_path(checkpoint), problem=str(error)) from error
     return TrainedNetwork(
         checkpoint=checkpoint,
-        directory=_directory_of(checkpoint),
+        directory=directory,
         settings=settings,
-        run_id=run_id(upgrade_settings(stored.settings)),
+        run_id=identity,
         epoch=stored.num_epochs,
         data=data,
         network=network.eval(),
         loss_state=stored_loss_state,
     )
+
+
+def _read_results(directory: Path, identity: str) -> RunResults | None:
+    """Return the results in a directory if they are those of the run with this identity."""
+    try:
+        results = RunResults.load(directory)
+    except (OSError, ValueError):
+        return None
+    return results if results.identity in (None, identity) else None
 
 
 def _build_data(settings: Mapping[str, Any], stored: StoredCheckpoint, checkpoint: Path) -> ImageDataModule:

@@ -1,6 +1,6 @@
 """What a sweep needs of the thing that runs its runs, and what that thing reports."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import Protocol
 
@@ -52,12 +52,13 @@ class RunObserver(Protocol):
 class Executor(Protocol):
     """Runs planned runs."""
 
-    max_parallel: int
-    """How many at once."""
     supports_stop: bool
     """Whether it can end a sweep at the first failed run."""
     supports_pruning: bool
     """Whether it takes runs one by one and can stop a single one, as a search needs."""
+
+    def max_parallel(self, runs: Sequence[PlannedRun]) -> int:
+        """Return how many of these runs it can run at once."""
 
     def warm_up(self) -> None:
         """Begin to prepare, in the background."""

@@ -1,7 +1,7 @@
 """Runs started by one of Hydra's own launchers, such as joblib or submitit."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hydra.plugins.launcher import Launcher
 
@@ -18,12 +18,15 @@ log = logging.getLogger(__name__)
 class HydraLauncherExecutor:
     """Hands all runs to a launcher of Hydra's, which reports nothing: their directories say how they ended."""
 
-    max_parallel = 1  # unknown: the launcher's own settings say it
     supports_stop = False
     supports_pruning = False
 
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
+
+    def max_parallel(self, runs: Sequence[PlannedRun]) -> int:
+        """Return 1: how many it is, the launcher's own settings say."""
+        return 1
 
     def warm_up(self) -> None:
         """Do nothing."""

@@ -15,7 +15,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from cnn_experiments.config.rules import check_all, integer
+from cnn_experiments.config.rules import check_all, integer, one_of
+from cnn_experiments.console import print_line
 from cnn_experiments.errors import describe_error
 from cnn_experiments.runs.directory import CONSOLE_FILE
 from cnn_experiments.runs.plan_file import record_rejection
@@ -23,6 +24,14 @@ from cnn_experiments.runs.regular_file import open_to_append
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.distributed import RANK_VARIABLES
 from cnn_experiments.runtime.signals import SIGNALS, Interrupted, disable_watchdog, signals_deferred
+from cnn_experiments.sweep.demand import Demands, Machine
+from cnn_experiments.sweep.executors.allocation import (
+    Allocation,
+    DemandAllocation,
+    FixedAllocation,
+    ResourceShare,
+    split_machine,
+)
 from cnn_experiments.sweep.executors.base import Beginning, RunObserver, begin, end
 from cnn_experiments.sweep.plan import PlannedRun
 
@@ -33,30 +42,15 @@ PROGRAM = "cnn_experiments"
 _USES_FORKSERVER = sys.platform == "linux"
 _POLL_SECONDS = 0.2
 _MAX_JOBS = 1024
+AUTO_JOBS = "auto"
 
 _PRELOAD = ["cnn_experiments.sweep.executors.forkserver_preload"]
-
-
-@dataclass(frozen=True)
-class ResourceShare:
-    """What a run may use of the machine: CPU threads, and GPUs as CUDA_VISIBLE_DEVICES names them."""
-
-    threads: int
-    gpus: tuple[str, ...]
-
-
-def split_resources(jobs: int, threads: int, gpus: Sequence[str]) -> list[ResourceShare]:
-    """Divide the machine among runs that run at the same time. If there are fewer GPUs than runs, some share one."""
-    gpus_of_jobs = [tuple(gpus[job % len(gpus) :: jobs]) if gpus else () for job in range(jobs)]
-    return [ResourceShare(max(1, threads // jobs), gpus_of_job) for gpus_of_job in gpus_of_jobs]
 
 
 @dataclass(frozen=True)
 class _RunningProcess:
     process: BaseProcess
     run: PlannedRun
-    slot: int
-    """Its place among the runs at the same time."""
 
     @property
     def pid(self) -> int:
@@ -68,15 +62,16 @@ class LocalExecutor:
     """Starts a process for each run as others end, and survives whatever happens in them.
 
     Args:
-        jobs: runs at the same time; CPU threads and visible GPUs are divided among them.
+        jobs: runs at the same time, among which CPU threads and visible GPUs are divided; or `auto`: each run has the
+            threads that pay, and as many run at once as the machine holds.
     """
 
     supports_stop = True
     supports_pruning = True
 
-    def __init__(self, jobs: int) -> None:
-        check_all({"jobs": integer(1, _MAX_JOBS)}, "hydra.launcher", {"jobs": jobs})
-        self.max_parallel = jobs
+    def __init__(self, jobs: int | str) -> None:
+        check_all({"jobs": integer(1, _MAX_JOBS) | one_of(AUTO_JOBS)}, "hydra.launcher", {"jobs": jobs})
+        self._jobs = jobs
         self._context: BaseContext = multiprocessing.get_context("forkserver" if _USES_FORKSERVER else "spawn")
         self._running: dict[int, _RunningProcess] = {}
 
@@ -89,6 +84,15 @@ class LocalExecutor:
             with _without_rank():
                 forkserver.ensure_running()
 
+    def _finish_warm_up(self) -> None:
+        process = self._context.Process(target=_do_nothing)  # type: ignore[attr-defined]
+        process.start()
+        process.join()
+
+    def max_parallel(self, runs: Sequence[PlannedRun]) -> int:
+        """Return how many of these runs can run at once."""
+        return self._allocation(runs).max_parallel
+
     def run(self, runs: Iterable[PlannedRun], observer: RunObserver) -> None:
         """Run all of them in order; the next is taken when there is room for it.
 
@@ -96,15 +100,16 @@ class LocalExecutor:
             Interrupted: a signal came; all runs that were running have been stopped by it.
         """
         self.warm_up()
+        allocation = self._allocation(runs)
+        if isinstance(allocation, DemandAllocation) and allocation.machine.cores > 1:
+            print_line(allocation.describe(runs))
         observer.on_launch()
-        # Shares are fixed, also for the last runs or those left of an interrupted sweep: the number of threads changes
-        # the last digits of results.
-        shares = split_resources(self.max_parallel, *_available_resources()) if self.max_parallel > 1 else [None]
-        waiting = iter(runs)
+        waiting = _Waiting(runs)
         try:
-            while self._fill_slots(waiting, shares, observer) and self._running:
+            while self._start_waiting(waiting, allocation, observer) and self._running:
                 continues = True
                 for run, exit_code in self._collect_ended(_POLL_SECONDS):
+                    allocation.give_back(run)
                     continues &= end(run, observer, **describe_exit_code(exit_code))
                 if not continues:
                     break
@@ -120,29 +125,39 @@ class LocalExecutor:
                     self._stop_all(signal.SIGKILL, observer)
             raise
 
-    def _fill_slots(
-        self, waiting: Iterator[PlannedRun], shares: Sequence[ResourceShare | None], observer: RunObserver
-    ) -> bool:
+    def _allocation(self, runs: Iterable[PlannedRun]) -> Allocation:
+        """Return what gives these runs their shares."""
+        machine = Machine.here()
+        if isinstance(self._jobs, int):
+            return FixedAllocation(split_machine(self._jobs, machine))
+        demands = Demands(machine)
+        self._finish_warm_up()  # it would slow down the steps that are timed
+        return DemandAllocation(machine, [(run, demands.of(run)) for run in runs])
+
+    def _start_waiting(self, waiting: "_Waiting", allocation: Allocation, observer: RunObserver) -> bool:
         """Start runs that are waiting, as many as there is room for; return whether to continue."""
-        used_slots = {running.slot for running in self._running.values()}
-        free_slots = [slot for slot in range(self.max_parallel) if slot not in used_slots]
-        while free_slots and (run := next(waiting, None)):
+        while allocation.may_have_room and (run := waiting.next_run()) is not None:
             if run.next_action() in (Action.SKIP, Action.WAIT):
                 observer.on_skip(run)
                 continue
+            share = allocation.take(run)
+            if share is None:
+                waiting.put_back(run)
+                return True
             beginning = begin(run, observer)
+            if beginning == Beginning.BEGUN:
+                self._start(run, share, prints_to_file=allocation.max_parallel > 1)
+                continue
+            allocation.give_back(run)
             if beginning == Beginning.FAILED_AND_STOP:
                 return False
-            if beginning == Beginning.BEGUN:
-                slot = free_slots.pop(0)
-                self._start(run, slot, shares[slot])
         return True
 
-    def _start(self, run: PlannedRun, slot: int, share: ResourceShare | None) -> None:
+    def _start(self, run: PlannedRun, share: ResourceShare, *, prints_to_file: bool) -> None:
         with signals_deferred(), _without_rank():  # a process that is started but not noted down would run on unseen
-            process = self._context.Process(target=_run, args=(run.argv, run.directory, share))  # type: ignore[attr-defined]
+            process = self._context.Process(target=_run, args=(run.argv, run.directory, share, prints_to_file))  # type: ignore[attr-defined]
             process.start()
-            self._running[process.sentinel] = _RunningProcess(process, run, slot)
+            self._running[process.sentinel] = _RunningProcess(process, run)
 
     def _collect_ended(self, seconds: float | None = None) -> Iterator[tuple[PlannedRun, int]]:
         """Wait until a process ends, or for some time, and yield the runs that ended with their exit codes.
@@ -182,6 +197,20 @@ class LocalExecutor:
                     os.kill(running.pid, signum)
 
 
+class _Waiting:
+    """Runs that have not started, of which one may have been looked at."""
+
+    def __init__(self, runs: Iterable[PlannedRun]) -> None:
+        self._runs = iter(runs)
+        self._looked_at: list[PlannedRun] = []
+
+    def next_run(self) -> PlannedRun | None:
+        return self._looked_at.pop() if self._looked_at else next(self._runs, None)
+
+    def put_back(self, run: PlannedRun) -> None:
+        self._looked_at.append(run)
+
+
 @contextmanager
 def _without_rank() -> Iterator[None]:
     """Start processes in this block without the variables that would make them one of several of a run."""
@@ -204,21 +233,16 @@ def describe_exit_code(exit_code: int) -> dict[str, Any]:
     return {"status": status, "signal": signal.Signals(number).name}
 
 
-def _available_resources() -> tuple[int, list[str]]:
-    """Return the number of CPU threads and the visible GPUs."""
-    import torch
-
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
-    return torch.get_num_threads(), gpus[: torch.cuda.device_count()]
+def _do_nothing() -> None:
+    pass
 
 
-def _run(argv: list[str], directory: Path, share: ResourceShare | None) -> None:
+def _run(argv: list[str], directory: Path, share: ResourceShare, prints_to_file: bool) -> None:
     """Do in the new process what typing the command would do."""
     os.setsid()  # Ctrl-C reaches the sweep alone, which passes it on
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if share is not None:
-        _limit_resources(share)
+    _limit_resources(share)
+    if prints_to_file:
         try:
             _redirect_output(directory / CONSOLE_FILE)
         except OSError as error:

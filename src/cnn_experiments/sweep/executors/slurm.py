@@ -86,8 +86,12 @@ class SlurmExecutor:
 
     def __init__(self, **parameters: Any) -> None:
         check_all(_RULES, "hydra.launcher", parameters)
-        self.max_parallel = parameters["array_parallelism"]
+        self._array_parallelism: int = parameters["array_parallelism"]
         self._parameters = parameters
+
+    def max_parallel(self, runs: Sequence[PlannedRun]) -> int:
+        """Return the number that was typed."""
+        return self._array_parallelism
 
     def warm_up(self) -> None:
         """Do nothing."""

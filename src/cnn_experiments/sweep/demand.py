@@ -1,0 +1,116 @@
+"""What a run needs of this machine, and what the machine has."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cnn_experiments.runtime.cpu import usable_cores
+from cnn_experiments.runtime.distributed import num_processes
+from cnn_experiments.runtime.memory import available_memory
+from cnn_experiments.sweep.plan import PlannedRun
+
+_NEARLY_BEST = 0.92
+"""Of the images per second that are possible with the whole machine, for which a run has more threads."""
+_PROCESS_BYTES = 2**30
+"""Of a process besides its network: the libraries, and the batches of a small network."""
+_MEMORY_FACTOR = 2.0
+"""A training of DenseNet at 96 pixels needs 1.9 times the least: gradients of activations, buffers of kernels."""
+_USED_SHARE_OF_MEMORY = 0.9
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What runs share."""
+
+    cores: int
+    memory_bytes: int
+    """That is available before the first run."""
+    gpus: tuple[str, ...]
+    """As CUDA_VISIBLE_DEVICES names them."""
+
+    @classmethod
+    def here(cls) -> "Machine":
+        """Return what this process may use of its machine now."""
+        import torch
+
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        gpus = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
+        return cls(
+            cores=min(usable_cores(), torch.get_num_threads()),  # OMP_NUM_THREADS
+            memory_bytes=int(_USED_SHARE_OF_MEMORY * available_memory()),
+            gpus=tuple(gpus[: torch.cuda.device_count()]),
+        )
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a run needs, whatever else runs, so that its figures do not depend on the sweep it is in."""
+
+    threads: int
+    memory_bytes: int
+    gpus: int
+    max_parallel: int
+    """How many such runs the machine can hold at once."""
+    speed_with_all_cores: float
+    """How many times as fast it would be with all cores as with one."""
+
+
+class Demands:
+    """What runs need; runs that differ in their seeds or their optimizers alone need the same.
+
+    Args:
+        machine: that they share.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._known: dict[str, Demand] = {}
+
+    def of(self, run: PlannedRun) -> Demand:
+        """Return what a run needs; its steps are timed, unless they have been before."""
+        key = run.cost_key
+        if key not in self._known:
+            self._known[key] = _demand_of(run.config.settings, self._machine)
+        return self._known[key]
+
+
+def _demand_of(settings: Mapping[str, Any], machine: Machine) -> Demand:
+    from cnn_experiments.training.build import build_data
+    from cnn_experiments.training.execution import thread_speeds
+    from cnn_experiments.training.memory_estimate import least_training_memory, trains_on_cpu
+    from cnn_experiments.training.preflight import build_and_probe
+
+    data = build_data(settings)
+    num_processes_here = num_processes(settings["trainer"])
+    image_bytes = (data.num_images_per_epoch + data.val_size + data.num_test_images) * (
+        data.channels * data.native_size**2
+    )
+    needed = least_training_memory(settings, data, build_and_probe(settings, data))
+    if machine.gpus and not trains_on_cpu(settings):
+        gpus = min(num_processes_here, len(machine.gpus))
+        max_parallel = len(machine.gpus) // gpus
+        memory = num_processes_here * (_PROCESS_BYTES + image_bytes)
+        return Demand(max(1, machine.cores // max_parallel), memory, gpus, max_parallel, 1.0)
+    memory = int(_MEMORY_FACTOR * needed.total) + num_processes_here * (_PROCESS_BYTES + image_bytes)
+    max_by_memory = max(1, machine.memory_bytes // memory)
+    if num_processes_here > 1:  # Lightning gives each process its part of the cores
+        return Demand(machine.cores, memory, 0, 1, 1.0)
+    speeds = thread_speeds(settings, machine.cores)
+    threads = best_threads(speeds, machine.cores, max_by_memory)
+    return Demand(threads, memory, 0, min(machine.cores // threads, max_by_memory), speeds[machine.cores])
+
+
+def best_threads(speeds: Mapping[int, float], cores: int, max_by_memory: int) -> int:
+    """Return the number of threads of a run with which a machine full of such runs trains nearly the most images.
+
+    Of several numbers that are nearly as good, it is the largest: each run ends earlier, and fewer need memory at once.
+
+    Args:
+        speeds: of a run by its number of threads.
+        cores: of the machine.
+        max_by_memory: how many runs its memory holds.
+    """
+    throughputs = {threads: min(cores // threads, max_by_memory) * speed for threads, speed in speeds.items()}
+    needed = _NEARLY_BEST * max(throughputs.values())
+    return max(threads for threads, throughput in throughputs.items() if throughput >= needed)
