@@ -90,7 +90,7 @@ class Comparison:
         of_rounds = [measurement for measurement in self._measurements if "case" in measurement]
         self._by_round = {(entry["case"], entry["program"], entry["round"]): entry for entry in of_rounds}
         self.cases = list(dict.fromkeys(measurement["case"] for measurement in of_rounds))
-        self.num_rounds = max((measurement["round"] for measurement in of_rounds), default=0)
+        self.num_rounds = len({entry["round"] for entry in of_rounds if entry["program"] == THIS_PROGRAM})
 
     @classmethod
     def read(cls, path: Path) -> "Comparison":
@@ -225,10 +225,12 @@ def draw_ratios(axes: Axes, comparison: Comparison, quantity: Quantity) -> None:
 
 
 def benchmark_parts(directory: Path) -> dict[str, str]:
-    """Return the parts of the page on performance that are made of the kept files of the CPU and a GPU."""
+    """Return the parts of the page on performance: what was measured on a CPU, and on a GPU if it was."""
+    parts = {"cpu": markdown_report(Comparison.read(directory / CPU_FILE))}
     gpu_file = directory / GPU_FILE
-    book = Comparison.read(gpu_file) if gpu_file.exists() else Comparison({"device": "on a GPU"}, [])
-    return {"against_others": markdown_report(Comparison.read(directory / CPU_FILE)), "book": book_table(book)}
+    if gpu_file.exists():
+        return parts | {"gpu": markdown_report(Comparison.read(gpu_file))}
+    return parts | {"gpu": f"No GPU was at hand.\n\n{book_table(Comparison({'device': 'on a GPU'}, []))}"}
 
 
 def markdown_report(comparison: Comparison) -> str:

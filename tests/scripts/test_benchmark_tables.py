@@ -10,6 +10,7 @@ from benchmark_tables import (
     QUANTITIES,
     Comparison,
     Spread,
+    benchmark_parts,
     book_table,
     comparison_figure,
     comparison_tables,
@@ -125,3 +126,16 @@ def test_picture_shows_the_ratios() -> None:
     assert hash_of_figure(comparison_figure(Comparison(HEADER, ROUNDS[::-1]))) == expected
     slower = [*ROUNDS, measurement("notebook loop", 3, 9.0)]
     assert hash_of_figure(comparison_figure(Comparison(HEADER, slower))) != expected
+
+
+def test_page_says_that_nothing_was_measured_on_a_gpu(tmp_path: Path) -> None:
+    lines = list(map(json.dumps, [HEADER, *ROUNDS]))
+    (tmp_path / "cpu.jsonl").write_text("\n".join(lines))
+    parts = benchmark_parts(tmp_path)
+    assert parts["cpu"].startswith("`python benchmarks/against_others`, 2026-11-28: 3 rounds on cpu (AMD EPYC)")
+    assert "experiment=" not in parts["cpu"]
+    assert parts["gpu"].startswith("No GPU was at hand.\n\n| images/s in training |")
+    (tmp_path / "gpu.jsonl").write_text(
+        "\n".join([lines[0], json.dumps({"recipe": "book/sgd/nin", "batch_size": 128, "seconds_per_step": 0.04})])
+    )
+    assert "| `experiment=book/sgd/nin` | 3,198 | 3,200 | 1.00 |" in benchmark_parts(tmp_path)["gpu"]
