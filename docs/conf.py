@@ -24,7 +24,7 @@ os.environ["COURSE_DATA"] = COURSE_DATA  # what the pages of the course train on
 project = "cnn_experiments"
 html_show_copyright = False
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
-exclude_patterns = ["_build", "example_sweep", "generated", "runs"]
+exclude_patterns = ["_build", "benchmarks", "example_sweep", "generated", "runs"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4

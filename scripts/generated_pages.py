@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from benchmark_tables import benchmark_parts
 from configuration_files import read_main_settings, read_options
 from configuration_tables import configuration_parts
 from network_table import model_table
@@ -27,6 +28,7 @@ from cnn_experiments.runs.records import find_runs
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "docs" / "runs"
+BENCHMARKS = ROOT / "docs" / "benchmarks"
 PACKAGE = ROOT / "src" / "cnn_experiments"
 CODE_SUFFIXES = (".jinja", ".py", ".yaml")
 CACHE = "slow_parts.json"
@@ -40,6 +42,7 @@ def write_generated_pages(directory: Path) -> None:
     """Write all parts below a directory, and remove what nothing makes any more."""
     parts = {f"results/{Path(plot_filename(network)).stem}": table for network, table in results_tables().items()}
     parts |= {"run_directory/files": files_table(), "run_directory/keys": keys_table()}
+    parts |= {f"benchmarks/{name}": text for name, text in benchmark_parts(BENCHMARKS).items()}
     parts |= cached_slow_parts(directory / CACHE)
     paths = {directory / f"{name}.md": f"{text}\n" for name, text in parts.items()}
     for path, text in paths.items():

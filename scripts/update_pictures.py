@@ -1,4 +1,4 @@
-"""Makes the pictures in docs/pictures that are outdated, from the runs in docs/example_sweep and docs/runs.
+"""Makes the pictures in docs/pictures that are outdated, from the runs and measurements that are kept in docs.
 
 `make pictures` runs it. Pictures of pages need Chromium, and that of a learning rate search needs Fashion-MNIST. With
 the directory of a sweep as argument, it and its runs are copied to docs/example_sweep first. The sweep there is that of
@@ -25,6 +25,7 @@ import numpy as np
 import tensorboard
 import torch
 import yaml
+from benchmark_tables import CPU_FILE, Comparison, comparison_figure
 from event_file_pages import EVENT_FILES, copy_event_files, serve_event_files, start_address
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -55,6 +56,7 @@ ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "pictures"
 SWEEP = ROOT / "docs" / "example_sweep"
 RUNS = ROOT / "docs" / "runs"
+BENCHMARKS = ROOT / "docs" / "benchmarks"
 SHOWN_SWEEP = Path("outputs", "example")
 """The directory of the sweep that the pages name."""
 RUN_WITH_CHECKPOINT = "lenet_bn-adam-seed0"
@@ -354,8 +356,14 @@ def format_seeds(result: RecipeResult) -> str:
     return "1 seed" if len(result.runs) == 1 else f"{len(result.runs)} seeds"
 
 
+def drawn_picture(file: str, figure: Callable[[], Figure]) -> DocPicture:
+    """Return a picture that matplotlib draws; a figure is drawn only once."""
+    return DocPicture(file, lambda: hash_of_figure(figure()), lambda: figure_picture(figure()))
+
+
 DOC_PICTURES = (
-    DocPicture("overview.png", lambda: hash_of_figure(overview_figure()), lambda: figure_picture(overview_figure())),
+    drawn_picture("overview.png", overview_figure),
+    drawn_picture("against_others.png", lambda: comparison_figure(Comparison.read(BENCHMARKS / CPU_FILE))),
     page_picture("leaderboard_table.png", leaderboard_page, width=1330, height=466),
     page_picture("leaderboard.png", leaderboard_page, width=1330, height=4000),
     page_picture("run_page.png", run_page, width=1200, height=2170),

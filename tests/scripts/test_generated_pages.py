@@ -18,6 +18,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(generated_pages, "slow_parts", slow_parts)
     monkeypatch.setattr(generated_pages, "results_tables", lambda: {"BN-LeNet": "results"})
+    monkeypatch.setattr(generated_pages, "benchmark_parts", lambda _: {"gpu": "images"})
     monkeypatch.setattr(generated_pages, "files_table", lambda: "files")
     monkeypatch.setattr(generated_pages, "keys_table", lambda: "keys")
     monkeypatch.setattr(generated_pages, "hash_of_code", lambda *_: "1")
@@ -30,6 +31,7 @@ def contents(directory: Path) -> dict[str, str]:
 
 
 PARTS = {
+    "benchmarks/gpu.md": "images\n",
     "networks/table.md": "table 1\n",
     "results/bn-lenet.md": "results\n",
     "run_directory/files.md": "files\n",

@@ -77,6 +77,8 @@ class Recipe:
     """Interval that must contain our median accuracy; None for a recipe that no source reports."""
     seconds_per_epoch: Mapping[str, float | str]
     """Wall time of an epoch by source, as reported."""
+    images_per_second: Mapping[str, int]
+    """Images of training per second by source, as reported."""
     note: str | None
 
     @property
@@ -135,6 +137,7 @@ def load_recipes() -> dict[str, Recipe]:
             distribution=distribution,
             band=band,
             seconds_per_epoch=entry.get("seconds_per_epoch", {}),
+            images_per_second=entry.get("images_per_second", {}),
             note=entry.get("note"),
         )
     return recipes
