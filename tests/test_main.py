@@ -81,7 +81,7 @@ REJECTED = [
     (["data.batch_size=-1"], r"data\.batch_size=-1: must be an integer >= 1"),
     (["data.batch_size=true"], r"data\.batch_size=true: must be an integer >= 1"),
     (["model=densenet", "model.bottleneck=3"], r"model\.bottleneck=3: must be true or false"),
-    (["memory_format=channel_last"], r"memory_format=channel_last: must be one of contiguous, channels_last; did you mean channels_last\?"),
+    (["memory_format=channel_last"], r"memory_format=channel_last: must be one of auto, contiguous, channels_last; did you mean channels_last\?"),
     (["init=xavir"], r"init=xavir: unknown option; allowed: checkpoint, default, kaiming, xavier; did you mean xavier\?"),
     (["model=densenet", "model.depths=4"], r"model\.depths=4: must be a list of integers"),
     (["seed=null"], r"seed=null: must be an integer from 0 to 4294967295"),

@@ -62,13 +62,13 @@ def test_typed_overrides_come_after_those_of_the_sweepers_settings() -> None:
 def test_executor_of_this_program_is_built_from_the_launchers_settings() -> None:
     executor = grid_sweeper("hydra.launcher.jobs=2")._build_executor()
     assert isinstance(executor, LocalExecutor)
-    assert executor.max_parallel == 2
+    assert executor.max_parallel([]) == 2
 
 
 def test_setting_that_an_executor_rejects_is_named() -> None:
     with pytest.raises(ConfigError) as error:
         grid_sweeper("hydra.launcher.jobs=x")._build_executor()
-    assert str(error.value) == "hydra.launcher.jobs=x: must be an integer from 1 to 1024"
+    assert str(error.value) == "hydra.launcher.jobs=x: must be auto or an integer from 1 to 1024"
 
 
 @pytest.mark.parametrize("sweep_status", [0, 1])

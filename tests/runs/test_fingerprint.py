@@ -65,6 +65,13 @@ def test_config_hash_is_equal_for_runs_that_may_be_averaged() -> None:
     assert config_hash(settings) != config_hash(other)
 
 
+def test_fastest_memory_format_has_the_hash_of_the_earlier_default() -> None:
+    earlier = SETTINGS | {"memory_format": "contiguous"}
+    assert run_id(SETTINGS | {"memory_format": "auto"}) == run_id(earlier)
+    assert differing_keys({"memory_format": "auto"}, {"memory_format": "contiguous"}) == []
+    assert run_id(SETTINGS | {"memory_format": "channels_last"}) != run_id(earlier)
+
+
 def test_limit_of_one_batch_is_not_a_limit_of_all_batches() -> None:
     def with_limit(value: float) -> dict[str, Any]:
         return SETTINGS | {"trainer": {"limit_train_batches": value, "max_epochs": value}}

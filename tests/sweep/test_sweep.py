@@ -282,10 +282,13 @@ def test_damaged_runs_of_other_sweeps_are_not_reported(command: Command, tmp_pat
             "on_error=stop: must be continue with hydra/launcher=joblib; local and slurm can stop",
         ),
         (["-m", "on_error=stop,continue"], "on_error=stop,continue: must be one value for the whole sweep"),
-        (["-m", "seed=0,1", "hydra.launcher.jobs=0"], "hydra.launcher.jobs=0: must be an integer from 1 to 1024"),
+        (
+            ["-m", "seed=0,1", "hydra.launcher.jobs=0"],
+            "hydra.launcher.jobs=0: must be auto or an integer from 1 to 1024",
+        ),
         (
             ["-m", "seed=0", "hydra.launcher.jobs=1000000000"],
-            "hydra.launcher.jobs=1000000000: must be an integer from 1 to 1024",
+            "hydra.launcher.jobs=1000000000: must be auto or an integer from 1 to 1024",
         ),
         (["-m", "seed=range(0,10,0)"], r"seed=range\(0,10,0\): range\(\) arg 3 must not be zero"),
         (

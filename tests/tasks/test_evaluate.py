@@ -203,7 +203,7 @@ def test_limits_of_the_run_count_for_its_own_test_alone(
     assert "equal to the run's results.json, to the last digit (13 metrics)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("setting", ["trainer.precision=bf16-mixed", "memory_format=channels_last"])
+@pytest.mark.parametrize("setting", ["trainer.precision=bf16-mixed", "memory_format=channels_last", "model=resnet18"])
 def test_metrics_equal_those_of_a_run_with_other_arithmetic(
     train: Callable[..., Path], capsys: pytest.CaptureFixture[str], setting: str
 ) -> None:

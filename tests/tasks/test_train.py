@@ -33,9 +33,11 @@ from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted, interruptible
 from cnn_experiments.tasks.train import train as run_train
+from cnn_experiments.training import execution
 from cnn_experiments.training.build import build_classifier, build_data
 from cnn_experiments.training.callbacks import BestAndLastCheckpoint, History, StopOnSignal
 from cnn_experiments.training.classifier import Classifier
+from cnn_experiments.training.execution import Execution
 from tests.conftest import compose_settings, read_epochs, read_results, train_in
 
 Train = Callable[..., Path]
@@ -152,6 +154,8 @@ def test_results_of_a_run(quick_run: Path) -> None:
     assert results["epochs"] == 3
     assert (results["parameters"], results["multiply_adds"]) == (44_878, 281_640)
     assert results["precision"] == "32-true"
+    assert results["memory_format"] in ("contiguous", "channels_last")
+    assert results["threads"] == torch.get_num_threads()
     assert results["device"].startswith("cpu (")
     assert results["error"] is None
     assert results["versions"]["torch"] == torch.__version__
@@ -421,6 +425,18 @@ def test_run_resumed_in_another_directory_equals_an_uninterrupted_one(
     assert reproducible_rows(resumed) == reproducible_rows(uninterrupted)
     assert read_results(resumed)["metrics"] == read_results(uninterrupted)["metrics"]
     assert read_results(resumed)["tested_epoch"] == read_results(uninterrupted)["tested_epoch"] == tested_epoch
+
+
+def test_resumed_run_has_the_memory_format_of_its_start(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as context:
+        context.setattr(execution, "fastest", lambda _: Execution("channels_last", 1))
+        first = train("first", *SHORT)
+    assert read_results(first)["memory_format"] == "channels_last"
+    monkeypatch.setattr(execution, "fastest", lambda _: pytest.fail("the format of a resumed run is chosen again"))
+    longer = [*SHORT, "trainer.max_epochs=2", f"ckpt_path={first}"]
+    assert read_results(train("second", *longer))["memory_format"] == "channels_last"
+    typed = train("third", *longer, "memory_format=contiguous")
+    assert read_results(typed)["memory_format"] == "contiguous"
 
 
 def test_checkpoint_within_an_epoch_is_resumed_exactly(

@@ -241,7 +241,7 @@ def test_nothing_hidden_in_the_settings_of_a_checkpoint_is_built(
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        ("memory_format", "zzz", "memory_format=zzz: must be one of contiguous, channels_last"),
+        ("memory_format", "zzz", "memory_format=zzz: must be one of auto, contiguous, channels_last"),
         ("label_smoothing", 7, "loss.label_smoothing=7: must be a number in [0, 1)"),
         ("model", None, "model"),
         ("optimizer", [], "optimizer"),

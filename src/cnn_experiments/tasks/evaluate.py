@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from rich.table import Table
 
@@ -28,9 +29,11 @@ from cnn_experiments.runs.fingerprint import round_to_float32
 from cnn_experiments.runs.metrics import Split, metric_keys, metrics_of
 from cnn_experiments.runs.results import RunResults, finite_number
 from cnn_experiments.runtime import environment
+from cnn_experiments.runtime.cpu import compute_threads
 from cnn_experiments.tasks.output_directory import output_directory
 from cnn_experiments.training.build import build_classifier, build_data, build_trainer
 from cnn_experiments.training.callbacks import PredictionRecorder
+from cnn_experiments.training.execution import threads_like
 from cnn_experiments.training.metrics import build_metrics, metric_info
 from cnn_experiments.training.stored_checkpoint import CheckpointError, load_state
 from cnn_experiments.training.trained_network import TrainedNetwork, load_trained_networks
@@ -130,7 +133,8 @@ def _measure(
     recorder = PredictionRecorder()
     trainer = _build_trainer(trained.settings, limit, recorder)
     data.tested_split = split
-    (metrics,) = trainer.test(classifier, datamodule=data, verbose=False)
+    with compute_threads(threads_like(trained.results) or torch.get_num_threads()):
+        (metrics,) = trainer.test(classifier, datamodule=data, verbose=False)
     return _Evaluation(
         data_name=data_name,
         split=split,

@@ -43,7 +43,7 @@ _LEAST_GAIN = 0.03
 _MAX_SECONDS = 2.0
 _MAX_SHARE = 0.02
 """Of the time of a run, that the timing may take if it is more than `_MAX_SECONDS`."""
-_ENOUGH_SECONDS = 1.0
+_ENOUGH_SECONDS = 0.5
 """After which no further round of steps is timed."""
 _NUM_ROUNDS, _MAX_ROUNDS = 2, 10
 _STEPS_PER_ROUND = 3
@@ -118,12 +118,20 @@ def fastest(seconds: Mapping[Execution, float]) -> Execution:
     return min(good_enough, key=lambda execution: (execution.threads, execution.memory_format != _CONTIGUOUS))
 
 
+def threads_like(results: RunResults | None) -> int | None:
+    """Return the threads that were typed, or else those of a run, whose figures are computed again; None if unknown."""
+    if THREADS_VARIABLE in os.environ:
+        return torch.get_num_threads()
+    if results is None or results.threads is None:
+        return None
+    return min(results.threads, usable_cores())
+
+
 def _possible_threads(settings: Settings, trainer: pl.Trainer, continued: RunResults | None) -> list[int]:
-    on_cpu = trainer.strategy.root_device.type == "cpu"
-    if not on_cpu or THREADS_VARIABLE in os.environ or num_processes(settings["trainer"]) > 1:
+    if trainer.strategy.root_device.type != "cpu" or num_processes(settings["trainer"]) > 1:
         return [torch.get_num_threads()]
-    if continued is not None and continued.threads is not None:
-        return [min(continued.threads, usable_cores())]
+    if (threads := threads_like(continued)) is not None:
+        return [threads]
     return _numbers_of_threads(min(free_cores(), torch.get_num_threads()))
 
 

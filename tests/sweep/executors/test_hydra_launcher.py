@@ -175,15 +175,18 @@ def test_executors_declare_their_capabilities(
     make_executor: Callable[[], Executor], max_parallel: int, supports_stop: bool, supports_pruning: bool
 ) -> None:
     executor = make_executor()
-    supported: tuple[Any, ...] = (executor.max_parallel, executor.supports_stop, executor.supports_pruning)
+    supported: tuple[Any, ...] = (executor.max_parallel([]), executor.supports_stop, executor.supports_pruning)
     assert supported == (max_parallel, supports_stop, supports_pruning)
 
 
 @pytest.mark.parametrize(
     ("make_executor", "message"),
     [
-        (lambda: LocalExecutor(jobs=0), "hydra.launcher.jobs=0: must be an integer from 1 to 1024"),
-        (lambda: LocalExecutor(jobs=10**9), "hydra.launcher.jobs=1000000000: must be an integer from 1 to 1024"),
+        (lambda: LocalExecutor(jobs=0), "hydra.launcher.jobs=0: must be auto or an integer from 1 to 1024"),
+        (
+            lambda: LocalExecutor(jobs=10**9),
+            "hydra.launcher.jobs=1000000000: must be auto or an integer from 1 to 1024",
+        ),
         (
             lambda: SlurmExecutor(array_parallelism=10**9),
             "hydra.launcher.array_parallelism=1000000000: must be an integer from 1 to 100000",

@@ -17,12 +17,10 @@ from cnn_experiments.runtime.distributed import RANK_VARIABLES
 from cnn_experiments.sweep.executors import local
 from cnn_experiments.sweep.executors.local import (
     LocalExecutor,
-    ResourceShare,
     _redirect_output,
     _RunningProcess,
     _without_rank,
     describe_exit_code,
-    split_resources,
 )
 from cnn_experiments.sweep.plan import PlannedRun
 
@@ -142,25 +140,6 @@ def test_run_that_cannot_begin_stops_those_that_run(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("jobs", "threads", "gpus", "shares"),
-    [
-        (2, 2, [], [ResourceShare(1, ()), ResourceShare(1, ())]),
-        (2, 16, ["0", "1", "2", "3"], [ResourceShare(8, ("0", "2")), ResourceShare(8, ("1", "3"))]),
-        (
-            4,
-            16,
-            ["5", "7"],
-            [ResourceShare(4, ("5",)), ResourceShare(4, ("7",)), ResourceShare(4, ("5",)), ResourceShare(4, ("7",))],
-        ),
-        (3, 2, ["0"], [ResourceShare(1, ("0",))] * 3),
-        (1, 8, ["0", "1"], [ResourceShare(8, ("0", "1"))]),
-    ],
-)
-def test_threads_and_gpus_are_divided(jobs: int, threads: int, gpus: list[str], shares: list[ResourceShare]) -> None:
-    assert split_resources(jobs, threads, gpus) == shares
-
-
-@pytest.mark.parametrize(
     ("exit_code", "description"),
     [
         (-9, {"status": Status.FAILED, "signal": "SIGKILL"}),
@@ -215,7 +194,7 @@ def test_group_of_an_ended_process_that_refuses_a_signal_does_not_stop_the_sweep
     process = multiprocessing.get_context("fork").Process(target=os._exit, args=(7,))
     process.start()
     run = PlannedRun(cast(ComposedConfig, SimpleNamespace()), tmp_path)
-    executor._running[process.sentinel] = _RunningProcess(process, run, 0)
+    executor._running[process.sentinel] = _RunningProcess(process, run)
     assert list(executor._collect_ended()) == [(run, 7)]
 
 

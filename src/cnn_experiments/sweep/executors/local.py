@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from cnn_experiments.config.rules import check_all, integer, one_of
+from cnn_experiments.config.rules import Rule, check_all, integer
 from cnn_experiments.console import print_line
 from cnn_experiments.errors import describe_error
 from cnn_experiments.runs.directory import CONSOLE_FILE
@@ -42,7 +42,7 @@ PROGRAM = "cnn_experiments"
 _USES_FORKSERVER = sys.platform == "linux"
 _POLL_SECONDS = 0.2
 _MAX_JOBS = 1024
-AUTO_JOBS = "auto"
+_JOBS = Rule("auto", lambda value: value == "auto", ("auto",)) | integer(1, _MAX_JOBS)
 
 _PRELOAD = ["cnn_experiments.sweep.executors.forkserver_preload"]
 
@@ -70,7 +70,7 @@ class LocalExecutor:
     supports_pruning = True
 
     def __init__(self, jobs: int | str) -> None:
-        check_all({"jobs": integer(1, _MAX_JOBS) | one_of(AUTO_JOBS)}, "hydra.launcher", {"jobs": jobs})
+        check_all({"jobs": _JOBS}, "hydra.launcher", {"jobs": jobs})
         self._jobs = jobs
         self._context: BaseContext = multiprocessing.get_context("forkserver" if _USES_FORKSERVER else "spawn")
         self._running: dict[int, _RunningProcess] = {}

@@ -1,0 +1,99 @@
+"""Each run of a sweep has the threads that pay on the machine at hand."""
+
+from pathlib import Path
+
+import pytest
+
+from cnn_experiments.config.composed import ComposedConfig
+from cnn_experiments.sweep import demand
+from cnn_experiments.sweep.demand import Demands, Machine, best_threads
+from cnn_experiments.sweep.plan import PlannedRun
+
+GIB = 2**30
+
+
+def amdahl(serial_share: float, cores: int) -> dict[int, float]:
+    """Return the speeds of a run of which a share of the work has one thread."""
+    numbers = [*(2**power for power in range(cores.bit_length()) if 2**power < cores), cores]
+    return {threads: 1 / (serial_share + (1 - serial_share) / threads) for threads in numbers}
+
+
+@pytest.mark.parametrize("cores", [2, 8, 32])
+@pytest.mark.parametrize("serial_share", [0.0, 0.02, 0.1, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize("max_by_memory", [1, 3, 10, 1000])
+def test_images_per_second_are_within_a_tenth_of_the_best_fixed_choice(
+    cores: int, serial_share: float, max_by_memory: int
+) -> None:
+    speeds = amdahl(serial_share, cores)
+
+    def images_per_second(threads: int) -> float:
+        return min(cores // threads, max_by_memory) * speeds[threads]
+
+    chosen = best_threads(speeds, cores, max_by_memory)
+    best = max(images_per_second(threads) for threads in speeds)
+    assert images_per_second(chosen) >= 0.9 * best
+
+
+@pytest.mark.parametrize(
+    ("speeds", "cores", "max_by_memory", "threads"),
+    [
+        ({1: 1.0, 2: 1.3}, 2, 100, 1),
+        ({1: 1.0, 2: 1.9}, 2, 100, 2),
+        ({1: 1.0, 2: 1.3}, 2, 1, 2),
+        ({1: 1.0, 2: 0.6}, 2, 1, 1),
+        ({1: 1.0, 2: 1.9, 4: 3.4, 8: 5.5}, 8, 100, 2),
+        ({1: 1.0, 2: 1.9, 4: 3.4, 8: 5.5}, 8, 2, 4),
+        ({1: 1.0}, 1, 100, 1),
+    ],
+)
+def test_threads_are_those_with_which_a_full_machine_trains_most(
+    speeds: dict[int, float], cores: int, max_by_memory: int, threads: int
+) -> None:
+    assert best_threads(speeds, cores, max_by_memory) == threads
+
+
+def planned(*overrides: str) -> PlannedRun:
+    return PlannedRun(ComposedConfig.from_overrides("trainer=cpu", *overrides), Path("run"))
+
+
+def test_runs_that_do_not_fit_twice_run_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnn_experiments.training.execution.thread_speeds", lambda *_: {1: 1.0, 2: 1.2})
+    large = planned("model=vgg11", "data.resize=224", "data.batch_size=64")
+    needed = Demands(Machine(2, 1000 * GIB, ())).of(large)
+    assert (needed.threads, needed.max_parallel) == (1, 2)
+    assert 8 * GIB < needed.memory_bytes < 16 * GIB
+    machine = Machine(2, 2 * needed.memory_bytes - 1, ())
+    assert Demands(machine).of(large).max_parallel == 1
+    assert Demands(machine).of(large).threads == 2
+
+
+def test_runs_that_differ_in_seed_and_optimizer_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def thread_speeds(_settings: object, cores: int) -> dict[int, float]:
+        calls.append(cores)
+        return {1: 1.0, 2: 1.2}
+
+    monkeypatch.setattr("cnn_experiments.training.execution.thread_speeds", thread_speeds)
+    demands = Demands(Machine(2, 1000 * GIB, ()))
+    runs = [planned("seed=1"), planned("seed=2", "optimizer=sgd"), planned("data.batch_size=64")]
+    assert demands.of(runs[0]) is demands.of(runs[1])
+    demands.of(runs[2])
+    assert calls == [2, 2]
+
+
+def test_processes_of_one_run_have_the_whole_machine() -> None:
+    needed = Demands(Machine(8, 1000 * GIB, ())).of(planned("trainer.devices=2", "trainer.strategy=ddp"))
+    assert (needed.threads, needed.max_parallel) == (8, 1)
+
+
+def test_gpus_limit_the_number_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnn_experiments.training.memory_estimate.trains_on_cpu", lambda _: False)
+    needed = Demands(Machine(16, 1000 * GIB, ("0", "1", "2", "3"))).of(planned())
+    assert (needed.gpus, needed.threads, needed.max_parallel) == (1, 4, 4)
+
+
+def test_machine_has_as_many_cores_as_torch_has_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demand, "usable_cores", lambda: 64)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 3)
+    assert Machine.here().cores == 3

@@ -1,0 +1,206 @@
+"""How a run is executed: as was typed, as the run that it continues, or as is fastest."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+
+from cnn_experiments.runs.results import RunResults
+from cnn_experiments.runtime.cpu import THREADS_VARIABLE
+from cnn_experiments.training import execution
+from cnn_experiments.training.execution import Execution, _TimedNetwork, choose_execution, fastest, thread_speeds
+from tests.conftest import compose_settings
+
+CPU = "trainer=cpu"
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Give every test an empty cache and a machine with two free cores, and return the directory of what was timed."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv(THREADS_VARIABLE, raising=False)
+    monkeypatch.setattr(execution, "free_cores", lambda: 2)
+    monkeypatch.setattr(execution, "usable_cores", lambda: 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(execution, "waiting_seconds", lambda: 0.0)
+    return tmp_path / "cache" / "cnn_experiments" / "step_seconds"
+
+
+Timed = list[list[Execution]]
+
+
+@pytest.fixture
+def stub_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Timed]:
+    """Return a function that sets how long steps take, and returns a list that collects what was timed."""
+
+    def stub(**seconds: float) -> Timed:
+        timed: Timed = []
+
+        def time(_: _TimedNetwork, executions: Sequence[Execution]) -> tuple[dict[Execution, float], bool]:
+            timed.append(list(executions))
+            return {one: seconds[f"{one.memory_format}_{one.threads}"] for one in executions}, False
+
+        monkeypatch.setattr(_TimedNetwork, "_time", time)
+        return timed
+
+    return stub
+
+
+LENET_SECONDS = {"contiguous_1": 10.0, "channels_last_1": 8.0, "contiguous_2": 9.0, "channels_last_2": 6.0}
+
+
+def results(**values: Any) -> RunResults:
+    return cast(RunResults, SimpleNamespace(**{"memory_format": None, "threads": None, "settings": {}} | values))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "chosen"),
+    [
+        ({("contiguous", 1): 1.0, ("channels_last", 1): 0.9}, ("channels_last", 1)),
+        ({("contiguous", 1): 1.0, ("channels_last", 1): 0.98}, ("contiguous", 1)),
+        ({("contiguous", 1): 1.0, ("channels_last", 1): 1.2}, ("contiguous", 1)),
+        ({("contiguous", 1): 1.0, ("contiguous", 2): 0.98, ("channels_last", 2): 0.99}, ("contiguous", 1)),
+        ({("contiguous", 1): 1.0, ("contiguous", 2): 0.6, ("channels_last", 2): 0.5}, ("channels_last", 2)),
+        ({("contiguous", 4): 0.30, ("contiguous", 8): 0.30}, ("contiguous", 4)),
+    ],
+)
+def test_fastest_is_chosen_unless_the_gain_is_small(
+    seconds: dict[tuple[str, int], float], chosen: tuple[str, int]
+) -> None:
+    assert fastest({Execution(*key): value for key, value in seconds.items()}) == Execution(*chosen)
+
+
+def test_small_network_is_timed_with_every_format_and_number_of_threads(stub_seconds: Callable[..., Timed]) -> None:
+    timed = stub_seconds(**LENET_SECONDS)
+    assert choose_execution(compose_settings(CPU)) == Execution("channels_last", 2)
+    assert [(one.memory_format, one.threads) for one in timed[0]] == [
+        ("contiguous", 1), ("channels_last", 1), ("contiguous", 2), ("channels_last", 2),
+    ]  # fmt: skip
+
+
+def test_large_network_has_all_threads(stub_seconds: Callable[..., Timed]) -> None:
+    timed = stub_seconds(**LENET_SECONDS)
+    assert choose_execution(compose_settings(CPU, "model=resnet18")) == Execution("channels_last", 2)
+    assert {one.threads for one in timed[0]} == {2}
+
+
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+def test_typed_format_wins(stub_seconds: Callable[..., Timed], memory_format: str) -> None:
+    stub_seconds(**LENET_SECONDS)
+    settings = compose_settings(CPU, f"memory_format={memory_format}")
+    continued = results(memory_format="channels_last" if memory_format == "contiguous" else "contiguous")
+    assert choose_execution(settings).memory_format == memory_format
+    assert choose_execution(settings, continued).memory_format == memory_format
+
+
+def test_typed_number_of_threads_wins(monkeypatch: pytest.MonkeyPatch, stub_seconds: Callable[..., Timed]) -> None:
+    monkeypatch.setenv(THREADS_VARIABLE, "2")
+    timed = stub_seconds(contiguous_2=10.0, channels_last_2=11.0)
+    assert choose_execution(compose_settings(CPU), results(threads=1)) == Execution("contiguous", 2)
+    assert {one.threads for one in timed[0]} == {2}
+
+
+def test_continued_run_keeps_format_and_threads(stub_seconds: Callable[..., Timed]) -> None:
+    timed = stub_seconds(**LENET_SECONDS)
+    continued = results(memory_format="contiguous", threads=1)
+    assert choose_execution(compose_settings(CPU), continued) == Execution("contiguous", 1)
+    assert timed == []
+
+
+def test_run_of_an_earlier_version_keeps_the_format_of_its_settings(stub_seconds: Callable[..., Timed]) -> None:
+    stub_seconds(**LENET_SECONDS)
+    continued = results(settings={"memory_format": "contiguous"})
+    assert choose_execution(compose_settings(CPU), continued) == Execution("contiguous", 2)
+
+
+def test_continued_run_has_no_more_threads_than_the_machine_has_cores(stub_seconds: Callable[..., Timed]) -> None:
+    stub_seconds(**LENET_SECONDS)
+    assert choose_execution(compose_settings(CPU), results(threads=64)).threads == 2
+
+
+def test_compiler_chooses_by_itself(stub_seconds: Callable[..., Timed]) -> None:
+    timed = stub_seconds(contiguous_1=3.0, contiguous_2=2.0)
+    assert choose_execution(compose_settings(CPU, "compile=true")).memory_format == "contiguous"
+    assert {one.memory_format for one in timed[0]} == {"contiguous"}
+
+
+def test_run_that_is_shorter_than_its_timing_is_not_timed(stub_seconds: Callable[..., Timed]) -> None:
+    timed = stub_seconds(**LENET_SECONDS)
+    large = (CPU, "model=vgg11", "data.resize=224", "trainer.max_epochs=1")
+    assert choose_execution(compose_settings(*large, "trainer.max_steps=2")) == Execution("contiguous", 2)
+    assert timed == []
+    assert choose_execution(compose_settings(*large)) == Execution("channels_last", 2)
+    assert choose_execution(compose_settings(*large, "trainer.max_time=00:00:00:09")).memory_format == "contiguous"
+    assert len(timed) == 1
+
+
+def test_equal_commands_choose_equally(stub_seconds: Callable[..., Timed], cache: Path) -> None:
+    stub_seconds(**LENET_SECONDS)
+    chosen = choose_execution(compose_settings(CPU))
+    timed = stub_seconds(**dict.fromkeys(LENET_SECONDS, 1.0))
+    assert choose_execution(compose_settings(CPU, "seed=7", "optimizer=sgd")) == chosen
+    assert timed == []
+    assert choose_execution(compose_settings(CPU, "data.batch_size=32")) == Execution("contiguous", 1)
+    assert len(timed) == 1
+    assert len(list(cache.glob("*.json"))) == 2
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"seconds": [1.0]}', '{"seconds": ["fast", 1, 1, 1]}'])
+def test_damaged_file_is_replaced(stub_seconds: Callable[..., Timed], cache: Path, text: str) -> None:
+    stub_seconds(**LENET_SECONDS)
+    choose_execution(compose_settings(CPU))
+    (file,) = cache.glob("*.json")
+    file.write_text(text)
+    timed = stub_seconds(**LENET_SECONDS)
+    assert choose_execution(compose_settings(CPU)) == Execution("channels_last", 2)
+    assert len(timed) == 1
+    assert json.loads(file.read_text())["seconds"] == list(LENET_SECONDS.values())
+
+
+def test_cache_that_cannot_be_made_prevents_nothing(
+    monkeypatch: pytest.MonkeyPatch, stub_seconds: Callable[..., Timed], tmp_path: Path
+) -> None:
+    stub_seconds(**LENET_SECONDS)
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert choose_execution(compose_settings(CPU)) == Execution("channels_last", 2)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_real_steps_take_time_and_leave_the_settings_of_torch(cache: Path) -> None:
+    chosen = choose_execution(compose_settings(CPU, "data=digits"))
+    assert chosen.memory_format in ("contiguous", "channels_last")
+    (file,) = cache.glob("*.json")
+    stored = json.loads(file.read_text())
+    assert stored["executions"] == [["contiguous", 1], ["channels_last", 1], ["contiguous", 2], ["channels_last", 2]]
+    assert all(0 < seconds < 60 for seconds in stored["seconds"])
+
+
+def test_timing_that_other_programs_disturbed_is_not_kept(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    waited = iter([0.0, 1e6])
+    monkeypatch.setattr(execution, "waiting_seconds", lambda: next(waited))
+    choose_execution(compose_settings(CPU, "data=digits"))
+    assert list(cache.glob("*.json")) == []
+
+
+def test_speeds_are_relative_to_one_thread(stub_seconds: Callable[..., Timed]) -> None:
+    stub_seconds(channels_last_1=6.0, channels_last_2=4.0, channels_last_4=3.0, channels_last_6=2.4)
+    assert thread_speeds(compose_settings(CPU), 6) == {1: 1.0, 2: 1.5, 4: 2.0, 6: pytest.approx(2.5)}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "speeds"),
+    [
+        (("model=vgg11", "data.resize=224"), {1: 1.0, 2: 2.0, 4: 4.0}),
+        (("trainer.max_time=00:00:00:00", "data=digits", "model=lenet"), {1: 1.0, 2: 1.0, 4: 1.0}),
+    ],
+)
+def test_speeds_that_are_not_worth_timing_are_guessed(
+    monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...], speeds: dict[int, float]
+) -> None:
+    monkeypatch.setattr(execution, "_MAX_SECONDS", 0.0)
+    assert thread_speeds(compose_settings(CPU, "trainer.max_steps=1", *overrides), 4) == speeds
