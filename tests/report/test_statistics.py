@@ -1,8 +1,9 @@
 """Tests of statistics, compared with values computed by hand."""
 
 import pytest
+from scipy.special import stdtrit
 
-from cnn_experiments.report.statistics import Sample, paired_difference
+from cnn_experiments.report.statistics import Sample, paired_difference, student_t_quantile
 from cnn_experiments.runs.fingerprint import round_to_float32
 
 
@@ -62,3 +63,8 @@ def test_pairing_finds_a_difference_that_means_alone_do_not() -> None:
     assert sample.ci_sign == -1
     low, high = Sample(tuple(subtrahend.values())).ci95 or (0, 0)
     assert low < Sample(tuple(minuend.values())).mean < high
+
+
+@pytest.mark.parametrize("degrees_of_freedom", [1, 2, 4, 30, 1000])
+def test_quantile_of_student_t_equals_that_of_scipy(degrees_of_freedom: int) -> None:
+    assert student_t_quantile(degrees_of_freedom) == pytest.approx(stdtrit(degrees_of_freedom, 0.975), rel=1e-9)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr
 
 from cnn_experiments.predictions.file import SplitPredictions
+from cnn_experiments.predictions.incomplete_beta import regularized_incomplete_beta
 
 MAX_CLASSES = 2_000
 """A confusion matrix of more classes is neither computed nor drawn."""
@@ -173,4 +173,7 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
         only_first: the number of images that only the first network gets right.
         only_second: that of the second.
     """
-    return min(1.0, 2 * float(bdtr(min(only_first, only_second), only_first + only_second, 0.5)))
+    fewer, more = sorted((only_first, only_second))
+    if fewer == more:
+        return 1.0
+    return min(1.0, 2 * regularized_incomplete_beta(more, fewer + 1, 0.5))  # twice a tail of the binomial distribution

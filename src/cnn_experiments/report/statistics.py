@@ -4,9 +4,10 @@ import math
 import statistics
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
-from scipy.special import stdtrit
+from cnn_experiments.predictions.incomplete_beta import regularized_incomplete_beta
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -62,7 +63,7 @@ class Sample:
         """
         if self.std is None:
             return None
-        half_width = float(stdtrit(self.n - 1, (1 + _CONFIDENCE) / 2)) * self.std / math.sqrt(self.n)
+        half_width = student_t_quantile(self.n - 1) * self.std / math.sqrt(self.n)
         return self.mean - half_width, self.mean + half_width
 
     @property
@@ -75,6 +76,20 @@ class Sample:
             return 0
         low, high = self.ci95
         return (low > 0) - (high < 0)
+
+
+@cache
+def student_t_quantile(degrees_of_freedom: int) -> float:
+    """Return the number that the absolute value of Student's t exceeds in 5 % of all cases."""
+
+    def exceeding(t: float) -> float:
+        x = degrees_of_freedom / (degrees_of_freedom + t * t)
+        return regularized_incomplete_beta(degrees_of_freedom / 2, 0.5, x)
+
+    low, high = 1.0, 16.0  # of one degree of freedom it is 12.7, of the normal distribution 1.96
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if exceeding(middle) > 1 - _CONFIDENCE else (low, middle)
+    return low
 
 
 def paired_difference(minuend: Mapping[_Key, float], subtrahend: Mapping[_Key, float]) -> Sample | None:
