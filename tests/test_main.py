@@ -145,7 +145,7 @@ def test_images_that_are_too_small_for_the_network_are_rejected_before_anything_
 ) -> None:
     rejected = command("-m", "model=densenet,lenet", "data.resize=28,15")
     assert rejected.returncode == 2
-    assert rejected.stdout == ""
+    assert rejected.stdout == "4 to do in outputs/model,data.resize\n"
     assert rejected.stderr == (
         "data.resize=15: this network needs images of at least 16 pixels, these have 15; "
         f"did you mean data.resize=16? (in model=lenet data.resize=15); {SKIP}\n"
@@ -158,15 +158,17 @@ def test_run_prints_its_progress_and_writes_its_directory(cold_command: Command,
     assert completed.returncode == 0, completed.stderr
     assert completed.stderr == ""
     printed_lines = completed.stdout.splitlines()
-    assert re.fullmatch(r"lenet on digits, cpu \(.*\), seed 0", printed_lines[0])
-    for epoch, line in enumerate(printed_lines[1:3], start=1):
+    assert re.fullmatch(r"lenet on digits in outputs/\S+-lenet", printed_lines[0])
+    assert re.fullmatch(r"cpu \(.*\), seed 0", printed_lines[1])
+    for epoch, line in enumerate(printed_lines[2:4], start=1):
         assert re.fullmatch(
             rf"epoch {epoch}/2  train/loss \S+  train/acc \S+  val/loss \S+  val/acc \S+  val/f1 \S+  [\d,]+ images/s  \d:\d\d:\d\d left",
             line,
         )
-    assert re.fullmatch(r"tested epoch [12] of 2: test/acc .*", printed_lines[3])
-    directory = tmp_path / printed_lines[4].removeprefix("directory: ")
-    assert re.fullmatch(r"curves: \S*tensorboard --logdir outputs", printed_lines[5])
+    assert re.fullmatch(r"tested epoch [12] of 2: test/acc .*", printed_lines[4])
+    directory = tmp_path / printed_lines[5].removeprefix("directory: ")
+    assert printed_lines[0].endswith(f" in {directory.relative_to(tmp_path)}")
+    assert re.fullmatch(r"curves: \S*tensorboard --logdir outputs", printed_lines[6])
     results = read_results(directory)
     assert results["status"] == "completed"
     assert results["overrides"] == [*SMOKE, "trainer.max_epochs=2"]

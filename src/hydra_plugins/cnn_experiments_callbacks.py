@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_errors import exit_on_config_error
-from cnn_experiments.console import print_line
+from cnn_experiments.console import print_line, relative_path
 from cnn_experiments.errors import ConfigError
-from cnn_experiments.runs.plan_file import rejection_recorded
+from cnn_experiments.runs.plan_file import PLAN_FILE, rejection_recorded
 from cnn_experiments.runtime.distributed import (
     check_launch,
     check_rank_variables,
@@ -22,7 +22,7 @@ from cnn_experiments.runtime.distributed import (
     is_rank_zero,
 )
 from cnn_experiments.tasks import preflight, task_of
-from cnn_experiments.tasks.claim import check_settings, claim_named_directory, claim_new_directory
+from cnn_experiments.tasks.claim import check_settings, claim_named_directory, claim_new_directory, is_completed
 
 
 class RunDirectoryCallback(Callback):
@@ -50,6 +50,8 @@ class RunDirectoryCallback(Callback):
                 needs_directory = task_of(run).needs_run_directory
                 check_launch(trainer, names_directory=_names_directory(config) or not needs_directory)
                 if is_first:
+                    if needs_directory and (directory is None or _is_announced_here(directory, run)):
+                        _announce(config, run)
                     preflight(run, directory)
                 if not needs_directory:
                     _use_no_directory(config)
@@ -66,6 +68,18 @@ def _one_message(is_first: bool) -> Iterator[None]:
         if is_first:
             raise
         sys.exit(2)
+
+
+def _is_announced_here(directory: Path, run: ComposedConfig) -> bool:
+    """Return whether a run in a named directory is neither one of a sweep, which announces it, nor completed."""
+    return not (directory / PLAN_FILE).exists() and not is_completed(directory, run)
+
+
+def _announce(config: DictConfig, run: ComposedConfig) -> None:
+    """Print what starts and where, before torch and Lightning are imported, which takes seconds."""
+    HydraConfig.instance().set_config(config)  # the directory's name refers to it
+    directory = relative_path(Path(config.hydra.run.dir).absolute())
+    print_line(f"{run.choices['model']} on {run.choices['data']} in {directory}")
 
 
 def _named_directory(config: DictConfig) -> Path | None:

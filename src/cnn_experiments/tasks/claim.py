@@ -30,6 +30,12 @@ def check_settings(run: ComposedConfig, named_directory: Path | None) -> None:
         run.validate()
 
 
+def is_completed(directory: Path, run: ComposedConfig) -> bool:
+    """Return whether a run is completed in its directory, so that nothing is left to be trained."""
+    state = RunState.read(directory)
+    return next_action(state, run.run_id, retry_failed=True, restart=run.starts_over) == Action.SKIP
+
+
 def claim_new_directory(wanted: Path) -> Path:
     """Make and lock the directory of a run, with a number appended if there is one of this name; return its path.
 
