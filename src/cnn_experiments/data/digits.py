@@ -1,7 +1,10 @@
 """scikit-learn's handwritten digits (Alpaydin and Kaynak, 1998, UCI), embedded in that package."""
 
 import functools
+from importlib.util import find_spec
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,11 +15,13 @@ _SPLIT_SEED = 0  # scikit-learn has no test set of its own; this split is the sa
 
 @functools.cache
 def _load_permuted() -> tuple[Tensor, Tensor]:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = torch.from_numpy(digits.images).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)
-    labels = torch.from_numpy(digits.target).long()
+    # The file is read here, because scikit-learn takes a second to import.
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.origin is not None
+    rows = torch.from_numpy(np.loadtxt(Path(package.origin).parent / "datasets/data/digits.csv.gz", delimiter=","))
+    images = rows[:, :64].reshape(-1, 8, 8).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)
+    labels = rows[:, 64].long()
     order = stratified_permutation(labels, _SPLIT_SEED)
     return images[order], labels[order]
 

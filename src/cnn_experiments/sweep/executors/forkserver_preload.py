@@ -9,8 +9,14 @@ import gc
 import os
 import signal
 
+from hydra.core.plugins import Plugins
+
+import cnn_experiments.config.command_line
 import cnn_experiments.config.composed
-import cnn_experiments.tasks.train  # noqa: F401
+import cnn_experiments.tasks.train
+import cnn_experiments.training.preflight  # noqa: F401
+
+Plugins.instance()  # imports what Hydra would search for at the start of every run
 
 _hangup_handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
