@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_errors import exit_on_config_error
@@ -22,7 +23,7 @@ from cnn_experiments.runtime.distributed import (
     is_rank_zero,
 )
 from cnn_experiments.tasks import preflight, task_of
-from cnn_experiments.tasks.claim import check_settings, claim_named_directory, claim_new_directory, is_completed
+from cnn_experiments.tasks.claim import can_be_claimed, check_settings, claim_named_directory, claim_new_directory
 
 
 class RunDirectoryCallback(Callback):
@@ -71,15 +72,16 @@ def _one_message(is_first: bool) -> Iterator[None]:
 
 
 def _is_announced_here(directory: Path, run: ComposedConfig) -> bool:
-    """Return whether a run in a named directory is neither one of a sweep, which announces it, nor completed."""
-    return not (directory / PLAN_FILE).exists() and not is_completed(directory, run)
+    """Return whether a run starts in a named directory, and is none of a sweep, which announces its runs itself."""
+    return can_be_claimed(directory, run) and not (directory / PLAN_FILE).exists()
 
 
 def _announce(config: DictConfig, run: ComposedConfig) -> None:
     """Print what starts and where, before torch and Lightning are imported, which takes seconds."""
     HydraConfig.instance().set_config(config)  # the directory's name refers to it
-    directory = relative_path(Path(config.hydra.run.dir).absolute())
-    print_line(f"{run.choices['model']} on {run.choices['data']} in {directory}")
+    with suppress(OmegaConfBaseException):  # a name that can't be resolved is rejected when the directory is made
+        directory = relative_path(Path(config.hydra.run.dir).absolute())
+        print_line(f"{run.choices['model']} on {run.choices['data']} in {directory}")
 
 
 def _named_directory(config: DictConfig) -> Path | None:
