@@ -56,15 +56,6 @@ def test_what_needs_no_network_imports_no_torch(tmp_path: Path, argument: str) -
     assert not packages_after(tmp_path, RUN, "cnn_experiments", argument) & {*HEAVY, "torch"}
 
 
-@pytest.mark.parametrize(
-    "overrides", ["model=vgg11 data.resize=224", "model=densenet data=cifar10 optimizer=sgd trainer=smoke"]
-)
-def test_inspection_imports_torch_alone(tmp_path: Path, overrides: str) -> None:
-    packages = packages_after(tmp_path, RUN, "cnn_experiments", "task=inspect", *overrides.split())
-    assert "torch" in packages
-    assert not packages & HEAVY
-
-
 def test_leaderboard_on_the_terminal_imports_nothing_that_draws(tmp_path: Path) -> None:
     runs = ROOT / "docs/example_sweep"
     packages = packages_after(tmp_path, RUN, "cnn_experiments.report", str(runs), str(runs))  # two: none is written to
