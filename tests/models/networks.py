@@ -94,6 +94,7 @@ NETWORKS = [
     Facts("model=lenet_bn model.norm_layers=[2,3]", 44_698, 16, {28: [(6, 24, 24), (6, 12, 12), (16, 8, 8), (16, 4, 4), (120,), (84,), (10,)]}, training_size=28),
     Facts("model=lenet model.kernel_size=3 model.channels=[8,16,32] model.hidden_units=[64] model.activation=relu", 8_650, 22, {28: [(8, 26, 26), (16, 11, 11), (32, 3, 3), (32, 1, 1), (64,)]}, training_size=28),
     Facts("model=lenet model.hidden_units=[] model.activation=tanh", 5_142, 16, {28: [(6, 24, 24), (16, 4, 4), (256,), (10,)]}, training_size=28),
+    Facts("model=lenet_bn model.pool=stride model.kernel_size=3 model.channels=[16,32] model.hidden_units=[128] model.activation=relu", 154_026, 7, {28: [(16, 13, 13), (32, 6, 6), (1152,), (128,), (10,)]}, training_size=28),
     Facts("model=alexnet", 46_764_746, 67, reference="alexnet", mega_multiply_adds={96: "134", 224: "938"}, training_size=67),
     Facts("model=alexnet model.padding=1", 46_764_746, 65, {224: [(96, 54, 54), (96, 26, 26), (256, 12, 12), (256, 5, 5)]}, training_size=65),
     Facts("model=alexnet model.channel_divisor=4 model.hidden_divisor=8", 1_322_682, 67, {224: [(24, 54, 54), (64, 26, 26), (96, 12, 12), (64, 5, 5), (512,)]}, training_size=67),

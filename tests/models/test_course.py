@@ -31,6 +31,17 @@ def lenet_with_norm_of_second_and_third_layer() -> nn.Sequential:
     )  # fmt: skip
 
 
+def lenet_with_strided_convolutions() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, stride=2, padding=2), nn.Sigmoid(),
+        nn.Conv2d(6, 16, 5, stride=2), nn.Sigmoid(),
+        nn.Flatten(),
+        nn.Linear(400, 120), nn.Sigmoid(),
+        nn.Linear(120, 84), nn.Sigmoid(),
+        nn.Linear(84, 10),
+    )  # fmt: skip
+
+
 def lenet(pool: Callable[[int], nn.Module], padding: int, norm: bool) -> nn.Sequential:
     grid = 5 if padding else 4
     layers = [
@@ -187,6 +198,7 @@ NETWORKS = [
     ("model=lenet_bn model.pool=avg", lambda: lenet(nn.AvgPool2d, padding=0, norm=True), 28),
     ("model=lenet_bn model.norm_position=after_activation", lenet_with_norm_after_activations, 28),
     ("model=lenet_bn model.norm_layers=[2,3]", lenet_with_norm_of_second_and_third_layer, 28),
+    ("model=lenet model.pool=stride model.padding=2", lenet_with_strided_convolutions, 28),
     ("model=alexnet", lambda: alexnet(padding=0), 224),
     ("model=alexnet model.padding=1", lambda: alexnet(padding=1), 224),
     ("model=vgg11 model.channel_divisor=8 model.hidden_divisor=8", vgg11_eighth, 224),

@@ -246,7 +246,7 @@ def test_output_of_dense_block_begins_with_its_input() -> None:
             "model=lenet_bn model.norm_position=after",
             "norm_position=after: must be one of before_activation, after_activation",
         ),
-        ("model=lenet model.pool=min", "pool=min: must be one of max, avg"),
+        ("model=lenet model.pool=min", "pool=min: must be one of max, avg, stride"),
         (
             "model=lenet model.activation=rely",
             "activation=rely: must be one of sigmoid, relu, tanh; did you mean relu?",
@@ -259,6 +259,10 @@ def test_output_of_dense_block_begins_with_its_input() -> None:
         (
             "model=lenet model.channels=[6,16,32]",
             "kernel_size=5: must be smaller, or channels fewer: convolution 3 and its pool leave nothing of an image of 28 pixels",
+        ),
+        (
+            "model=lenet model.pool=stride model.kernel_size=13",
+            "kernel_size=13: must be smaller, or channels fewer: convolution 2 leaves nothing of an image of 28 pixels",
         ),
         ("model=lenet model.channels=[]", "channels=[]: must be a list of integers >= 1"),
         ("model=lenet model.channels=[6,0]", "channels=[6, 0]: must be a list of integers >= 1"),

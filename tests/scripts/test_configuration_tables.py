@@ -90,7 +90,7 @@ def test_settings_of_a_run_and_of_a_sweep_are_apart(parts: Mapping[str, str], pa
         # the type of the default
         ("settings/optimizer", "| `optimizer.alpha` | a number | `0.99` (rmsprop) | smoothing of the squared gradients |"),
         # what a constructor rejects
-        ("settings/model", "| `model.pool` | one of max, avg | `max` (lenet, lenet_bn) | after every convolution: max, avg |"),
+        ("settings/model", "| `model.pool` | one of max, avg, stride | `max` (lenet, lenet_bn) | after every convolution: max, avg; stride: none, and convolutions have a stride of 2 |"),
         ("settings/model", "| `model.num_1x1_convs` | an integer &gt;= 0 | `2` (nin) | 1x1 convolutions per block |"),
         ("settings/augment", "| `augment.crop.padding` | an integer, at least 1 | `4` | pixels on each side |"),
         ("settings/hydra_launcher", "| `hydra.launcher.mem_gb` | an integer from 1 to 1000000 or null | `8` (slurm) | memory in GB, for each run |"),

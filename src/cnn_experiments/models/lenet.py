@@ -3,17 +3,18 @@
 It has sigmoids instead of scaled tanh, max or average pooling instead of trained subsampling, connects every map to
 every map, has a softmax classifier instead of radial basis functions, and takes images of 28 pixels, padded or not,
 instead of 32. With batch normalization (Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167), the course has it
-before every activation.
+before every activation. A convolution with a stride of 2 can be in the place of one with a pool (Springenberg et al.,
+2015, https://arxiv.org/abs/1412.6806), for a quarter of its multiply-adds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
 from cnn_experiments.arguments import ArgumentError
 from cnn_experiments.models.layers import check_at_least, check_choice, check_each_at_least, norm1d, norm2d
 
-_POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+_POOLS: dict[str, Callable[[int], nn.Module] | None] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d, "stride": None}
 _ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
 _NORM_POSITIONS = ("before_activation", "after_activation")
 _IMAGE_SIZE = 28
@@ -36,7 +37,7 @@ class LeNet(nn.Module):
         norm_layers: numbers of the layers that are normalized, increasing from 1: the convolutions are the first, the
             hidden layers follow. None normalizes all of them.
         norm_position: `before_activation`, or `after_activation`, which is before the pool of a convolution.
-        pool: `max` or `avg`.
+        pool: `max` or `avg` after each convolution, or `stride`: none, and convolutions with a stride of 2.
         padding: padding of the first convolution; with 2 and a kernel of 5 its output is as large as the image.
 
     Raises:
@@ -72,15 +73,20 @@ class LeNet(nn.Module):
         pool2d = _POOLS[check_choice("pool", pool, _POOLS)]
         activate = _ACTIVATIONS[check_choice("activation", activation, _ACTIVATIONS)]
         features: list[nn.Module] = []
+        stride = 2 if pool2d is None else 1
         size = _IMAGE_SIZE + 2 * padding
         for i, (previous, width) in enumerate(zip([in_channels, *channels], channels, strict=False)):
-            size = (size - kernel_size + 1) // 2
+            size = (size - kernel_size) // stride + 1
+            if pool2d is not None:
+                size //= 2
             if size < 1:
-                cause = f"convolution {i + 1} and its pool leave nothing of an image of {_IMAGE_SIZE} pixels"
+                layers = f"convolution {i + 1} leaves" if pool2d is None else f"convolution {i + 1} and its pool leave"
+                cause = f"{layers} nothing of an image of {_IMAGE_SIZE} pixels"
                 raise ArgumentError("kernel_size", kernel_size, f"must be smaller, or channels fewer: {cause}")
-            conv = nn.Conv2d(previous, width, kernel_size, padding=0 if i else padding)
+            conv = nn.Conv2d(previous, width, kernel_size, stride, padding=0 if i else padding)
             norms = norm2d(norm, width) if i + 1 in normalized else []
-            features += [conv, *_in_order(norms, activate(), norm_position), pool2d(2)]
+            pools = [] if pool2d is None else [pool2d(2)]
+            features += [conv, *_in_order(norms, activate(), norm_position), *pools]
         head: list[nn.Module] = [nn.AdaptiveAvgPool2d(size), nn.Flatten()]
         num_features = channels[-1] * size**2
         for i, units in enumerate(hidden_units, start=len(channels)):
