@@ -18,6 +18,9 @@ from tests.conftest import ROOT
 
 SHARED = {"best", "best_adamw", "best_sgd", "book/adam", "book/five_epochs", "book/protocol", "book/sgd"}
 
+FAST = {"fast/cpu90", "fast/gpu94"}
+"""Recipes without a published counterpart; `tests/docs/test_fast_page.py` has their results."""
+
 # Image size in pixels, batch size, learning rate, epochs, parameters.
 BOOK = {
     "adam/lenet": (28, 256, 1e-3, 5, 44_426),
@@ -71,11 +74,11 @@ def settings_of(name: str) -> dict[str, Any]:
 def test_every_recipe_file_is_compared_with_published_results() -> None:
     directory = CONF / "experiment"
     names = {path.relative_to(directory).with_suffix("").as_posix() for path in directory.rglob("*.yaml")}
-    assert names - SHARED == set(load_recipes())
+    assert names - SHARED - FAST == set(load_recipes())
     assert {f"book/{name}" for name in BOOK} == {name for name in load_recipes() if name.startswith("book/")}
 
 
-@pytest.mark.parametrize("name", load_recipes())
+@pytest.mark.parametrize("name", [*load_recipes(), *sorted(FAST)])
 def test_recipe_passes_validation_and_its_network_trains_on_its_images(name: str) -> None:
     recipe = compose_recipe(name)
     assert recipe.choices["experiment"] == name
@@ -125,6 +128,19 @@ def test_best_recipe_keeps_the_network_of_the_book_and_holds_out_a_validation_sp
     assert data.protocol.name == "holdout"
     assert settings["trainer.max_epochs"] <= 20
     assert settings["scheduler._target_"].endswith((".onecycle", ".cosine"))
+
+
+@pytest.mark.parametrize(("name", "num_parameters"), [("fast/cpu90", 79_466), ("fast/gpu94", 4_902_090)])
+def test_fast_recipe_holds_images_out_and_evaluates_once(name: str, num_parameters: int) -> None:
+    settings = settings_of(name)
+    recipe = compose_recipe(name).settings
+    assert build_data(recipe).protocol.name == "holdout"
+    assert settings["trainer.check_val_every_n_epoch"] == settings["trainer.max_epochs"]
+    with torch.device("meta"):
+        assert count_parameters(build_model(recipe)) == num_parameters
+    text = (CONF / "experiment" / f"{name}.yaml").read_text()
+    assert text.startswith(f"# @package _global_\n# python -m cnn_experiments experiment={name}\n")
+    assert "\n# Reached: " in text
 
 
 def test_recipe_headers_and_results_page_are_up_to_date() -> None:

@@ -68,7 +68,7 @@ def line_of(set_argv: SetArgv, *words: str) -> str:
         (["init=xavier.yaml"], "init=xavier.yaml: unknown option; allowed: checkpoint, default, kaiming, xavier; did you mean xavier?"),
         (["init=../init/xavier"], "init=../init/xavier: unknown option; allowed: checkpoint, default, kaiming, xavier; did you mean xavier?"),
         (["hydra/sweeper=optuna/trainin"], "hydra/sweeper=optuna/trainin: unknown option; allowed: basic, grid, optuna, optuna/densenet, optuna/learning_rate, optuna/training; did you mean optuna/training?"),
-        (["experiment=null"], "experiment=null: unknown option; allowed: best, best_adamw, best_sgd, best/..., book/..."),
+        (["experiment=null"], "experiment=null: unknown option; allowed: best, best_adamw, best_sgd, best/..., book/..., fast/..."),
         (["experiment=best/lenett"], "experiment=best/lenett: unknown option; allowed: best/alexnet, best/densenet, best/googlenet, best/lenet, best/lenet_bn, best/nin, best/resnet18, best/vgg11, ...; did you mean best/lenet?"),
         (["experiment/book=adam"], "experiment/book=adam: an option of a folder is chosen with the name of the folder; did you mean experiment=book/adam?"),
         (["model@foo=lenet"], "model@foo=lenet: an option can't be put elsewhere; did you mean model=lenet?"),
