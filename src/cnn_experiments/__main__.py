@@ -27,6 +27,7 @@ from cnn_experiments.console import print_error
 from cnn_experiments.errors import ConfigError, IncompleteSweepError, RunFailedError, describe_error
 from cnn_experiments.runs.directory import LOG_FILE, RunDirectory
 from cnn_experiments.runs.plan_file import check_plan, record_rejection
+from cnn_experiments.runtime.cpu import watch_cores
 from cnn_experiments.runtime.distributed import is_rank_zero, isolated_ddp_environment
 from cnn_experiments.runtime.output import lossy_output
 from cnn_experiments.runtime.signals import Interrupted, interruptible
@@ -54,6 +55,7 @@ def main() -> None:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on unchanged; exit_on_config_error() prints one line
     filter_third_party_warnings()
+    watch_cores()
     with lossy_output():
         try:
             with interruptible(), exit_on_config_error():

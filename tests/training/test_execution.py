@@ -180,6 +180,27 @@ def test_real_steps_take_time_and_leave_the_settings_of_torch(cache: Path) -> No
     assert all(0 < seconds < 60 for seconds in stored["seconds"])
 
 
+class Viewing(torch.nn.Module):
+    """A network that can't be channels_last, because it flattens with `view`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(1, 4, 3)
+        self.linear = torch.nn.Linear(4 * 26 * 26, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.linear(self.convolution(images).view(images.shape[0], -1))
+        return logits
+
+
+def test_network_that_cannot_be_channels_last_is_contiguous(cache: Path) -> None:
+    settings = compose_settings(CPU, "data=digits")
+    settings["model"] = {"_target_": f"{__name__}.Viewing"}
+    assert choose_execution(settings).memory_format == "contiguous"
+    assert choose_execution(settings).memory_format == "contiguous"
+    assert len(list(cache.glob("*.json"))) == 1
+
+
 def test_timing_that_other_programs_disturbed_is_not_kept(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     waited = iter([0.0, 1e6])
     monkeypatch.setattr(execution, "waiting_seconds", lambda: next(waited))
@@ -188,7 +209,8 @@ def test_timing_that_other_programs_disturbed_is_not_kept(monkeypatch: pytest.Mo
 
 
 def test_speeds_are_relative_to_one_thread(stub_seconds: Callable[..., Timed]) -> None:
-    stub_seconds(channels_last_1=6.0, channels_last_2=4.0, channels_last_4=3.0, channels_last_6=2.4)
+    contiguous = {"contiguous_1": 9.0, "contiguous_2": 9.0, "contiguous_4": 3.0, "contiguous_6": 2.4}
+    stub_seconds(**contiguous, channels_last_1=6.0, channels_last_2=4.0, channels_last_4=9.0, channels_last_6=9.0)
     assert thread_speeds(compose_settings(CPU), 6) == {1: 1.0, 2: 1.5, 4: 2.0, 6: pytest.approx(2.5)}
 
 

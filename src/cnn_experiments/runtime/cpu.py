@@ -23,19 +23,26 @@ def usable_cores() -> int:
     return cores if limit is None else max(1, min(cores, int(limit)))
 
 
+def watch_cores() -> None:
+    """Begin to watch what other programs use: the longer, the better `free_cores` knows it."""
+    global _watched_from
+    _watched_from = _CpuTime.now()
+
+
 def free_cores() -> int:
-    """Return how many of the usable cores other programs have left since this module was imported, at least one.
+    """Return how many of the usable cores other programs have left since `watch_cores`, or else now; at least one.
 
     Programs of lower priority count as none: they give way. Where the system does not tell, all cores are free.
     """
-    used = _CpuTime.now()
-    if used is None or _at_import is None:
-        return usable_cores()
-    if used.clock - _at_import.clock < _MIN_SECONDS:
+    before, now = _watched_from, _CpuTime.now()
+    if before is None or now is None or now.clock - before.clock < _MIN_SECONDS:
+        before = _CpuTime.now()
         time.sleep(_MIN_SECONDS)
-        used = _CpuTime.now() or used
-    others = (used.all_programs - _at_import.all_programs) - (used.this_process - _at_import.this_process)
-    return max(1, usable_cores() - round(max(0.0, others) / (used.clock - _at_import.clock)))
+        now = _CpuTime.now()
+    if before is None or now is None:
+        return usable_cores()
+    others = (now.all_programs - before.all_programs) - (now.this_process - before.this_process)
+    return max(1, usable_cores() - round(max(0.0, others) / (now.clock - before.clock)))
 
 
 @contextmanager
@@ -82,4 +89,4 @@ class _CpuTime:
         return None
 
 
-_at_import = _CpuTime.now()
+_watched_from: _CpuTime | None = None

@@ -21,6 +21,7 @@ from filelock import FileLock
 from cnn_experiments.analysis.cost import count_multiply_adds
 from cnn_experiments.analysis.probe import probe_image
 from cnn_experiments.arguments import ArgumentError
+from cnn_experiments.console import print_line
 from cnn_experiments.data.image_cache import cache_directory
 from cnn_experiments.runs.atomic import atomic_write
 from cnn_experiments.runs.results import RunResults
@@ -47,14 +48,17 @@ _ENOUGH_SECONDS = 0.5
 """After which no further round of steps is timed."""
 _NUM_ROUNDS, _MAX_ROUNDS = 2, 10
 _STEPS_PER_ROUND = 3
+_LONG_STEPS_PER_ROUND = 2
 """The first of which is not counted."""
+_SILENT_SECONDS = 5.0
+"""A timing that probably takes longer is announced."""
 
 _LONG_STEP_SECONDS = 0.3
 """Steps that take longer are timed with fewer images, but at least `_FEWEST_IMAGES`."""
-_FEWEST_IMAGES = 16
-_PARALLEL_STEP_SECONDS = 0.1
+_FEWEST_IMAGES = 8
+_PARALLEL_STEP_SECONDS = 0.05
 """Steps that take longer are known to take less time with every core."""
-_CORE_MULTIPLY_ADDS_PER_SECOND = 1e10
+_CORE_MULTIPLY_ADDS_PER_SECOND = 2e10
 _GPU_MULTIPLY_ADDS_PER_SECOND = 2e12
 """Rough guesses, from which follows whether timing is worth its time: equal commands time equally."""
 
@@ -103,10 +107,10 @@ def thread_speeds(settings: Settings, cores: int) -> dict[int, float]:
     numbers = _numbers_of_threads(cores)
     network = _TimedNetwork(settings, build_trainer_alone(settings))
     memory_formats = _possible_memory_formats(settings, None)
-    seconds = network.seconds([Execution(memory_formats[-1], number) for number in numbers])
+    seconds = network.seconds([Execution(name, number) for number in numbers for name in memory_formats])
     if seconds:
-        by_threads = {execution.threads: duration for execution, duration in seconds.items()}
-        return {number: by_threads[1] / by_threads[number] for number in numbers}
+        shortest = {number: min(seconds[Execution(name, number)] for name in memory_formats) for number in numbers}
+        return {number: shortest[1] / shortest[number] for number in numbers}
     is_parallel = network.step_seconds > _PARALLEL_STEP_SECONDS
     return {number: float(number) if is_parallel else 1.0 for number in numbers}
 
@@ -199,14 +203,23 @@ class _TimedNetwork:
         limits = Limits.from_settings(self._settings)
         num_steps = limits.num_steps(count_steps_per_epoch(self._settings, self._data))
         run_seconds = min(num_steps * self.step_seconds, limits.max_seconds or float("inf"))
-        num_timed = num_executions * _NUM_ROUNDS * _STEPS_PER_ROUND
-        return num_timed * self._batch_size * self._image_seconds <= max(_MAX_SECONDS, _MAX_SHARE * run_seconds)
+        return self._timing_seconds(num_executions) <= max(_MAX_SECONDS, _MAX_SHARE * run_seconds)
+
+    @property
+    def _steps_per_round(self) -> int:
+        return _LONG_STEPS_PER_ROUND if self._batch_size == _FEWEST_IMAGES else _STEPS_PER_ROUND
+
+    def _timing_seconds(self, num_executions: int) -> float:
+        """Return a guess at how long the timing takes."""
+        return num_executions * _NUM_ROUNDS * self._steps_per_round * self._batch_size * self._image_seconds
 
     def _time(self, executions: Sequence[Execution]) -> tuple[dict[Execution, float], bool]:
         """Return the shortest step of each execution, and whether other programs slowed down some more than others.
 
         They take turns, so that other programs slow down all that have equally many threads.
         """
+        if self._timing_seconds(len(executions)) > _SILENT_SECONDS:
+            print_line("timing a few steps, to choose what is fastest here")
         steps = MadeUpSteps(self._settings, self._data, self._trainer, self._batch_size)
         shortest = dict.fromkeys(executions, float("inf"))
         started, waited = time.perf_counter(), waiting_seconds() or 0.0
@@ -215,9 +228,10 @@ class _TimedNetwork:
                 break
             for execution in executions:
                 steps.use_memory_format(execution.memory_format)
-                with compute_threads(execution.threads):
-                    _, *seconds = [seconds_of(steps.train) for _ in range(_STEPS_PER_ROUND)]
-                shortest[execution] = min(shortest[execution], *seconds)
+                accepts_errors = execution.memory_format == _CHANNELS_LAST  # Tensor.view raises one
+                with compute_threads(execution.threads), suppress(*[RuntimeError] * accepts_errors):
+                    _, *seconds = [seconds_of(steps.train) for _ in range(self._steps_per_round)]
+                    shortest[execution] = min(shortest[execution], *seconds)
         waiting_share = ((waiting_seconds() or 0.0) - waited) / (time.perf_counter() - started)
         has_different_threads = len({execution.threads for execution in executions}) > 1
         return shortest, has_different_threads and waiting_share > CONTENDED_SHARE
