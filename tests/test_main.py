@@ -145,7 +145,7 @@ def test_images_that_are_too_small_for_the_network_are_rejected_before_anything_
 ) -> None:
     rejected = command("-m", "model=densenet,lenet", "data.resize=28,15")
     assert rejected.returncode == 2
-    assert rejected.stdout == "4 to do in outputs/model-resize\n"
+    assert rejected.stdout == "4 runs to do in outputs/model-resize\n"
     assert rejected.stderr == (
         "data.resize=15: this network needs images of at least 16 pixels, these have 15; "
         f"did you mean data.resize=16? (in model=lenet data.resize=15); {SKIP}\n"

@@ -52,7 +52,6 @@ def stub_estimate(monkeypatch: pytest.MonkeyPatch, seconds: Sequence[float]) -> 
         runs: Sequence[PlannedRun],
         states: Mapping[Path, RunState],
         to_do: Collection[PlannedRun],
-        max_parallel: int,
     ) -> dict[Path, float]:
         calls.append([run for run in runs if states[run.directory].status == Status.COMPLETED])
         return dict(zip((run.directory for run in to_do), seconds, strict=True))

@@ -132,7 +132,9 @@ class RunResults:
         default=None,
     )
     threads: int | None = _field(
-        "CPU threads that computed; a resumed run has as many. Null in files of earlier versions", default=None
+        "CPU threads that computed; a resumed run has as many. Null if several processes train, and in files of earlier "
+        "versions",
+        default=None,
     )
     processes: int | None = _field("processes that trained together, each with batches of its own", default=None)
     git_commit: str | None = _field("the commit of the working directory, `-dirty` if files differ", default=None)

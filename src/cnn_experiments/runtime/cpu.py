@@ -42,7 +42,8 @@ def free_cores() -> int:
     if before is None or now is None:
         return usable_cores()
     others = (now.all_programs - before.all_programs) - (now.this_process - before.this_process)
-    return max(1, usable_cores() - round(max(0.0, others) / (now.clock - before.clock)))
+    used_cores = round(max(0.0, others) / (now.clock - before.clock))
+    return max(1, min(usable_cores(), len(_affinity()) - used_cores))
 
 
 @contextmanager

@@ -40,6 +40,11 @@ def num_processes(trainer: Mapping[str, Any]) -> int:
     return (len(devices) if isinstance(devices, list) else int(devices)) * int(trainer["num_nodes"])
 
 
+def processes_per_node(trainer: Mapping[str, Any]) -> int:
+    """Return how many of these processes are on one machine."""
+    return num_processes(trainer) // int(trainer["num_nodes"])
+
+
 def find_launch() -> Launch | None:
     """Return how this process was started if something started several, by the variables that Lightning reads too."""
     if "TORCHELASTIC_RUN_ID" in os.environ:

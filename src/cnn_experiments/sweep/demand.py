@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cnn_experiments.runtime.cpu import usable_cores
-from cnn_experiments.runtime.distributed import num_processes
+from cnn_experiments.runtime.distributed import processes_per_node
 from cnn_experiments.runtime.memory import available_memory
 from cnn_experiments.sweep.plan import PlannedRun
 
@@ -48,6 +48,7 @@ class Demand:
     """What a run needs, whatever else runs, so that its figures do not depend on the sweep it is in."""
 
     threads: int
+    """Of all processes of the run."""
     memory_bytes: int
     gpus: int
     max_parallel: int
@@ -57,7 +58,7 @@ class Demand:
 
 
 class Demands:
-    """What runs need; runs that differ in their seeds or their optimizers alone need the same.
+    """What runs need; runs that differ in their seeds or their learning rates alone need the same.
 
     Args:
         machine: that they share.
@@ -68,35 +69,43 @@ class Demands:
         self._known: dict[str, Demand] = {}
 
     def of(self, run: PlannedRun) -> Demand:
-        """Return what a run needs; its steps are timed, unless they have been before."""
-        key = run.cost_key
+        """Return what a run needs; its steps are timed, unless they have been before.
+
+        A run that goes on has as many threads as before, because their number changes the last digits of results.
+        """
+        optimizer = run.config.settings["optimizer"]
+        key = f"{run.cost_key} {optimizer.get('_target_')} {optimizer.get('momentum')}"
         if key not in self._known:
             self._known[key] = _demand_of(run.config.settings, self._machine)
-        return self._known[key]
+        results = run.read_state().results
+        if results is None or results.threads is None or results.epochs == 0:
+            return self._known[key]
+        return replace(self._known[key], threads=min(results.threads, self._machine.cores))
 
 
 def _demand_of(settings: Mapping[str, Any], machine: Machine) -> Demand:
-    from cnn_experiments.training.build import build_data
+    from cnn_experiments.training.build import build_data, build_trainer_alone
     from cnn_experiments.training.execution import thread_speeds
-    from cnn_experiments.training.memory_estimate import least_training_memory, trains_on_cpu
+    from cnn_experiments.training.memory_estimate import least_training_memory
     from cnn_experiments.training.preflight import build_and_probe
 
     data = build_data(settings)
-    num_processes_here = num_processes(settings["trainer"])
-    image_bytes = (data.num_images_per_epoch + data.val_size + data.num_test_images) * (
-        data.channels * data.native_size**2
-    )
-    needed = least_training_memory(settings, data, build_and_probe(settings, data))
-    if machine.gpus and not trains_on_cpu(settings):
-        gpus = min(num_processes_here, len(machine.gpus))
+    num_images = data.num_images_per_epoch + data.val_size + data.num_test_images
+    num_processes = processes_per_node(settings["trainer"])
+    process_bytes = num_processes * (_PROCESS_BYTES + num_images * data.channels * data.native_size**2)
+    device = build_trainer_alone(settings).strategy.root_device.type
+    if device == "cuda" and machine.gpus:
+        gpus = min(num_processes, len(machine.gpus))
         max_parallel = len(machine.gpus) // gpus
-        memory = num_processes_here * (_PROCESS_BYTES + image_bytes)
-        return Demand(max(1, machine.cores // max_parallel), memory, gpus, max_parallel, 1.0)
-    memory = int(_MEMORY_FACTOR * needed.total) + num_processes_here * (_PROCESS_BYTES + image_bytes)
+        return Demand(max(1, machine.cores // max_parallel), process_bytes, gpus, max_parallel, 1.0)
+    least = least_training_memory(settings, data, build_and_probe(settings, data))
+    memory = process_bytes + int(_MEMORY_FACTOR * least.total)
+    is_known = device == "cpu" and num_processes == 1 and least.activations is not None
+    try:
+        speeds = thread_speeds(settings, machine.cores) if is_known else {machine.cores: 1.0}
+    except Exception:  # of somebody's own network; its run fails, and the others do not
+        speeds = {machine.cores: 1.0}
     max_by_memory = max(1, machine.memory_bytes // memory)
-    if num_processes_here > 1:  # Lightning gives each process its part of the cores
-        return Demand(machine.cores, memory, 0, 1, 1.0)
-    speeds = thread_speeds(settings, machine.cores)
     threads = best_threads(speeds, machine.cores, max_by_memory)
     return Demand(threads, memory, 0, min(machine.cores // threads, max_by_memory), speeds[machine.cores])
 

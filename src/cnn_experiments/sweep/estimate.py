@@ -5,16 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Action, Status
-from cnn_experiments.runtime.cpu import compute_threads
 from cnn_experiments.runtime.progress import with_progress
 from cnn_experiments.sweep.plan import PlannedRun
 from cnn_experiments.training.build import build_data, build_trainer_alone
 from cnn_experiments.training.limits import Limits, count_limited_batches, count_steps_per_epoch
-from cnn_experiments.training.made_up_steps import MadeUpSteps, median_seconds
+from cnn_experiments.training.synthetic_steps import SyntheticSteps, median_seconds
 
 _STARTUP_SECONDS = 1.5
 """Of a run besides its training and test."""
@@ -25,18 +22,17 @@ Settings = Mapping[str, Any]
 
 
 def estimate_seconds(
-    runs: Sequence[PlannedRun], states: Mapping[Path, RunState], to_do: Collection[PlannedRun], max_parallel: int
+    runs: Sequence[PlannedRun], states: Mapping[Path, RunState], to_do: Collection[PlannedRun]
 ) -> dict[Path, float]:
     """Return the seconds that each run still takes by itself, by its directory.
 
-    The basis are completed runs of the same network, data and epochs. If there is none, a few steps on made-up images
+    The basis are completed runs of the same network, data and epochs. If there is none, a few steps on synthetic images
     are timed here.
 
     Args:
         runs: all runs of the sweep.
         states: theirs, by directory.
         to_do: the runs that are estimated.
-        max_parallel: how many run at once, and divide the CPU threads.
     """
     durations: dict[str, list[float]] = {}
     for run in runs:
@@ -47,8 +43,7 @@ def estimate_seconds(
     for run in with_progress([*to_do], "estimating the duration"):
         key = run.cost_key
         if key not in durations:
-            with compute_threads(max(1, torch.get_num_threads() // max_parallel)):
-                durations[key] = [_measure(run.config.settings)]
+            durations[key] = [_measure(run.config.settings)]
         state = states[run.directory]
         epochs = state.results.epochs if state.results and run.next_action(state) == Action.RESUME else 0
         remaining = 1 - epochs / planned_epochs(run.config.settings) if epochs else 1
@@ -59,7 +54,7 @@ def estimate_seconds(
 def _measure(settings: Settings) -> float:
     """Return the seconds of a run, from the time of a training step and of an evaluation step."""
     data = build_data(settings)
-    steps = MadeUpSteps(settings, data, build_trainer_alone(settings), data.batch_size)
+    steps = SyntheticSteps(settings, data, build_trainer_alone(settings), data.batch_size)
     training_seconds = median_seconds(steps.train, _MEASURED_STEPS, _MIN_MEASURE_SECONDS)
     evaluation_seconds = median_seconds(steps.evaluate, _MEASURED_STEPS, _MIN_MEASURE_SECONDS)
     limits = Limits.from_settings(settings)

@@ -188,7 +188,7 @@ class _GridSweep:
         wanted = (Action.START, Action.RESUME, Action.RESTART)
         pending = [run for run in self.runs if run.next_action(self._states[run.directory]) in wanted]
         if pending and not self._settings["dry_run"]:
-            print_line(f"{len(pending)} to do in {relative_path(self.directory.absolute())}")
+            print_line(f"{format_count(len(pending))} to do in {relative_path(self.directory.absolute())}")
             self._executor.warm_up()
         directories = {run.config.run_id: run.directory for run in pending}
         drop_invalid([run.config for run in pending], self._invalid, directories)

@@ -44,7 +44,7 @@ def print_results(states: States, invalid: InvalidCombinations, directory: Path,
     print_table(table)
     print_invalid(invalid)
     labels = Counter(map(status_label, states.values()))
-    print_line(f"{_format_count(len(states))}: {', '.join(f'{number} {label}' for label, number in labels.items())}")
+    print_line(f"{format_count(len(states))}: {', '.join(f'{number} {label}' for label, number in labels.items())}")
     if any(state.status in (Status.INTERRUPTED, Status.NEW) for state in states.values()):
         print_continue_hint(settings)
     _print_retry_hint(states.values(), settings)
@@ -68,7 +68,7 @@ def print_plan(
     if to_do:
         from cnn_experiments.sweep.estimate import estimate_seconds  # importing torch takes seconds
 
-        seconds = estimate_seconds(runs, states, to_do, max_parallel)
+        seconds = estimate_seconds(runs, states, to_do)
     table = _new_table(directory, numbers=("to do",))
     for path, state in states.items():
         duration = _format_duration(seconds[path]) if path in seconds else "nothing"
@@ -76,7 +76,7 @@ def print_plan(
         table.add_row(cell(path.name), status, duration, cell(reason(state)))
     print_table(table)
     print_invalid(invalid)
-    print_line(f"{_format_count(len(runs))}, {_format_workload(list(seconds.values()), max_parallel)}")
+    print_line(f"{format_count(len(runs))}, {_format_workload(list(seconds.values()), max_parallel)}")
     untouched = [run for run in runs if run.directory not in seconds]
     if untouched:
         _print_retry_hint([states[run.directory] for run in untouched], untouched[0].config.settings)
@@ -108,7 +108,7 @@ def _format_duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _format_count(num_runs: int) -> str:
+def format_count(num_runs: int) -> str:
     return f"{num_runs} run{'s' * (num_runs != 1)}"
 
 

@@ -32,7 +32,7 @@ from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime import environment, memory
 from cnn_experiments.runtime.contention import watched_cores
-from cnn_experiments.runtime.cpu import compute_threads
+from cnn_experiments.runtime.cpu import compute_threads, usable_cores
 from cnn_experiments.runtime.signals import Interrupted
 from cnn_experiments.training.build import (
     build_callbacks,
@@ -101,7 +101,7 @@ def train(configs: Sequence[ComposedConfig], directory: RunDirectory | None) -> 
         directory.begin(RunResults.initial(config.choices, config.overrides, config.settings, changed, previous))
         logger = _build_logger(config.settings, directory)
         with _record_end(directory, logger, previous) as attempt:
-            execution = choose_execution(config.settings, _continued_results(config, directory))
+            execution = choose_execution(config.settings, _continued_results(config, directory, previous))
             with compute_threads(execution.threads):
                 attempt.run = run = _TrainingRun(config, directory, logger, execution)
                 run.run()
@@ -202,7 +202,8 @@ class _TrainingRun:
         self._write_predictions()
 
     def _report_contention(self) -> None:
-        self._print("slowed down: other programs use the cores that this run computes with")
+        if self.execution.threads * self.trainer.world_size <= usable_cores():  # else they are its own
+            self._print("slowed down: other programs use the cores that this run computes with")
 
     def _record_origin(self) -> None:
         """Record and print where the first weights come from, if another run has trained them."""
@@ -228,7 +229,7 @@ class _TrainingRun:
             "device": self.device_name,
             "precision": self.trainer.precision,
             "memory_format": self.execution.memory_format,
-            "threads": self.execution.threads,
+            "threads": self.execution.threads if self.trainer.world_size == 1 else None,
             "processes": self.trainer.world_size,
             "git_commit": environment.git_commit(),
             "versions": environment.versions(),
@@ -364,10 +365,12 @@ def _own_checkpoints(config: ComposedConfig, directory: RunDirectory) -> list[Pa
     return [] if config.starts_over else directory.resumable_checkpoints()
 
 
-def _continued_results(config: ComposedConfig, directory: RunDirectory) -> RunResults | None:
-    """Return the results of the run that this one continues, whose directory may be this one, if they are there."""
+def _continued_results(
+    config: ComposedConfig, directory: RunDirectory, previous: RunResults | None
+) -> RunResults | None:
+    """Return the results of the run that this one continues, if they are there: `previous` if it was in this directory."""
     if _own_checkpoints(config, directory):
-        return directory.results
+        return previous
     if (ckpt_path := config.settings["ckpt_path"]) is not None:
         return _results_next_to(resolve_checkpoint(Path(ckpt_path)))
     return None

@@ -31,7 +31,7 @@ from cnn_experiments.runtime.distributed import num_processes
 from cnn_experiments.runtime.environment import device_name
 from cnn_experiments.training.build import MEMORY_FORMATS, Settings, build_data, build_trainer_alone
 from cnn_experiments.training.limits import Limits, count_steps_per_epoch
-from cnn_experiments.training.made_up_steps import MadeUpSteps, seconds_of
+from cnn_experiments.training.synthetic_steps import SyntheticSteps, seconds_of
 from cnn_experiments.training.preflight import build_and_probe
 
 AUTO = "auto"
@@ -220,7 +220,7 @@ class _TimedNetwork:
         """
         if self._timing_seconds(len(executions)) > _SILENT_SECONDS:
             print_line("timing a few steps, to choose what is fastest here")
-        steps = MadeUpSteps(self._settings, self._data, self._trainer, self._batch_size)
+        steps = SyntheticSteps(self._settings, self._data, self._trainer, self._batch_size)
         shortest = dict.fromkeys(executions, float("inf"))
         started, waited = time.perf_counter(), waiting_seconds() or 0.0
         for num_rounds in range(_MAX_ROUNDS):

@@ -10,7 +10,7 @@ from cnn_experiments.analysis.cost import parameter_bytes, saved_bytes
 from cnn_experiments.analysis.probe import ImageSpec
 from cnn_experiments.config.instantiate import attribute_errors_to
 from cnn_experiments.data.datamodule import ImageDataModule
-from cnn_experiments.runtime.distributed import num_processes
+from cnn_experiments.runtime.distributed import processes_per_node
 from cnn_experiments.training.build import Settings
 from cnn_experiments.training.optimization import probe_optimizer
 
@@ -22,14 +22,14 @@ class TrainingMemory:
     """Bytes of memory, of all processes of a run on this machine."""
 
     parameters: int
-    """With gradients and the optimizer's state."""
-    activations: int
-    """That the backward pass needs; 0 if they could not be counted without computing them."""
+    """On a CPU with gradients and the optimizer's state."""
+    activations: int | None
+    """That the backward pass needs; None if they are not known without computing them, and on a GPU."""
 
     @property
     def total(self) -> int:
-        """Return the sum."""
-        return self.parameters + self.activations
+        """Return the sum of what is known."""
+        return self.parameters + (self.activations or 0)
 
 
 def trains_on_cpu(settings: Settings) -> bool:
@@ -46,14 +46,14 @@ def least_training_memory(settings: Settings, data: ImageDataModule, model: nn.M
         model: its network; activations are counted of one on `meta`.
     """
     if not trains_on_cpu(settings):
-        return TrainingMemory(parameter_bytes(model), 0)
-    activations = 0
-    if all(parameter.is_meta for parameter in model.parameters()):
-        image = ImageSpec(data.channels, data.size, "meta")
-        with attribute_errors_to("model", settings["model"]):
-            activations = _saved_bytes(model, image, data.batch_size)
+        return TrainingMemory(parameter_bytes(model), None)
+    processes = processes_per_node(settings["trainer"])
+    parameters = processes * (2 + probe_optimizer(settings)) * parameter_bytes(model)
+    if not all(parameter.is_meta for parameter in model.parameters()):
+        return TrainingMemory(parameters, None)
+    image = ImageSpec(data.channels, data.size, "meta")
+    with attribute_errors_to("model", settings["model"]):
+        activations = _saved_bytes(model, image, data.batch_size)
     if "16" in str(settings["trainer"].get("precision")):
         activations //= 2
-    processes = num_processes(settings["trainer"]) // int(settings["trainer"].get("num_nodes", 1))
-    num_copies = 2 + probe_optimizer(settings)
-    return TrainingMemory(processes * num_copies * parameter_bytes(model), processes * activations)
+    return TrainingMemory(parameters, processes * activations)

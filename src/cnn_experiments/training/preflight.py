@@ -321,9 +321,9 @@ def _check_memory(settings: Settings, data: ImageDataModule, model: nn.Module) -
     images = f"{data.batch_size} images of {data.channels} x {data.size} x {data.size}"
     problem = (
         f"needs at least {format_bytes(needed.total)} of memory to train on {images}, "
-        f"{format_bytes(needed.activations)} of it for activations; this machine has {format_bytes(available)}"
+        f"{format_bytes(needed.activations or 0)} of it for activations; this machine has {format_bytes(available)}"
     )
-    if needed.parameters > needed.activations:
+    if needed.parameters > (needed.activations or 0):
         raise ConfigError("model", problem=problem)
     raise ConfigError("data.batch_size", data.batch_size, problem=problem, remedy="data.resize makes images smaller")
 

@@ -91,21 +91,17 @@ class DemandAllocation:
 
     @property
     def may_have_room(self) -> bool:
-        """Return whether a core is free."""
-        return sum(share.threads for share in self._taken.values()) < self.machine.cores
+        """Return whether a core or a GPU is free."""
+        return self._num_free_cores() > 0 or bool(self._free_gpus())
 
     def take(self, run: PlannedRun) -> ResourceShare | None:
         """Return the threads that a run needs, and GPUs that no other run has."""
         demand = self._demands[run.directory]
-        running = [self._demands[directory] for directory in self._taken]
-        used_gpus = {gpu for share in self._taken.values() for gpu in share.gpus}
-        free_gpus = [gpu for gpu in self.machine.gpus if gpu not in used_gpus]
-        fits = (
-            sum(other.threads for other in running) + demand.threads <= self.machine.cores
-            and sum(other.memory_bytes for other in running) + demand.memory_bytes <= self.machine.memory_bytes
-            and demand.gpus <= len(free_gpus)
-        )
-        if running and not fits:
+        free_gpus = self._free_gpus()
+        used_bytes = sum(self._demands[directory].memory_bytes for directory in self._taken)
+        has_processor = demand.gpus <= len(free_gpus) if demand.gpus else demand.threads <= self._num_free_cores()
+        has_memory = used_bytes + demand.memory_bytes <= self.machine.memory_bytes
+        if self._taken and not (has_processor and has_memory):
             return None
         share = ResourceShare(demand.threads, tuple(free_gpus[: demand.gpus]))
         self._taken[run.directory] = share
@@ -114,6 +110,14 @@ class DemandAllocation:
     def give_back(self, run: PlannedRun) -> None:
         """Let other runs have what this one needed."""
         del self._taken[run.directory]
+
+    def _num_free_cores(self) -> int:
+        """Return the number of cores with which no run trains; those of runs on GPUs only prepare batches."""
+        return self.machine.cores - sum(share.threads for share in self._taken.values() if not share.gpus)
+
+    def _free_gpus(self) -> list[str]:
+        used = {gpu for share in self._taken.values() for gpu in share.gpus}
+        return [gpu for gpu in self.machine.gpus if gpu not in used]
 
     def describe(self, runs: Iterable[PlannedRun]) -> str:
         """Return how many runs of each network run at once, with how many threads, and why."""

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -22,7 +22,8 @@ from cnn_experiments.runs.directory import CONSOLE_FILE
 from cnn_experiments.runs.plan_file import record_rejection
 from cnn_experiments.runs.regular_file import open_to_append
 from cnn_experiments.runs.status import Action, Status
-from cnn_experiments.runtime.distributed import RANK_VARIABLES
+from cnn_experiments.runtime.distributed import RANK_VARIABLES, processes_per_node
+from cnn_experiments.runtime.progress import with_progress
 from cnn_experiments.runtime.signals import SIGNALS, Interrupted, disable_watchdog, signals_deferred
 from cnn_experiments.sweep.demand import Demands, Machine
 from cnn_experiments.sweep.executors.allocation import (
@@ -100,6 +101,8 @@ class LocalExecutor:
             Interrupted: a signal came; all runs that were running have been stopped by it.
         """
         self.warm_up()
+        if not isinstance(self._jobs, int):
+            self._finish_warm_up()  # it would slow down the steps that are timed
         allocation = self._allocation(runs)
         if isinstance(allocation, DemandAllocation) and allocation.machine.cores > 1:
             print_line(allocation.describe(runs))
@@ -131,8 +134,8 @@ class LocalExecutor:
         if isinstance(self._jobs, int):
             return FixedAllocation(split_machine(self._jobs, machine))
         demands = Demands(machine)
-        self._finish_warm_up()  # it would slow down the steps that are timed
-        return DemandAllocation(machine, [(run, demands.of(run)) for run in runs])
+        timed = with_progress([*runs], "timing a few steps")
+        return DemandAllocation(machine, [(run, demands.of(run)) for run in timed])
 
     def _start_waiting(self, waiting: "_Waiting", allocation: Allocation, observer: RunObserver) -> bool:
         """Start runs that are waiting, as many as there is room for; return whether to continue."""
@@ -154,6 +157,7 @@ class LocalExecutor:
         return True
 
     def _start(self, run: PlannedRun, share: ResourceShare, *, prints_to_file: bool) -> None:
+        share = replace(share, threads=max(1, share.threads // processes_per_node(run.config.settings["trainer"])))
         with signals_deferred(), _without_rank():  # a process that is started but not noted down would run on unseen
             process = self._context.Process(target=_run, args=(run.argv, run.directory, share, prints_to_file))  # type: ignore[attr-defined]
             process.start()

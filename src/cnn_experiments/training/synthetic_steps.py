@@ -1,4 +1,4 @@
-"""Steps on made-up images, whose time is that of the steps of a run."""
+"""Steps on synthetic images, whose time is that of the steps of a run."""
 
 import statistics
 import time
@@ -12,7 +12,7 @@ from cnn_experiments.data.datamodule import ImageDataModule
 from cnn_experiments.training.build import MEMORY_FORMATS, Settings, build_model, without_source
 
 
-class MadeUpSteps:
+class SyntheticSteps:
     """Training and evaluation steps of a new network, as a run would make them.
 
     Args:
