@@ -38,10 +38,10 @@ def run(command: list[str]) -> str:
     """Run a command in an empty directory, and return what it prints."""
     paths = os.pathsep.join([str(TIMER), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     data_root = os.environ.get("CNN_EXPERIMENTS_DATA", str(ROOT / "data"))
-    environment = os.environ | {"PYTHONPATH": paths, "CNN_EXPERIMENTS_DATA": data_root}
     with tempfile.TemporaryDirectory() as directory:
+        own = {"PYTHONPATH": paths, "CNN_EXPERIMENTS_DATA": data_root, "XDG_CACHE_HOME": f"{directory}/cache"}
         completed = subprocess.run(  # noqa: S603
-            command, cwd=directory, env=environment, check=True, stdout=subprocess.PIPE, text=True
+            command, cwd=directory, env=os.environ | own, check=True, stdout=subprocess.PIPE, text=True
         )
     return completed.stdout
 

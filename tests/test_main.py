@@ -145,7 +145,7 @@ def test_images_that_are_too_small_for_the_network_are_rejected_before_anything_
 ) -> None:
     rejected = command("-m", "model=densenet,lenet", "data.resize=28,15")
     assert rejected.returncode == 2
-    assert rejected.stdout == "4 runs to do in outputs/model-resize\n"
+    assert rejected.stdout == ""
     assert rejected.stderr == (
         "data.resize=15: this network needs images of at least 16 pixels, these have 15; "
         f"did you mean data.resize=16? (in model=lenet data.resize=15); {SKIP}\n"
@@ -158,17 +158,15 @@ def test_run_prints_its_progress_and_writes_its_directory(cold_command: Command,
     assert completed.returncode == 0, completed.stderr
     assert completed.stderr == ""
     printed_lines = completed.stdout.splitlines()
-    assert re.fullmatch(r"lenet on digits in outputs/\S+-lenet", printed_lines[0])
-    assert re.fullmatch(r"cpu \(.*\), seed 0", printed_lines[1])
-    for epoch, line in enumerate(printed_lines[2:4], start=1):
+    assert re.fullmatch(r"lenet on digits, cpu \(.*\), seed 0", printed_lines[0])
+    for epoch, line in enumerate(printed_lines[1:3], start=1):
         assert re.fullmatch(
             rf"epoch {epoch}/2  train/loss \S+  train/acc \S+  val/loss \S+  val/acc \S+  val/f1 \S+  [\d,]+ images/s  \d:\d\d:\d\d left",
             line,
         )
-    assert re.fullmatch(r"tested epoch [12] of 2: test/acc .*", printed_lines[4])
-    directory = tmp_path / printed_lines[5].removeprefix("directory: ")
-    assert printed_lines[0].endswith(f" in {directory.relative_to(tmp_path)}")
-    assert re.fullmatch(r"curves: \S*tensorboard --logdir outputs", printed_lines[6])
+    assert re.fullmatch(r"tested epoch [12] of 2: test/acc .*", printed_lines[3])
+    directory = tmp_path / printed_lines[4].removeprefix("directory: ")
+    assert re.fullmatch(r"curves: \S*tensorboard --logdir outputs", printed_lines[5])
     results = read_results(directory)
     assert results["status"] == "completed"
     assert results["overrides"] == [*SMOKE, "trainer.max_epochs=2"]
@@ -188,7 +186,7 @@ def test_run_prints_its_progress_and_writes_its_directory(cold_command: Command,
     log_lines = (directory / "run.log").read_text().splitlines()
     assert [
         line.partition("] ")[2].partition("] ")[2] or line.partition("[INFO] ")[2] for line in log_lines
-    ] == printed_lines[1:]
+    ] == printed_lines
 
 
 def test_sweep_continues_after_a_failed_run(command: Command, tmp_path: Path) -> None:
@@ -215,7 +213,6 @@ def test_only_one_of_two_processes_gets_the_directory(tmp_path: Path) -> None:
     num_trained = sum("tested epoch" in stdout for stdout, _, _ in outputs)
     assert num_trained == 1
     # The other process may have come while the first one trained, or after it.
-    outputs = [(stdout.removeprefix("lenet on digits in runs/same\n"), *others) for stdout, *others in outputs]
     rejected = ("", "hydra.run.dir=runs/same: locked by another process\n", 2)
     skipped = ("already completed: runs/same\n", "", 0)
     assert [output for output in outputs if output in (rejected, skipped)]

@@ -133,11 +133,16 @@ def measure(command: list[str], seconds_left: float) -> dict[str, Any]:
         MeasurementError: it fails, or needs more than the time that is left.
     """
     modules = os.pathsep.join([str(HERE), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": modules, "CNN_EXPERIMENTS_DATA": str(DATA_ROOT)}
     with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile("w+") as output:
+        own = {"PYTHONPATH": modules, "CNN_EXPERIMENTS_DATA": str(DATA_ROOT), "XDG_CACHE_HOME": f"{directory}/cache"}
         started = time.monotonic()
         process = subprocess.Popen(  # noqa: S603
-            command, cwd=directory, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            cwd=directory,
+            env=os.environ | own,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         worker_memory = 0
         try:
@@ -206,10 +211,12 @@ def main() -> None:
     parser.add_argument("--book", action="store_true", help="measure the book's networks first")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="when to end; no limit by default")
     parser.add_argument("--steps", type=int, help="steps of every measurement, to try the command")
-    parser.add_argument("--to", type=Path, default=Path("against_others.jsonl"), help="the file, which is replaced")
+    parser.add_argument("--to", type=Path, default=Path("against_others.jsonl"), help="the file")
     arguments = parser.parse_args()
     if unknown := set(arguments.cases) - CASES.keys():
         parser.error(f"unknown cases: {', '.join(sorted(unknown))}; choose from {', '.join(CASES)}")
+    if arguments.to.exists():
+        parser.error(f"{arguments.to} exists: move it away, or name another file")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     ends_at = time.monotonic() + 60 * arguments.minutes
     arguments.to.write_text(json.dumps(header(device)) + "\n")

@@ -52,6 +52,15 @@ def print_line(line: str, style: str | None = None) -> None:
     rich.get_console().print(printable(line), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+def announce(line: str) -> None:
+    """Print on a terminal what starts, before anything slow is imported.
+
+    Elsewhere nothing is printed: what starts may still be rejected, and bad input is answered with one line alone.
+    """
+    if rich.get_console().is_terminal:
+        print_line(line)
+
+
 def is_jupyter() -> bool:
     """Return whether the output is that of a cell of a Jupyter notebook."""
     return rich.get_console().is_jupyter

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_errors import exit_on_config_error
-from cnn_experiments.console import print_line, relative_path
+from cnn_experiments.console import announce, print_line, relative_path
 from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.plan_file import PLAN_FILE, rejection_recorded
 from cnn_experiments.runtime.distributed import (
@@ -23,7 +23,7 @@ from cnn_experiments.runtime.distributed import (
     is_rank_zero,
 )
 from cnn_experiments.tasks import preflight, task_of
-from cnn_experiments.tasks.claim import can_be_claimed, check_settings, claim_named_directory, claim_new_directory
+from cnn_experiments.tasks.claim import check_settings, claim_named_directory, claim_new_directory
 
 
 class RunDirectoryCallback(Callback):
@@ -51,7 +51,7 @@ class RunDirectoryCallback(Callback):
                 needs_directory = task_of(run).needs_run_directory
                 check_launch(trainer, names_directory=_names_directory(config) or not needs_directory)
                 if is_first:
-                    if needs_directory and (directory is None or _is_announced_here(directory, run)):
+                    if needs_directory:
                         _announce(config, run)
                     preflight(run, directory)
                 if not needs_directory:
@@ -71,17 +71,13 @@ def _one_message(is_first: bool) -> Iterator[None]:
         sys.exit(2)
 
 
-def _is_announced_here(directory: Path, run: ComposedConfig) -> bool:
-    """Return whether a run starts in a named directory, and is none of a sweep, which announces its runs itself."""
-    return can_be_claimed(directory, run) and not (directory / PLAN_FILE).exists()
-
-
 def _announce(config: DictConfig, run: ComposedConfig) -> None:
-    """Print what starts and where, before torch and Lightning are imported, which takes seconds."""
+    """Say what starts and where, unless it is a run of a sweep, which says it itself."""
     HydraConfig.instance().set_config(config)  # the directory's name refers to it
-    with suppress(OmegaConfBaseException):  # a name that can't be resolved is rejected when the directory is made
-        directory = relative_path(Path(config.hydra.run.dir).absolute())
-        print_line(f"{run.choices['model']} on {run.choices['data']} in {directory}")
+    with suppress(OmegaConfBaseException, OSError):  # a name that can't be resolved is rejected when it is made
+        directory = Path(config.hydra.run.dir)
+        if not (directory / PLAN_FILE).exists():
+            announce(f"{run.choices['model']} on {run.choices['data']}: {relative_path(directory.absolute())}")
 
 
 def _named_directory(config: DictConfig) -> Path | None:

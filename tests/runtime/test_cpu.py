@@ -26,14 +26,24 @@ def test_cores_that_other_programs_use_are_not_free(
     monkeypatch: pytest.MonkeyPatch, all_programs: float, this_process: float, free: int
 ) -> None:
     monkeypatch.setattr(cpu, "usable_cores", lambda: 4)
+    monkeypatch.setattr(cpu, "_affinity", lambda: set(range(4)))
     monkeypatch.setattr(cpu, "_watched_from", _CpuTime(100.0, 1000.0, 50.0))
     now = _CpuTime(110.0, 1000.0 + all_programs, 50.0 + this_process)
     monkeypatch.setattr(_CpuTime, "now", lambda: now)
     assert free_cores() == free
 
 
+def test_quota_is_free_where_neighbors_leave_that_many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "cpu_limit", lambda: 2.0)
+    monkeypatch.setattr(cpu, "_affinity", lambda: set(range(64)))
+    monkeypatch.setattr(cpu, "_watched_from", _CpuTime(100.0, 1000.0, 50.0))
+    monkeypatch.setattr(_CpuTime, "now", lambda: _CpuTime(110.0, 1000.0 + 190.0, 50.0))
+    assert free_cores() == 2
+
+
 def test_cores_are_watched_for_a_moment_if_they_have_not_been(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "usable_cores", lambda: 4)
+    monkeypatch.setattr(cpu, "_affinity", lambda: set(range(4)))
     monkeypatch.setattr(cpu, "_watched_from", None)
     monkeypatch.setattr(cpu.time, "sleep", lambda _: None)
     times = iter([_CpuTime(100.0, 1000.0, 50.0), _CpuTime(100.0, 1000.0, 50.0), _CpuTime(100.2, 1000.4, 50.0)])

@@ -1,13 +1,16 @@
 """Each run of a sweep has the threads that pay on the machine at hand."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.sweep import demand
 from cnn_experiments.sweep.demand import Demands, Machine, best_threads
 from cnn_experiments.sweep.plan import PlannedRun
+from cnn_experiments.training.memory_estimate import TrainingMemory
 
 GIB = 2**30
 
@@ -67,7 +70,7 @@ def test_runs_that_do_not_fit_twice_run_one_at_a_time(monkeypatch: pytest.Monkey
     assert Demands(machine).of(large).threads == 2
 
 
-def test_runs_that_differ_in_seed_and_optimizer_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_differ_in_seed_and_learning_rate_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 
     def thread_speeds(_settings: object, cores: int) -> dict[int, float]:
@@ -76,10 +79,10 @@ def test_runs_that_differ_in_seed_and_optimizer_are_timed_once(monkeypatch: pyte
 
     monkeypatch.setattr("cnn_experiments.training.execution.thread_speeds", thread_speeds)
     demands = Demands(Machine(2, 1000 * GIB, ()))
-    runs = [planned("seed=1"), planned("seed=2", "optimizer=sgd"), planned("data.batch_size=64")]
-    assert demands.of(runs[0]) is demands.of(runs[1])
-    demands.of(runs[2])
-    assert calls == [2, 2]
+    assert demands.of(planned("seed=1")) is demands.of(planned("seed=2", "optimizer.lr=0.1"))
+    assert calls == [2]
+    sgd, adam = (demands.of(planned("model=vgg11", "data.resize=224", f"optimizer={name}")) for name in ("sgd", "adam"))
+    assert sgd.memory_bytes < adam.memory_bytes
 
 
 def test_processes_of_one_run_have_the_whole_machine() -> None:
@@ -88,9 +91,37 @@ def test_processes_of_one_run_have_the_whole_machine() -> None:
 
 
 def test_gpus_limit_the_number_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cnn_experiments.training.memory_estimate.trains_on_cpu", lambda _: False)
+    trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cuda")))
+    monkeypatch.setattr("cnn_experiments.training.build.build_trainer_alone", lambda _: trainer)
     needed = Demands(Machine(16, 1000 * GIB, ("0", "1", "2", "3"))).of(planned())
     assert (needed.gpus, needed.threads, needed.max_parallel) == (1, 4, 4)
+
+
+def test_run_whose_steps_fail_or_whose_memory_is_unknown_has_the_machine_for_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    machine = Machine(2, 1000 * GIB, ())
+    monkeypatch.setattr("cnn_experiments.training.execution.thread_speeds", fail)
+    assert Demands(machine).of(planned()).threads == 2
+    assert Demands(machine).of(planned()).max_parallel == 1
+    monkeypatch.setattr("cnn_experiments.training.execution.thread_speeds", lambda *_: {1: 1.0, 2: 1.0})
+    monkeypatch.setattr(
+        "cnn_experiments.training.memory_estimate.least_training_memory", lambda *_: TrainingMemory(1, None)
+    )
+    assert Demands(machine).of(planned()).max_parallel == 1
+
+
+@pytest.mark.parametrize(("epochs", "threads"), [(0, 1), (1, 2)])
+def test_run_that_goes_on_has_as_many_threads_as_before(
+    monkeypatch: pytest.MonkeyPatch, epochs: int, threads: int
+) -> None:
+    monkeypatch.setattr("cnn_experiments.training.execution.thread_speeds", lambda *_: {1: 1.0, 2: 1.0})
+    state = SimpleNamespace(results=SimpleNamespace(threads=2, epochs=epochs))
+    monkeypatch.setattr(PlannedRun, "read_state", lambda _: state)
+    assert Demands(Machine(2, 1000 * GIB, ())).of(planned()).threads == threads
 
 
 def test_machine_has_as_many_cores_as_torch_has_threads(monkeypatch: pytest.MonkeyPatch) -> None:

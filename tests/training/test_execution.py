@@ -1,5 +1,6 @@
 """How a run is executed: as was typed, as the run that it continues, or as is fastest."""
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -146,14 +147,25 @@ def test_equal_commands_choose_equally(stub_seconds: Callable[..., Timed], cache
     assert timed == []
     assert choose_execution(compose_settings(CPU, "data.batch_size=32")) == Execution("contiguous", 1)
     assert len(timed) == 1
-    assert len(list(cache.glob("*.json"))) == 2
+
+
+def test_run_of_a_sweep_knows_what_the_sweep_has_timed(
+    monkeypatch: pytest.MonkeyPatch, stub_seconds: Callable[..., Timed]
+) -> None:
+    stub_seconds(**LENET_SECONDS)
+    assert thread_speeds(compose_settings(CPU), 2) == {1: 1.0, 2: pytest.approx(8 / 6)}
+    timed = stub_seconds(**LENET_SECONDS)
+    monkeypatch.setenv(THREADS_VARIABLE, "1")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert choose_execution(compose_settings(CPU)) == Execution("channels_last", 1)
+    assert timed == []
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"seconds": [1.0]}', '{"seconds": ["fast", 1, 1, 1]}'])
 def test_damaged_file_is_replaced(stub_seconds: Callable[..., Timed], cache: Path, text: str) -> None:
     stub_seconds(**LENET_SECONDS)
     choose_execution(compose_settings(CPU))
-    (file,) = cache.glob("*.json")
+    (file,) = [path for path in cache.glob("*.json") if len(json.loads(path.read_text())["seconds"]) == 4]
     file.write_text(text)
     timed = stub_seconds(**LENET_SECONDS)
     assert choose_execution(compose_settings(CPU)) == Execution("channels_last", 2)
@@ -174,8 +186,7 @@ def test_cache_that_cannot_be_made_prevents_nothing(
 def test_real_steps_take_time_and_leave_the_settings_of_torch(cache: Path) -> None:
     chosen = choose_execution(compose_settings(CPU, "data=digits"))
     assert chosen.memory_format in ("contiguous", "channels_last")
-    (file,) = cache.glob("*.json")
-    stored = json.loads(file.read_text())
+    stored = max((json.loads(path.read_text()) for path in cache.glob("*.json")), key=lambda one: len(one["seconds"]))
     assert stored["executions"] == [["contiguous", 1], ["channels_last", 1], ["contiguous", 2], ["channels_last", 2]]
     assert all(0 < seconds < 60 for seconds in stored["seconds"])
 
@@ -193,12 +204,54 @@ class Viewing(torch.nn.Module):
         return logits
 
 
-def test_network_that_cannot_be_channels_last_is_contiguous(cache: Path) -> None:
+def test_network_that_cannot_be_channels_last_is_contiguous(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     settings = compose_settings(CPU, "data=digits")
     settings["model"] = {"_target_": f"{__name__}.Viewing"}
     assert choose_execution(settings).memory_format == "contiguous"
+    files = {path.name for path in cache.glob("*.json")}
     assert choose_execution(settings).memory_format == "contiguous"
-    assert len(list(cache.glob("*.json"))) == 1
+    monkeypatch.setattr(execution, "_code_of", lambda _: "edited")
+    assert {path.name for path in cache.glob("*.json")} == files
+    choose_execution(settings)
+    assert len(list(cache.glob("*.json"))) == 2 * len(files)
+
+
+def test_code_of_a_network_of_somebodys_own_is_part_of_what_is_kept() -> None:
+    assert execution._code_of(f"{__name__}.Viewing") == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    assert execution._code_of("cnn_experiments.models.LeNet") is None
+
+
+def test_processes_that_train_together_have_one_format(stub_seconds: Callable[..., Timed]) -> None:
+    timed = stub_seconds()
+    settings = compose_settings(CPU, "trainer.devices=2", "trainer.strategy=ddp")
+    assert choose_execution(settings).memory_format == "contiguous"
+    assert timed == []
+
+
+def test_times_in_a_cache_that_is_read_only_are_used(
+    monkeypatch: pytest.MonkeyPatch, stub_seconds: Callable[..., Timed]
+) -> None:
+    stub_seconds(**LENET_SECONDS)
+    chosen = choose_execution(compose_settings(CPU))
+
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    monkeypatch.setattr(execution, "FileLock", fail)
+    timed = stub_seconds()
+    assert choose_execution(compose_settings(CPU)) == chosen
+    assert timed == []
+
+
+def test_busy_cores_are_mentioned(
+    monkeypatch: pytest.MonkeyPatch, stub_seconds: Callable[..., Timed], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    stub_seconds(**LENET_SECONDS)
+    monkeypatch.setattr(execution, "free_cores", lambda: 1)
+    assert choose_execution(compose_settings(CPU)).threads == 1
+    assert caplog.messages == ["at most 1 of 2 cores: other programs use the others"]
 
 
 def test_timing_that_other_programs_disturbed_is_not_kept(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:

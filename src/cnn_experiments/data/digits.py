@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cnn_experiments.data.datamodule import ImageDataModule, stratified_permutation
@@ -15,15 +16,23 @@ _SPLIT_SEED = 0  # scikit-learn has no test set of its own; this split is the sa
 
 @functools.cache
 def _load_permuted() -> tuple[Tensor, Tensor]:
-    # The file is read here, because scikit-learn takes a second to import.
-    package = find_spec("sklearn")
-    assert package is not None
-    assert package.origin is not None
-    rows = torch.from_numpy(np.loadtxt(Path(package.origin).parent / "datasets/data/digits.csv.gz", delimiter=","))
-    images = rows[:, :64].reshape(-1, 8, 8).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)
-    labels = rows[:, 64].long()
+    pixels, numbers = _load_rows()
+    images = torch.from_numpy(pixels).reshape(-1, 8, 8).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)
+    labels = torch.from_numpy(numbers).long()
     order = stratified_permutation(labels, _SPLIT_SEED)
     return images[order], labels[order]
+
+
+def _load_rows() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the pixels (1797, 64) and the labels (1797); importing scikit-learn, which takes a second, is avoided."""
+    package = find_spec("sklearn")
+    file = Path(str(package and package.origin)).parent / "datasets" / "data" / "digits.csv.gz"
+    if file.is_file():
+        rows = np.loadtxt(file, delimiter=",")
+        return rows[:, :64], rows[:, 64]
+    from sklearn.datasets import load_digits
+
+    return load_digits(return_X_y=True)
 
 
 class Digits(ImageDataModule):

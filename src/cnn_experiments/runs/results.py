@@ -132,8 +132,7 @@ class RunResults:
         default=None,
     )
     threads: int | None = _field(
-        "CPU threads that computed; a resumed run has as many. Null if several processes train, and in files of earlier "
-        "versions",
+        "CPU threads that computed; a resumed run has as many. Null if several processes train, and in earlier files",
         default=None,
     )
     processes: int | None = _field("processes that trained together, each with batches of its own", default=None)

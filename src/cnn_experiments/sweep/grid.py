@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.config.hydra_internals import expand_grid
 from cnn_experiments.config.overrides import parse_overrides
-from cnn_experiments.console import print_line, relative_path
+from cnn_experiments.console import announce, print_line, relative_path
 from cnn_experiments.errors import ConfigError, RunFailedError
 from cnn_experiments.runs.fingerprint import SWEEP_KEYS
 from cnn_experiments.runs.lock import check_locks, is_locked
@@ -32,6 +32,7 @@ from cnn_experiments.sweep.plan import (
 )
 from cnn_experiments.sweep.report import Report, write_report
 from cnn_experiments.sweep.summary import (
+    format_count,
     print_invalid,
     print_plan,
     print_results,
@@ -188,7 +189,7 @@ class _GridSweep:
         wanted = (Action.START, Action.RESUME, Action.RESTART)
         pending = [run for run in self.runs if run.next_action(self._states[run.directory]) in wanted]
         if pending and not self._settings["dry_run"]:
-            print_line(f"{format_count(len(pending))} to do in {relative_path(self.directory.absolute())}")
+            announce(f"{format_count(len(pending))} to do in {relative_path(self.directory.absolute())}")
             self._executor.warm_up()
         directories = {run.config.run_id: run.directory for run in pending}
         drop_invalid([run.config for run in pending], self._invalid, directories)

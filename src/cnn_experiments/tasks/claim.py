@@ -30,22 +30,6 @@ def check_settings(run: ComposedConfig, named_directory: Path | None) -> None:
         run.validate()
 
 
-def can_be_claimed(directory: Path, run: ComposedConfig) -> bool:
-    """Return whether a run seems to start or to continue in a named directory; nothing is made or locked."""
-    try:
-        check_printable(_KEY, directory)
-        with path_errors(_KEY, directory):
-            action = next_action(RunState.read(directory), run.run_id, retry_failed=True, restart=run.starts_over)
-            nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-            if not nearest.is_dir() or action in (Action.SKIP, Action.REJECT) or foreign_file_problem(directory):
-                return False
-            if action == Action.START and directory.exists() and not is_unused(directory):
-                return False
-            return RunDirectory(directory).ckpt_path_problem(action, run.settings["ckpt_path"]) is None
-    except ConfigError:
-        return False
-
-
 def claim_new_directory(wanted: Path) -> Path:
     """Make and lock the directory of a run, with a number appended if there is one of this name; return its path.
 

@@ -368,7 +368,7 @@ def _own_checkpoints(config: ComposedConfig, directory: RunDirectory) -> list[Pa
 def _continued_results(
     config: ComposedConfig, directory: RunDirectory, previous: RunResults | None
 ) -> RunResults | None:
-    """Return the results of the run that this one continues, if they are there: `previous` if it was in this directory."""
+    """Return the results of the run that this one continues, if they are there: `previous`, if it was here."""
     if _own_checkpoints(config, directory):
         return previous
     if (ckpt_path := config.settings["ckpt_path"]) is not None:

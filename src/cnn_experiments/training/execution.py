@@ -1,26 +1,30 @@
 """How a run is executed where it runs: the memory format and the CPU threads with which its steps take least time.
 
-Neither changes a result but by rounding. They are chosen by timing a few steps before the training, and kept in a file
-of this user's cache, so that equal commands on one machine choose equally.
+Neither changes a result but by rounding. They are chosen by timing a few steps before the training. The times are kept
+in this user's cache, so that equal commands choose equally where equally many cores are free.
 """
 
 import hashlib
+import inspect
 import json
+import logging
 import os
+import platform
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from cnn_experiments.analysis.cost import count_multiply_adds
 from cnn_experiments.analysis.probe import probe_image
 from cnn_experiments.arguments import ArgumentError
+from cnn_experiments.config.instantiate import find_target
 from cnn_experiments.console import print_line
 from cnn_experiments.data.image_cache import cache_directory
 from cnn_experiments.runs.atomic import atomic_write
@@ -31,8 +35,10 @@ from cnn_experiments.runtime.distributed import num_processes
 from cnn_experiments.runtime.environment import device_name
 from cnn_experiments.training.build import MEMORY_FORMATS, Settings, build_data, build_trainer_alone
 from cnn_experiments.training.limits import Limits, count_steps_per_epoch
-from cnn_experiments.training.synthetic_steps import SyntheticSteps, seconds_of
 from cnn_experiments.training.preflight import build_and_probe
+from cnn_experiments.training.synthetic_steps import SyntheticSteps, seconds_of
+
+log = logging.getLogger(__name__)
 
 AUTO = "auto"
 """The memory format that stands for the fastest one."""
@@ -50,8 +56,12 @@ _NUM_ROUNDS, _MAX_ROUNDS = 2, 10
 _STEPS_PER_ROUND = 3
 _LONG_STEPS_PER_ROUND = 2
 """The first of which is not counted."""
+_MAX_WAITING_SECONDS = 60.0
+"""For another process that times steps."""
 _SILENT_SECONDS = 5.0
 """A timing that probably takes longer is announced."""
+
+_PACKAGE = f"{__package__.partition('.')[0]}."
 
 _LONG_STEP_SECONDS = 0.3
 """Steps that take longer are timed with fewer images, but at least `_FEWEST_IMAGES`."""
@@ -84,13 +94,14 @@ def choose_execution(settings: Settings, continued: RunResults | None = None) ->
     """
     trainer = build_trainer_alone(settings)
     threads = _possible_threads(settings, trainer, continued)
-    memory_formats = _possible_memory_formats(settings, continued)
+    memory_formats = _possible_memory_formats(settings, trainer, continued)
     executions = [Execution(memory_format, number) for number in threads for memory_format in memory_formats]
     if len(executions) == 1:
         return executions[0]
     network = _TimedNetwork(settings, trainer)
     if len(threads) > 1 and network.step_seconds > _PARALLEL_STEP_SECONDS:
-        executions = [execution for execution in executions if execution.threads == threads[-1]]
+        largest = threads[-2:] if len(threads) > 2 else threads[-1:]
+        executions = [execution for execution in executions if execution.threads in largest]
     seconds = network.seconds(executions)
     return fastest(seconds) if seconds else Execution(memory_formats[0], threads[-1])
 
@@ -105,8 +116,9 @@ def thread_speeds(settings: Settings, cores: int) -> dict[int, float]:
     if cores == 1:
         return {1: 1.0}
     numbers = _numbers_of_threads(cores)
-    network = _TimedNetwork(settings, build_trainer_alone(settings))
-    memory_formats = _possible_memory_formats(settings, None)
+    trainer = build_trainer_alone(settings)
+    network = _TimedNetwork(settings, trainer)
+    memory_formats = _possible_memory_formats(settings, trainer, None)
     seconds = network.seconds([Execution(name, number) for number in numbers for name in memory_formats])
     if seconds:
         shortest = {number: min(seconds[Execution(name, number)] for name in memory_formats) for number in numbers}
@@ -136,7 +148,10 @@ def _possible_threads(settings: Settings, trainer: pl.Trainer, continued: RunRes
         return [torch.get_num_threads()]
     if (threads := threads_like(continued)) is not None:
         return [threads]
-    return _numbers_of_threads(min(free_cores(), torch.get_num_threads()))
+    free, usable = free_cores(), usable_cores()
+    if free < usable:
+        log.info("at most %d of %d cores: other programs use the others", free, usable)
+    return _numbers_of_threads(min(free, torch.get_num_threads()))
 
 
 def _numbers_of_threads(cores: int) -> list[int]:
@@ -144,7 +159,11 @@ def _numbers_of_threads(cores: int) -> list[int]:
     return [*(2**power for power in range(cores.bit_length()) if 2**power < cores), cores]
 
 
-def _possible_memory_formats(settings: Settings, continued: RunResults | None) -> list[str]:
+def _possible_memory_formats(settings: Settings, trainer: pl.Trainer, continued: RunResults | None) -> list[str]:
+    """Return those that may be chosen.
+
+    Processes that train together must have the same one, and each would choose by itself. A compiler chooses by itself.
+    """
     typed = settings["memory_format"]
     if typed != AUTO:
         return [typed]
@@ -152,7 +171,8 @@ def _possible_memory_formats(settings: Settings, continued: RunResults | None) -
         earlier = continued.memory_format or continued.settings.get("memory_format")
         if earlier in MEMORY_FORMATS and earlier != AUTO:
             return [earlier]
-    return [_CONTIGUOUS] if settings["compile"] else [_CONTIGUOUS, _CHANNELS_LAST]  # a compiler chooses by itself
+    is_timed = trainer.strategy.root_device.type in ("cpu", "cuda") and num_processes(settings["trainer"]) == 1
+    return [_CONTIGUOUS, _CHANNELS_LAST] if is_timed and not settings["compile"] else [_CONTIGUOUS]
 
 
 class _TimedNetwork:
@@ -179,19 +199,45 @@ class _TimedNetwork:
         """
         if not self._is_worth_timing(len(executions)):
             return {}
-        with ExitStack() as stack:
-            path = self._cache_path(executions)
-            if path is not None:
-                with suppress(OSError):  # the cache can't be written
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    stack.enter_context(FileLock(path.parent / "lock"))  # one timing at a time disturbs no other
-                    if known := _read_seconds(path, executions):
-                        return known
+        if known := self._read(executions):
+            return known
+        with self._alone():
+            if known := self._read(executions):  # another process has timed them in the meantime
+                return known
             seconds, is_contended = self._time(executions)
-            if path is not None and not is_contended:
-                with suppress(OSError), atomic_write(path) as file:
-                    json.dump({**self._facts(executions), "seconds": list(seconds.values())}, file, indent=1)
+            if not is_contended:
+                self._write(seconds)
+                # Each run of a sweep asks for its own number of threads.
+                for number in {execution.threads for execution in executions}:
+                    part = {execution: value for execution, value in seconds.items() if execution.threads == number}
+                    if not self._read(list(part)):
+                        self._write(part)
         return seconds
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one process at a time on this machine time steps, so that none disturbs another, if possible."""
+        with ExitStack() as stack:
+            if (directory := _cache()) is not None:
+                with suppress(OSError, Timeout):
+                    directory.mkdir(parents=True, exist_ok=True)
+                    lock = FileLock(directory / f"{platform.node()}.lock", timeout=_MAX_WAITING_SECONDS)
+                    stack.enter_context(lock)
+            yield
+
+    def _read(self, executions: Sequence[Execution]) -> dict[Execution, float]:
+        """Return the seconds that are kept of these executions; none if there are none, or they are damaged."""
+        path = self._path(executions)
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            numbers = [float(number) for number in json.loads(path.read_text())["seconds"]] if path else []
+            return dict(zip(executions, numbers, strict=True))
+        return {}
+
+    def _write(self, seconds: Mapping[Execution, float]) -> None:
+        """Keep the seconds, if possible."""
+        if (path := self._path(list(seconds))) is not None:
+            with suppress(OSError), atomic_write(path) as file:
+                json.dump({**self._facts(list(seconds)), "seconds": list(seconds.values())}, file, indent=1)
 
     @property
     def _batch_size(self) -> int:
@@ -207,7 +253,8 @@ class _TimedNetwork:
 
     @property
     def _steps_per_round(self) -> int:
-        return _LONG_STEPS_PER_ROUND if self._batch_size == _FEWEST_IMAGES else _STEPS_PER_ROUND
+        has_long_steps = self._batch_size * self._image_seconds > _LONG_STEP_SECONDS
+        return _LONG_STEPS_PER_ROUND if has_long_steps else _STEPS_PER_ROUND
 
     def _timing_seconds(self, num_executions: int) -> float:
         """Return a guess at how long the timing takes."""
@@ -228,10 +275,16 @@ class _TimedNetwork:
                 break
             for execution in executions:
                 steps.use_memory_format(execution.memory_format)
-                accepts_errors = execution.memory_format == _CHANNELS_LAST  # Tensor.view raises one
-                with compute_threads(execution.threads), suppress(*[RuntimeError] * accepts_errors):
-                    _, *seconds = [seconds_of(steps.train) for _ in range(self._steps_per_round)]
-                    shortest[execution] = min(shortest[execution], *seconds)
+                try:
+                    with compute_threads(execution.threads):
+                        if num_rounds == 0:
+                            steps.evaluate()
+                        _, *seconds = [seconds_of(steps.train) for _ in range(self._steps_per_round)]
+                except RuntimeError:
+                    if execution.memory_format == _CONTIGUOUS:
+                        raise
+                    continue  # Tensor.view can't be used in channels_last
+                shortest[execution] = min(shortest[execution], *seconds)
         waiting_share = ((waiting_seconds() or 0.0) - waited) / (time.perf_counter() - started)
         has_different_threads = len({execution.threads for execution in executions}) > 1
         return shortest, has_different_threads and waiting_share > CONTENDED_SHARE
@@ -239,12 +292,10 @@ class _TimedNetwork:
     def _guessed_speed(self) -> float:
         return _CORE_MULTIPLY_ADDS_PER_SECOND if self._device.type == "cpu" else _GPU_MULTIPLY_ADDS_PER_SECOND
 
-    def _cache_path(self, executions: Sequence[Execution]) -> Path | None:
-        with suppress(ArgumentError):  # this user has no home directory
-            text = json.dumps(self._facts(executions), sort_keys=True, default=str)
-            name = hashlib.sha256(text.encode()).hexdigest()[:16]
-            return cache_directory(None) / "step_seconds" / f"{name}.json"
-        return None
+    def _path(self, executions: Sequence[Execution]) -> Path | None:
+        text = json.dumps(self._facts(executions), sort_keys=True, default=str)
+        directory = _cache()
+        return directory / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json" if directory else None
 
     def _facts(self, executions: Sequence[Execution]) -> dict[str, Any]:
         """Return what the seconds depend on."""
@@ -252,16 +303,26 @@ class _TimedNetwork:
             "device": device_name(self._device),
             "torch": str(torch.__version__),
             "model": self._settings["model"],
-            "image": [self._data.channels, self._data.size, self._data.size],
+            "code": _code_of(self._settings["model"]["_target_"]),
+            "image": [self._data.channels, self._data.native_size, self._data.size],
+            "augment": self._settings["augment"],
             "batch_size": self._batch_size,
             "precision": self._trainer.precision,
             "executions": [[execution.memory_format, execution.threads] for execution in executions],
         }
 
 
-def _read_seconds(path: Path, executions: Sequence[Execution]) -> dict[Execution, float]:
-    """Return the seconds that a file holds; none if it is not there or damaged."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        numbers = [float(number) for number in json.loads(path.read_text())["seconds"]]
-        return dict(zip(executions, numbers, strict=True))
-    return {}
+def _cache() -> Path | None:
+    """Return the directory of the times; None if this user has no home directory."""
+    with suppress(ArgumentError):
+        return cache_directory(None) / "step_seconds"
+    return None
+
+
+def _code_of(target: str) -> str | None:
+    """Return a hash of the file with a network of somebody's own, who may change it; None for one of a package."""
+    if target.startswith((_PACKAGE, "torch", "timm")):
+        return None
+    with suppress(OSError, TypeError, ImportError, AttributeError):
+        return hashlib.sha256(Path(inspect.getfile(find_target(target))).read_bytes()).hexdigest()
+    return None

@@ -94,6 +94,12 @@ def test_every_run_has_gpus_of_its_own() -> None:
     assert allocation.take(runs[2]) == ResourceShare(4, ("4",))
 
 
+def test_runs_on_gpus_share_few_cores() -> None:
+    runs = [make_run(name) for name in "ab"]
+    allocation = DemandAllocation(Machine(1, 64 * GIB, ("0", "1")), [(run, demand(1, gpus=1)) for run in runs])
+    assert [allocation.take(run) for run in runs] == [ResourceShare(1, ("0",)), ResourceShare(1, ("1",))]
+
+
 @pytest.mark.parametrize(("num_runs", "most"), [(1, 1), (2, 2), (9, 3)])
 def test_number_of_runs_at_once_is_at_most_that_of_the_runs(num_runs: int, most: int) -> None:
     runs = [make_run(str(number)) for number in range(num_runs)]

@@ -87,7 +87,7 @@ def make_executor(monkeypatch: pytest.MonkeyPatch, work: Callable[..., None]) ->
 
 
 def make_runs(sweep: Path, count: int) -> list[PlannedRun]:
-    settings = {"seed": 1, "retry_failed": False}
+    settings = {"seed": 1, "retry_failed": False, "trainer": {"devices": 1, "num_nodes": 1}}
     config = SimpleNamespace(run_id="0", settings=settings, starts_over=False, overrides=[], hydra_overrides=[])
     return [PlannedRun(cast(ComposedConfig, config), sweep / f"run{number}") for number in range(count)]
 
