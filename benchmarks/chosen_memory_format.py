@@ -20,6 +20,7 @@ import torch
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.runs.directory import RunDirectory
 from cnn_experiments.runtime.environment import device_name
+from cnn_experiments.runtime.third_party_warnings import filter_third_party_warnings
 from cnn_experiments.tasks.train import train
 from cnn_experiments.training.execution import choose_execution
 
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     logging.disable(logging.INFO)
+    filter_third_party_warnings()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(f"{device_name(device)}, torch {torch.__version__}, {arguments.rounds} rounds, medians [lowest, highest]")
     print("| network | batch | images/s contiguous | images/s channels_last | auto | auto / best | auto / contiguous |")
