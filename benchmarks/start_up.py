@@ -77,7 +77,7 @@ MEASUREMENTS: dict[str, Callable[[], float]] = {
     "task=inspect model=vgg11 data.resize=224": lambda: seconds_of(
         [*PROGRAM, "task=inspect", "model=vgg11", "data.resize=224"]
     ),
-    "report of 12 runs": lambda: seconds_of(
+    "report of two directories": lambda: seconds_of(
         [
             sys.executable,
             "-m",
