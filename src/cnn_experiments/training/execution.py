@@ -51,7 +51,8 @@ _MAX_SECONDS = 2.0
 _MAX_SHARE = 0.02
 """Of the time of a run, that the timing may take if it is more than `_MAX_SECONDS`."""
 _ENOUGH_SECONDS = 0.5
-"""After which no further round of steps is timed."""
+_ENOUGH_SHARE = 0.005
+"""Of the time of a run. After as much, but at most `_MAX_SECONDS`, no further round of steps is timed."""
 _NUM_ROUNDS, _MAX_ROUNDS = 2, 10
 _STEPS_PER_ROUND = 3
 _LONG_STEPS_PER_ROUND = 2
@@ -64,7 +65,8 @@ _SILENT_SECONDS = 5.0
 _PACKAGE = f"{__package__.partition('.')[0]}."
 
 _LONG_STEP_SECONDS = 0.3
-"""Steps that take longer are timed with fewer images, but at least `_FEWEST_IMAGES`."""
+_LONG_STEP_SHARE = 0.001
+"""Of the time of a run. Steps that take longer are timed with fewer images, but at least `_FEWEST_IMAGES`."""
 _FEWEST_IMAGES = 8
 _PARALLEL_STEP_SECONDS = 0.05
 """Steps that take longer are known to take less time with every core."""
@@ -242,14 +244,19 @@ class _TimedNetwork:
     @property
     def _batch_size(self) -> int:
         """Return the number of images of a timed step."""
-        most = max(_FEWEST_IMAGES, int(_LONG_STEP_SECONDS / self._image_seconds))
+        long_step_seconds = max(_LONG_STEP_SECONDS, _LONG_STEP_SHARE * self._run_seconds)
+        most = max(_FEWEST_IMAGES, int(long_step_seconds / self._image_seconds))
         return min(self._data.batch_size, most)
 
-    def _is_worth_timing(self, num_executions: int) -> bool:
+    @property
+    def _run_seconds(self) -> float:
+        """Return a guess at the seconds of the training."""
         limits = Limits.from_settings(self._settings)
         num_steps = limits.num_steps(count_steps_per_epoch(self._settings, self._data))
-        run_seconds = min(num_steps * self.step_seconds, limits.max_seconds or float("inf"))
-        return self._timing_seconds(num_executions) <= max(_MAX_SECONDS, _MAX_SHARE * run_seconds)
+        return min(num_steps * self.step_seconds, limits.max_seconds or float("inf"))
+
+    def _is_worth_timing(self, num_executions: int) -> bool:
+        return self._timing_seconds(num_executions) <= max(_MAX_SECONDS, _MAX_SHARE * self._run_seconds)
 
     @property
     def _steps_per_round(self) -> int:
@@ -269,9 +276,10 @@ class _TimedNetwork:
             print_line("timing a few steps, to choose what is fastest here")
         steps = SyntheticSteps(self._settings, self._data, self._trainer, self._batch_size)
         shortest = dict.fromkeys(executions, float("inf"))
+        enough_seconds = min(_MAX_SECONDS, max(_ENOUGH_SECONDS, _ENOUGH_SHARE * self._run_seconds))
         started, waited = time.perf_counter(), waiting_seconds() or 0.0
         for num_rounds in range(_MAX_ROUNDS):
-            if num_rounds >= _NUM_ROUNDS and time.perf_counter() - started > _ENOUGH_SECONDS:
+            if num_rounds >= _NUM_ROUNDS and time.perf_counter() - started > enough_seconds:
                 break
             for execution in executions:
                 steps.use_memory_format(execution.memory_format)
