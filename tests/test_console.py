@@ -11,6 +11,7 @@ from rich.table import Table
 
 from cnn_experiments.console import (
     ConsoleHandler,
+    announce,
     cell,
     fits_terminal,
     print_error,
@@ -114,3 +115,14 @@ def test_traceback_of_a_logged_error_is_not_printed(capsys: pytest.CaptureFixtur
 def test_long_texts_lose_their_end_and_long_paths_their_beginning() -> None:
     assert (shorten("ankle boot", 10), shorten("ankle boots", 10)) == ("ankle boot", "ankle boo…")
     assert (shorten_path("a/boot.png", 10), shorten_path("shop/boot.png", 10)) == ("a/boot.png", "…/boot.png")
+
+
+@pytest.mark.parametrize(("is_terminal", "output"), [(True, "8 runs to do in outputs/mine\n"), (False, "")])
+def test_start_is_announced_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool, output: str
+) -> None:
+    terminal = Console(file=StringIO(), force_terminal=is_terminal, color_system=None)
+    monkeypatch.setattr(rich, "get_console", lambda: terminal)
+    announce("8 runs to do in outputs/mine")
+    assert isinstance(terminal.file, StringIO)
+    assert terminal.file.getvalue() == output

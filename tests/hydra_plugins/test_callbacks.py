@@ -344,3 +344,24 @@ def test_checkpoint_of_a_requeued_run_is_not_put_aside(
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     RunDirectoryCallback().on_run_start(compose_command(*command))
     lock.release(Path("mine"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (("model=nin", "data.resize=67", "hydra.run.dir=outputs/mine"), "nin on digits: outputs/mine"),
+        (("task=inspect",), None),
+        (("hydra.run.dir=planned",), None),
+    ],
+)
+@pytest.mark.usefixtures("without_check")
+def test_run_of_no_sweep_is_announced_before_it_is_checked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, overrides: tuple[str, ...], line: str | None
+) -> None:
+    (tmp_path / "planned").mkdir()
+    (tmp_path / "planned" / ".plan.json").write_text("{}")
+    calls: list[str] = []
+    monkeypatch.setattr(cnn_experiments_callbacks, "announce", calls.append)
+    monkeypatch.setattr(cnn_experiments_callbacks, "preflight", lambda *_, **__: calls.append("check"))
+    RunDirectoryCallback().on_run_start(compose_command("data=digits", *overrides))
+    assert calls == [*([line] if line else []), "check"]
