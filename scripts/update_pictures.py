@@ -10,6 +10,7 @@ the directory of a sweep as argument, it and its runs are copied to docs/example
 import contextlib
 import functools
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -78,6 +79,8 @@ FIND_LR_CODE = (
     CONF / "optimizer" / "sgd.yaml",
     CONF / "task" / "find_lr.yaml",
 )
+LABEL_DISTANCE = 0.02
+"""Between the labels of curves that end close to each other, in units of the accuracy."""
 RANGE_COLOR, BAND_COLOR, PUBLISHED_COLOR = "#c9ccd2", "#ebecef", "#4a4f57"
 PUBLISHED_MARKER: Any = {"markersize": 11, "markeredgewidth": 1.6}
 MARGIN = 24
@@ -302,6 +305,7 @@ def draw_curves(axes: Axes, results: Sequence[RecipeResult]) -> None:
     """Draw the median test accuracy by epoch of each recipe, and the range over the seeds."""
     shown = [result for result in results if "scratch" not in result.recipe.name]
     last_epoch = 0
+    labels = []
     for result, color in zip(shown, COLORS, strict=False):
         curves = [measured_curve(run.curve("test/acc")) for run in result.runs]
         epochs = sorted(set.intersection(*map(set, curves)))
@@ -309,10 +313,13 @@ def draw_curves(axes: Axes, results: Sequence[RecipeResult]) -> None:
         middle = np.median(values, axis=0)
         axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.18, linewidth=0)
         axes.plot(epochs, middle, color=color, linewidth=2)
-        label = f"  {result.recipe.network}\n  {format_seeds(result)}"
-        axes.annotate(label, (epochs[-1], middle[-1]), color=color, va="center")
+        labels.append((middle[-1], f"  {result.recipe.network}, {format_seeds(result)}", color))
         last_epoch = max(last_epoch, epochs[-1])
-    axes.set(xlabel="epoch", ylabel="test accuracy", xlim=(0.8, 1.36 * last_epoch))
+    height = math.inf
+    for accuracy, label, color in sorted(labels, reverse=True):
+        height = min(accuracy, height - LABEL_DISTANCE)
+        axes.annotate(label, (last_epoch, height), color=color, va="center")
+    axes.set(xlabel="epoch", ylabel="test accuracy", xlim=(0.8, 1.62 * last_epoch))
     axes.set_xticks(range(1, last_epoch + 1))
     axes.set_title("book/adam: median and range of the seeds", loc="left", fontsize=11)
     axes.grid(alpha=0.3)
