@@ -10,9 +10,9 @@ def test_error_of_an_argument_is_data_and_a_readable_value_error() -> None:
     with pytest.raises(ValueError, match="pool") as error:
         LeNet(1, 10, [6, 16], 5, [120, 84], "sigmoid", "none", None, "before_activation", pool="maxx", padding=0)
     assert isinstance(error.value, ArgumentError)
-    assert str(error.value) == "pool=maxx: must be one of max, avg; did you mean max?"
+    assert str(error.value) == "pool=maxx: must be one of max, avg, stride; did you mean max?"
     assert (error.value.name, error.value.value) == ("pool", "maxx")
-    assert (error.value.problem, error.value.suggestion) == ("must be one of max, avg", "max")
+    assert (error.value.problem, error.value.suggestion) == ("must be one of max, avg, stride", "max")
 
 
 def test_number_instead_of_a_list_is_an_error_of_the_argument() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from cnn_experiments.runtime.cpu import usable_cores
 from cnn_experiments.runtime.distributed import processes_per_node
-from cnn_experiments.runtime.memory import available_memory
 from cnn_experiments.sweep.plan import PlannedRun
 
 _NEARLY_BEST = 0.92
@@ -33,6 +32,8 @@ class Machine:
     def here(cls) -> "Machine":
         """Return what this process may use of its machine now."""
         import torch
+
+        from cnn_experiments.runtime.memory import available_memory
 
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         gpus = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
