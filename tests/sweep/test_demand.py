@@ -10,6 +10,7 @@ from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.sweep import demand
 from cnn_experiments.sweep.demand import Demands, Machine, best_threads
 from cnn_experiments.sweep.plan import PlannedRun
+from cnn_experiments.training.execution import ThreadSpeeds
 from cnn_experiments.training.memory_estimate import TrainingMemory
 
 GIB = 2**30
@@ -60,10 +61,12 @@ def planned(*overrides: str) -> PlannedRun:
 
 
 def test_runs_that_do_not_fit_twice_run_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cnn_experiments.training.execution.thread_speeds", lambda *_: {1: 1.0, 2: 1.2})
+    monkeypatch.setattr(
+        "cnn_experiments.training.execution.thread_speeds", lambda *_: ThreadSpeeds({1: 1.0, 2: 1.2}, is_measured=True)
+    )
     large = planned("model=vgg11", "data.resize=224", "data.batch_size=64")
     needed = Demands(Machine(2, 1000 * GIB, ())).of(large)
-    assert (needed.threads, needed.max_parallel) == (1, 2)
+    assert (needed.threads, needed.max_parallel, needed.speed_with_all_cores) == (1, 2, 1.2)
     assert 8 * GIB < needed.memory_bytes < 16 * GIB
     machine = Machine(2, 2 * needed.memory_bytes - 1, ())
     assert Demands(machine).of(large).max_parallel == 1
@@ -73,9 +76,9 @@ def test_runs_that_do_not_fit_twice_run_one_at_a_time(monkeypatch: pytest.Monkey
 def test_runs_that_differ_in_seed_and_learning_rate_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 
-    def thread_speeds(_settings: object, cores: int) -> dict[int, float]:
+    def thread_speeds(_settings: object, cores: int) -> ThreadSpeeds:
         calls.append(cores)
-        return {1: 1.0, 2: 1.2}
+        return ThreadSpeeds({1: 1.0, 2: 1.2}, is_measured=True)
 
     monkeypatch.setattr("cnn_experiments.training.execution.thread_speeds", thread_speeds)
     demands = Demands(Machine(2, 1000 * GIB, ()))
@@ -107,7 +110,9 @@ def test_run_whose_steps_fail_or_whose_memory_is_unknown_has_the_machine_for_its
     monkeypatch.setattr("cnn_experiments.training.execution.thread_speeds", fail)
     assert Demands(machine).of(planned()).threads == 2
     assert Demands(machine).of(planned()).max_parallel == 1
-    monkeypatch.setattr("cnn_experiments.training.execution.thread_speeds", lambda *_: {1: 1.0, 2: 1.0})
+    monkeypatch.setattr(
+        "cnn_experiments.training.execution.thread_speeds", lambda *_: ThreadSpeeds({1: 1.0, 2: 1.0}, is_measured=True)
+    )
     monkeypatch.setattr(
         "cnn_experiments.training.memory_estimate.least_training_memory", lambda *_: TrainingMemory(1, None)
     )
@@ -118,7 +123,9 @@ def test_run_whose_steps_fail_or_whose_memory_is_unknown_has_the_machine_for_its
 def test_run_that_goes_on_has_as_many_threads_as_before(
     monkeypatch: pytest.MonkeyPatch, epochs: int, threads: int
 ) -> None:
-    monkeypatch.setattr("cnn_experiments.training.execution.thread_speeds", lambda *_: {1: 1.0, 2: 1.0})
+    monkeypatch.setattr(
+        "cnn_experiments.training.execution.thread_speeds", lambda *_: ThreadSpeeds({1: 1.0, 2: 1.0}, is_measured=True)
+    )
     state = SimpleNamespace(results=SimpleNamespace(threads=2, epochs=epochs))
     monkeypatch.setattr(PlannedRun, "read_state", lambda _: state)
     assert Demands(Machine(2, 1000 * GIB, ())).of(planned()).threads == threads

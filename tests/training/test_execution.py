@@ -13,7 +13,14 @@ import torch
 from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runtime.cpu import THREADS_VARIABLE
 from cnn_experiments.training import execution
-from cnn_experiments.training.execution import Execution, _TimedNetwork, choose_execution, fastest, thread_speeds
+from cnn_experiments.training.execution import (
+    Execution,
+    ThreadSpeeds,
+    _TimedNetwork,
+    choose_execution,
+    fastest,
+    thread_speeds,
+)
 from tests.conftest import compose_settings
 
 CPU = "trainer=cpu"
@@ -153,7 +160,7 @@ def test_run_of_a_sweep_knows_what_the_sweep_has_timed(
     monkeypatch: pytest.MonkeyPatch, stub_seconds: Callable[..., Timed]
 ) -> None:
     stub_seconds(**LENET_SECONDS)
-    assert thread_speeds(compose_settings(CPU), 2) == {1: 1.0, 2: pytest.approx(8 / 6)}
+    assert thread_speeds(compose_settings(CPU), 2).by_threads == {1: 1.0, 2: pytest.approx(8 / 6)}
     timed = stub_seconds(**LENET_SECONDS)
     monkeypatch.setenv(THREADS_VARIABLE, "1")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
@@ -264,7 +271,9 @@ def test_timing_that_other_programs_disturbed_is_not_kept(monkeypatch: pytest.Mo
 def test_speeds_are_relative_to_one_thread(stub_seconds: Callable[..., Timed]) -> None:
     contiguous = {"contiguous_1": 9.0, "contiguous_2": 9.0, "contiguous_4": 3.0, "contiguous_6": 2.4}
     stub_seconds(**contiguous, channels_last_1=6.0, channels_last_2=4.0, channels_last_4=9.0, channels_last_6=9.0)
-    assert thread_speeds(compose_settings(CPU), 6) == {1: 1.0, 2: 1.5, 4: 2.0, 6: pytest.approx(2.5)}
+    speeds = thread_speeds(compose_settings(CPU), 6)
+    assert speeds.is_measured
+    assert speeds.by_threads == {1: 1.0, 2: 1.5, 4: 2.0, 6: pytest.approx(2.5)}
 
 
 @pytest.mark.parametrize(
@@ -278,4 +287,6 @@ def test_speeds_that_are_not_worth_timing_are_guessed(
     monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...], speeds: dict[int, float]
 ) -> None:
     monkeypatch.setattr(execution, "_MAX_SECONDS", 0.0)
-    assert thread_speeds(compose_settings(CPU, "trainer.max_steps=1", *overrides), 4) == speeds
+    assert thread_speeds(compose_settings(CPU, "trainer.max_steps=1", *overrides), 4) == ThreadSpeeds(
+        speeds, is_measured=False
+    )

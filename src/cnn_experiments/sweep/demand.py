@@ -54,8 +54,8 @@ class Demand:
     gpus: int
     max_parallel: int
     """How many such runs the machine can hold at once."""
-    speed_with_all_cores: float
-    """How many times as fast it would be with all cores as with one."""
+    speed_with_all_cores: float | None
+    """How many times as fast it is with all cores as with one; None if that was not measured."""
 
 
 class Demands:
@@ -98,17 +98,21 @@ def _demand_of(settings: Mapping[str, Any], machine: Machine) -> Demand:
     if device == "cuda" and machine.gpus:
         gpus = min(num_processes, len(machine.gpus))
         max_parallel = len(machine.gpus) // gpus
-        return Demand(max(1, machine.cores // max_parallel), process_bytes, gpus, max_parallel, 1.0)
+        return Demand(max(1, machine.cores // max_parallel), process_bytes, gpus, max_parallel, None)
     least = least_training_memory(settings, data, build_and_probe(settings, data))
     memory = process_bytes + int(_MEMORY_FACTOR * least.total)
     is_known = device == "cpu" and num_processes == 1 and least.activations is not None
+    alone = Demand(machine.cores, memory, 0, 1, None)
+    if not is_known:
+        return alone
     try:
-        speeds = thread_speeds(settings, machine.cores) if is_known else {machine.cores: 1.0}
+        speeds = thread_speeds(settings, machine.cores)
     except Exception:  # of somebody's own network; its run fails, and the others do not
-        speeds = {machine.cores: 1.0}
+        return alone
     max_by_memory = max(1, machine.memory_bytes // memory)
-    threads = best_threads(speeds, machine.cores, max_by_memory)
-    return Demand(threads, memory, 0, min(machine.cores // threads, max_by_memory), speeds[machine.cores])
+    threads = best_threads(speeds.by_threads, machine.cores, max_by_memory)
+    speed = speeds.by_threads[machine.cores] if speeds.is_measured else None
+    return Demand(threads, memory, 0, min(machine.cores // threads, max_by_memory), speed)
 
 
 def best_threads(speeds: Mapping[int, float], cores: int, max_by_memory: int) -> int:

@@ -85,6 +85,15 @@ class Execution:
     """That compute on the CPU."""
 
 
+@dataclass(frozen=True)
+class ThreadSpeeds:
+    """How many times as fast a run is with several threads as with one."""
+
+    by_threads: Mapping[int, float]
+    is_measured: bool
+    """Whether steps were timed; a run that is too short for it gets a guess."""
+
+
 def choose_execution(settings: Settings, continued: RunResults | None = None) -> Execution:
     """Return how a run is executed: as it was typed, else as the run that it continues was, else as is fastest.
 
@@ -108,15 +117,15 @@ def choose_execution(settings: Settings, continued: RunResults | None = None) ->
     return fastest(seconds) if seconds else Execution(memory_formats[0], threads[-1])
 
 
-def thread_speeds(settings: Settings, cores: int) -> dict[int, float]:
-    """Return how many times as fast a run is with several threads as with one, for numbers of threads up to the cores.
+def thread_speeds(settings: Settings, cores: int) -> ThreadSpeeds:
+    """Return the speeds of a run with numbers of threads up to the cores.
 
     Args:
         settings: of the run, which trains on a CPU.
         cores: how many there are.
     """
     if cores == 1:
-        return {1: 1.0}
+        return ThreadSpeeds({1: 1.0}, is_measured=True)
     numbers = _numbers_of_threads(cores)
     trainer = build_trainer_alone(settings)
     network = _TimedNetwork(settings, trainer)
@@ -124,9 +133,9 @@ def thread_speeds(settings: Settings, cores: int) -> dict[int, float]:
     seconds = network.seconds([Execution(name, number) for number in numbers for name in memory_formats])
     if seconds:
         shortest = {number: min(seconds[Execution(name, number)] for name in memory_formats) for number in numbers}
-        return {number: shortest[1] / shortest[number] for number in numbers}
+        return ThreadSpeeds({number: shortest[1] / shortest[number] for number in numbers}, is_measured=True)
     is_parallel = network.step_seconds > _PARALLEL_STEP_SECONDS
-    return {number: float(number) if is_parallel else 1.0 for number in numbers}
+    return ThreadSpeeds({number: float(number) if is_parallel else 1.0 for number in numbers}, is_measured=False)
 
 
 def fastest(seconds: Mapping[Execution, float]) -> Execution:

@@ -24,7 +24,7 @@ def make_run(name: str, model: str = "lenet") -> PlannedRun:
 
 
 def demand(
-    threads: int, *, gib: int = 1, gpus: int = 0, max_parallel: int = 2, speed_with_all_cores: float = 1.5
+    threads: int, *, gib: int = 1, gpus: int = 0, max_parallel: int = 2, speed_with_all_cores: float | None = 1.5
 ) -> Demand:
     return Demand(threads, gib * GIB, gpus, max_parallel, speed_with_all_cores)
 
@@ -120,6 +120,14 @@ def test_number_of_runs_at_once_is_at_most_that_of_the_runs(num_runs: int, most:
             {"vgg11": demand(2, gib=9, max_parallel=1, speed_with_all_cores=1.9)},
             "vgg11: 1 run at once, 2 threads each (2 threads make a run 1.9 times as fast, and a run needs about "
             "9 GiB of 16 GiB)",
+        ),
+        (
+            Machine(2, 16 * GIB, ()),
+            {
+                "vgg11": demand(2, gib=9, max_parallel=1, speed_with_all_cores=None),
+                "nin": demand(1, speed_with_all_cores=None),
+            },
+            "vgg11: 1 run at once, 2 threads each (a run needs about 9 GiB of 16 GiB); nin: 2 runs at once, 1 thread each",
         ),
         (
             Machine(16, 16 * GIB, ("0", "1")),

@@ -137,8 +137,10 @@ def _describe(demand: Demand, machine: Machine) -> str:
     runs = f"{demand.max_parallel} run{'s' * (demand.max_parallel > 1)} at once"
     if demand.gpus:
         return f"{runs}, {demand.gpus} of {len(machine.gpus)} GPUs each"
-    faster = f"{machine.cores} threads make a run {demand.speed_with_all_cores:.1f} times as fast"
+    reasons = []
+    if demand.speed_with_all_cores is not None:
+        reasons.append(f"{machine.cores} threads make a run {demand.speed_with_all_cores:.1f} times as fast")
     if demand.max_parallel < machine.cores // demand.threads or demand.max_parallel == 1 < machine.cores:
         needed, available = format_bytes(demand.memory_bytes), format_bytes(machine.memory_bytes)
-        faster = f"{faster}, and a run needs about {needed} of {available}"
-    return f"{runs}, {threads} each ({faster})"
+        reasons.append(f"a run needs about {needed} of {available}")
+    return f"{runs}, {threads} each" + (f" ({', and '.join(reasons)})" if reasons else "")
