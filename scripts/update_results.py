@@ -37,6 +37,7 @@ README_RECIPES = {
     "book/sgd/lenet_bn": "SGD, 10 epochs",
     "book/adam/lenet_bn": "Adam, 5 epochs",
     "book/adam/resnet18": "Adam, 5 epochs, 28 pixels",
+    "book/adam/densenet": "Adam, 5 epochs, 28 pixels",
 }
 """The recipes in README.md, and how they train."""
 NUM_SEEDS = 3

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from benchmark_tables import (
     BEST_BARE_LOOP,
+    CPU_FILE,
+    OTHERS,
     QUANTITIES,
     Comparison,
     Spread,
@@ -17,6 +19,8 @@ from benchmark_tables import (
     describe,
 )
 from picture_sources import hash_of_figure
+
+from tests.docs.pages import DOCS
 
 HEADER = {
     "command": "python benchmarks/against_others",
@@ -139,3 +143,18 @@ def test_page_says_that_nothing_was_measured_on_a_gpu(tmp_path: Path) -> None:
         "\n".join([lines[0], json.dumps({"recipe": "book/sgd/nin", "batch_size": 128, "seconds_per_step": 0.04})])
     )
     assert "| `experiment=book/sgd/nin` | 3,198 | 3,200 | 1.00 |" in benchmark_parts(tmp_path)["gpu"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "others"),
+    [
+        ("script took {low:.1f} to {high:.1f} times as long on a CPU", OTHERS[:2]),
+        ("over batches in memory {low:.1f} to {high:.1f} times", (BEST_BARE_LOOP,)),
+    ],
+)
+def test_readme_has_the_lowest_and_the_highest_ratio_of_an_epoch(sentence: str, others: tuple[str, ...]) -> None:
+    comparison = Comparison.read(DOCS / "benchmarks" / CPU_FILE)
+    spreads = [comparison.ratios(case, other, EPOCH) for case in comparison.cases for other in others]
+    ratios = [spread.median for spread in spreads if spread]
+    text = " ".join((DOCS.parent / "README.md").read_text().split())
+    assert sentence.format(low=min(ratios), high=max(ratios)) in text
