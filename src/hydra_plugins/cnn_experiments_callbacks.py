@@ -51,8 +51,7 @@ class RunDirectoryCallback(Callback):
                 needs_directory = task_of(run).needs_run_directory
                 check_launch(trainer, names_directory=_names_directory(config) or not needs_directory)
                 if is_first:
-                    if needs_directory:
-                        _announce(config, run)
+                    _announce(config, run)
                     preflight(run, directory)
                 if not needs_directory:
                     _use_no_directory(config)
@@ -73,11 +72,20 @@ def _one_message(is_first: bool) -> Iterator[None]:
 
 def _announce(config: DictConfig, run: ComposedConfig) -> None:
     """Say what starts and where, unless it is a run of a sweep, which says it itself."""
+    task = task_of(run)
+    if not task.needs_run_directory:
+        what = run.settings["ckpt_path"] if task.needs_checkpoint else _network_and_data(run)
+        announce(f"{run.task}: {what}")
+        return
     HydraConfig.instance().set_config(config)  # the directory's name refers to it
     with suppress(OmegaConfBaseException, OSError):  # a name that can't be resolved is rejected when it is made
         directory = Path(config.hydra.run.dir)
         if not (directory / PLAN_FILE).exists():
-            announce(f"{run.choices['model']} on {run.choices['data']}: {relative_path(directory.absolute())}")
+            announce(f"{_network_and_data(run)}: {relative_path(directory.absolute())}")
+
+
+def _network_and_data(run: ComposedConfig) -> str:
+    return f"{run.choices['model']} on {run.choices['data']}"
 
 
 def _named_directory(config: DictConfig) -> Path | None:

@@ -62,7 +62,7 @@ def test_typed_overrides_come_after_those_of_the_sweepers_settings() -> None:
 def test_executor_of_this_program_is_built_from_the_launchers_settings() -> None:
     executor = grid_sweeper("hydra.launcher.jobs=2")._build_executor()
     assert isinstance(executor, LocalExecutor)
-    assert executor.max_parallel([]) == 2
+    assert executor.capacity([]).max_parallel == 2
 
 
 def test_setting_that_an_executor_rejects_is_named() -> None:

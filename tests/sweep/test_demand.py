@@ -66,11 +66,19 @@ def test_runs_that_do_not_fit_twice_run_one_at_a_time(monkeypatch: pytest.Monkey
     )
     large = planned("model=vgg11", "data.resize=224", "data.batch_size=64")
     needed = Demands(Machine(2, 1000 * GIB, ())).of(large)
-    assert (needed.threads, needed.max_parallel, needed.speed_with_all_cores) == (1, 2, 1.2)
+    assert (needed.threads, needed.max_parallel, needed.speed_with_max_threads) == (1, 2, 1.2)
     assert 8 * GIB < needed.memory_bytes < 16 * GIB
     machine = Machine(2, 2 * needed.memory_bytes - 1, ())
     assert Demands(machine).of(large).max_parallel == 1
     assert Demands(machine).of(large).threads == 2
+
+
+def test_run_has_no_more_threads_than_other_programs_leave_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    speeds = {1: ThreadSpeeds({1: 1.0}, is_measured=True), 2: ThreadSpeeds({1: 1.0, 2: 2.0}, is_measured=True)}
+    monkeypatch.setattr("cnn_experiments.training.execution.thread_speeds", lambda _, cores: speeds[cores])
+    needed = Demands(Machine(2, 1000 * GIB, (), busy_cores=1)).of(planned())
+    assert (needed.threads, needed.max_parallel, needed.speed_with_max_threads) == (1, 2, None)
+    assert Demands(Machine(2, 1000 * GIB, ())).of(planned()).threads == 2
 
 
 def test_runs_that_differ_in_seed_and_learning_rate_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.data.augmentation import AugmentationPipeline
@@ -11,6 +12,7 @@ from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
 from cnn_experiments.sweep import estimate
 from cnn_experiments.sweep.plan import PlannedRun
+from cnn_experiments.training.synthetic_steps import SyntheticSteps
 
 MEASURED, OF_COMPLETED, STARTUP = 50.0, 100.0, 1.5
 
@@ -31,7 +33,7 @@ MEASURED, OF_COMPLETED, STARTUP = 50.0, 100.0, 1.5
 def test_completed_runs_of_the_same_cost_are_the_basis(
     monkeypatch: pytest.MonkeyPatch, override: str, seconds: float
 ) -> None:
-    monkeypatch.setattr(estimate, "_measure", lambda _: MEASURED)
+    monkeypatch.setattr(estimate, "_measure", lambda *_: MEASURED)
     completed, wanted = (
         PlannedRun(ComposedConfig.from_overrides("data=digits", *overrides), Path(name))
         for name, overrides in (("a", ()), ("b", (override,)))
@@ -39,7 +41,20 @@ def test_completed_runs_of_the_same_cost_are_the_basis(
     results = RunResults.initial({"model": "lenet", "data": "digits"}, [], completed.config.settings, None)
     results.status, results.seconds = Status.COMPLETED, {"fit": 90.0, "test": 10.0}
     states = {Path("a"): RunState(Status.COMPLETED, results), Path("b"): RunState(Status.NEW, None)}
-    assert estimate.estimate_seconds([completed, wanted], states, [wanted]) == {Path("b"): seconds + STARTUP}
+    assert estimate.estimate_seconds([completed, wanted], states, [wanted], {}) == {Path("b"): seconds + STARTUP}
+
+
+def test_steps_are_timed_as_the_run_will_compute_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def train(steps: SyntheticSteps) -> None:
+        seen.append((torch.get_num_threads(), steps._memory_format))
+
+    monkeypatch.setattr(SyntheticSteps, "train", train)
+    config = ComposedConfig.from_overrides("data=digits", "trainer=cpu", "memory_format=channels_last")
+    run, states = PlannedRun(config, Path("run")), {Path("run"): RunState(Status.NEW, None)}
+    estimate.estimate_seconds([run], states, [run], {Path("run"): 3})
+    assert set(seen) == {(3, torch.channels_last)}
 
 
 def test_measured_training_step_has_the_augmentation(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from cnn_experiments.errors import ConfigError
 from cnn_experiments.runs.results import RunResults
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
+from cnn_experiments.sweep.executors.base import Capacity
 from cnn_experiments.sweep.plan import InvalidCombinations, PlannedRun
 from cnn_experiments.sweep.summary import print_plan, print_results, suggest_existing_sweeps, write_hparams_columns
 
@@ -52,6 +53,7 @@ def stub_estimate(monkeypatch: pytest.MonkeyPatch, seconds: Sequence[float]) -> 
         runs: Sequence[PlannedRun],
         states: Mapping[Path, RunState],
         to_do: Collection[PlannedRun],
+        threads: Mapping[Path, int],
     ) -> dict[Path, float]:
         calls.append([run for run in runs if states[run.directory].status == Status.COMPLETED])
         return dict(zip((run.directory for run in to_do), seconds, strict=True))
@@ -90,7 +92,9 @@ def test_plan_ends_with_the_expected_duration(
 ) -> None:
     stub_estimate(monkeypatch, seconds)
     runs = [plan_run(seed) for seed in range(len(seconds))]
-    print_plan(runs, states_of(runs), runs, InvalidCombinations(skip=False), Path("outputs/mine"), max_parallel)
+    print_plan(
+        runs, states_of(runs), runs, InvalidCombinations(skip=False), Path("outputs/mine"), Capacity(max_parallel, {})
+    )
     assert lines_after_table(capsys.readouterr().out) == [workload]
 
 
@@ -104,7 +108,7 @@ def test_plan_lists_runs_and_skipped_combinations(
     invalid = InvalidCombinations(skip=True)
     invalid.errors += [ConfigError("data.resize", 28, problem="too small")] * 2
     calls = stub_estimate(monkeypatch, [6.0, 12_000.0])
-    print_plan(runs, states_of(runs), [interrupted, new], invalid, Path("outputs/mine"), 1)
+    print_plan(runs, states_of(runs), [interrupted, new], invalid, Path("outputs/mine"), Capacity(1, {}))
     output = capsys.readouterr().out
     assert output.splitlines()[0].rstrip() == "outputs/mine"
     assert rows_of(output) == [
@@ -127,7 +131,7 @@ def test_plan_without_anything_to_do_estimates_nothing(
     run = plan_run(0)
     write_results(run, status=Status.COMPLETED)
     calls = stub_estimate(monkeypatch, [])
-    print_plan([run], states_of([run]), [], InvalidCombinations(skip=False), Path("outputs/mine"), 1)
+    print_plan([run], states_of([run]), [], InvalidCombinations(skip=False), Path("outputs/mine"), Capacity(1, {}))
     assert lines_after_table(capsys.readouterr().out) == ["1 run, nothing to do"]
     assert calls == []
 

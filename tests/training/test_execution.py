@@ -18,6 +18,7 @@ from cnn_experiments.training.execution import (
     ThreadSpeeds,
     _TimedNetwork,
     choose_execution,
+    choose_memory_format,
     fastest,
     thread_speeds,
 )
@@ -48,9 +49,9 @@ def stub_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Timed]:
     def stub(**seconds: float) -> Timed:
         timed: Timed = []
 
-        def time(_: _TimedNetwork, executions: Sequence[Execution]) -> tuple[dict[Execution, float], bool]:
+        def time(_: _TimedNetwork, executions: Sequence[Execution]) -> dict[Execution, float]:
             timed.append(list(executions))
-            return {one: seconds[f"{one.memory_format}_{one.threads}"] for one in executions}, False
+            return {one: seconds[f"{one.memory_format}_{one.threads}"] for one in executions}
 
         monkeypatch.setattr(_TimedNetwork, "_time", time)
         return timed
@@ -266,6 +267,35 @@ def test_timing_that_other_programs_disturbed_is_not_kept(monkeypatch: pytest.Mo
     monkeypatch.setattr(execution, "waiting_seconds", lambda: next(waited))
     choose_execution(compose_settings(CPU, "data=digits"))
     assert list(cache.glob("*.json")) == []
+
+
+def test_speeds_that_other_programs_disturbed_are_not_measured_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = iter([0.0, 1e6])
+    monkeypatch.setattr(execution, "waiting_seconds", lambda: next(waited))
+    assert not thread_speeds(compose_settings(CPU, "data=digits"), 2).is_measured
+
+
+@pytest.mark.usefixtures("cache")
+def test_timing_ends_when_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[None] = []
+    monkeypatch.setattr(execution, "seconds_of", lambda _: calls.append(None) or 1.0)
+    monkeypatch.setattr(execution, "_MAX_SECONDS", 0.0)
+    monkeypatch.setattr(execution, "_MAX_SHARE", 0.0)
+    monkeypatch.setattr(_TimedNetwork, "_is_worth_timing", lambda *_: True)
+    assert choose_execution(compose_settings(CPU, "data=digits")) == Execution("contiguous", 1)
+    assert len(calls) == 4 * 3  # a round of three steps of each
+
+
+def test_memory_format_is_chosen_for_a_number_of_threads(stub_seconds: Callable[..., Timed]) -> None:
+    stub_seconds(contiguous_1=10.0, channels_last_1=8.0)
+    assert choose_memory_format(compose_settings(CPU), 1) == "channels_last"
+    assert choose_memory_format(compose_settings(CPU, "memory_format=contiguous"), 1) == "contiguous"
+
+
+def test_execution_is_described_as_it_matters_on_the_device() -> None:
+    assert Execution("channels_last", 2).describe("cpu") == "2 threads, channels_last"
+    assert Execution("contiguous", 1).describe("cpu") == "1 thread, contiguous"
+    assert Execution("contiguous", 2).describe("cuda") == "contiguous"
 
 
 def test_speeds_are_relative_to_one_thread(stub_seconds: Callable[..., Timed]) -> None:

@@ -78,7 +78,7 @@ def search(
                 directory,
                 n_trials=n_trials,
                 stop_on_error=settings["on_error"] == "stop",
-                make_sampler=lambda number: make_sampler(sampler, seed, number, executor.max_parallel([])),
+                make_sampler=lambda number: make_sampler(sampler, seed, number, executor.capacity([]).max_parallel),
             )
             try:
                 executor.run(trial_runs, observer)

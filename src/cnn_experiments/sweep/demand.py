@@ -27,6 +27,13 @@ class Machine:
     """That is available before the first run."""
     gpus: tuple[str, ...]
     """As CUDA_VISIBLE_DEVICES names them."""
+    busy_cores: int = 0
+    """That other programs use. Runs share all cores with them, but no run has more threads than there are others."""
+
+    @property
+    def max_threads(self) -> int:
+        """Return the most threads of a run: threads that wait for one whose core is busy lose much of their time."""
+        return max(1, self.cores - self.busy_cores)
 
     @classmethod
     def here(cls) -> "Machine":
@@ -54,8 +61,8 @@ class Demand:
     gpus: int
     max_parallel: int
     """How many such runs the machine can hold at once."""
-    speed_with_all_cores: float | None
-    """How many times as fast it is with all cores as with one; None if that was not measured."""
+    speed_with_max_threads: float | None
+    """How many times as fast it is with all free cores as with one; None if that was not measured."""
 
 
 class Demands:
@@ -106,12 +113,12 @@ def _demand_of(settings: Mapping[str, Any], machine: Machine) -> Demand:
     if not is_known:
         return alone
     try:
-        speeds = thread_speeds(settings, machine.cores)
+        speeds = thread_speeds(settings, machine.max_threads)
     except Exception:  # of somebody's own network; its run fails, and the others do not
         return alone
     max_by_memory = max(1, machine.memory_bytes // memory)
     threads = best_threads(speeds.by_threads, machine.cores, max_by_memory)
-    speed = speeds.by_threads[machine.cores] if speeds.is_measured else None
+    speed = speeds.by_threads[machine.max_threads] if speeds.is_measured and machine.max_threads > 1 else None
     return Demand(threads, memory, 0, min(machine.cores // threads, max_by_memory), speed)
 
 

@@ -5,11 +5,15 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Action, Status
+from cnn_experiments.runtime.cpu import compute_threads
 from cnn_experiments.runtime.progress import with_progress
 from cnn_experiments.sweep.plan import PlannedRun
 from cnn_experiments.training.build import build_data, build_trainer_alone
+from cnn_experiments.training.execution import choose_memory_format
 from cnn_experiments.training.limits import Limits, count_limited_batches, count_steps_per_epoch
 from cnn_experiments.training.synthetic_steps import SyntheticSteps, median_seconds
 
@@ -22,7 +26,10 @@ Settings = Mapping[str, Any]
 
 
 def estimate_seconds(
-    runs: Sequence[PlannedRun], states: Mapping[Path, RunState], to_do: Collection[PlannedRun]
+    runs: Sequence[PlannedRun],
+    states: Mapping[Path, RunState],
+    to_do: Collection[PlannedRun],
+    threads: Mapping[Path, int],
 ) -> dict[Path, float]:
     """Return the seconds that each run still takes by itself, by its directory.
 
@@ -33,6 +40,7 @@ def estimate_seconds(
         runs: all runs of the sweep.
         states: theirs, by directory.
         to_do: the runs that are estimated.
+        threads: the CPU threads with which they will compute, by directory; without, it is as many as here.
     """
     durations: dict[str, list[float]] = {}
     for run in runs:
@@ -43,7 +51,7 @@ def estimate_seconds(
     for run in with_progress([*to_do], "estimating the duration"):
         key = run.cost_key
         if key not in durations:
-            durations[key] = [_measure(run.config.settings)]
+            durations[key] = [_measure(run.config.settings, threads.get(run.directory))]
         state = states[run.directory]
         epochs = state.results.epochs if state.results and run.next_action(state) == Action.RESUME else 0
         remaining = 1 - epochs / planned_epochs(run.config.settings) if epochs else 1
@@ -51,12 +59,15 @@ def estimate_seconds(
     return estimates
 
 
-def _measure(settings: Settings) -> float:
+def _measure(settings: Settings, threads: int | None = None) -> float:
     """Return the seconds of a run, from the time of a training step and of an evaluation step."""
+    threads = threads or torch.get_num_threads()
     data = build_data(settings)
     steps = SyntheticSteps(settings, data, build_trainer_alone(settings), data.batch_size)
-    training_seconds = median_seconds(steps.train, _MEASURED_STEPS, _MIN_MEASURE_SECONDS)
-    evaluation_seconds = median_seconds(steps.evaluate, _MEASURED_STEPS, _MIN_MEASURE_SECONDS)
+    steps.use_memory_format(choose_memory_format(settings, threads))
+    with compute_threads(threads):
+        training_seconds = median_seconds(steps.train, _MEASURED_STEPS, _MIN_MEASURE_SECONDS)
+        evaluation_seconds = median_seconds(steps.evaluate, _MEASURED_STEPS, _MIN_MEASURE_SECONDS)
     limits = Limits.from_settings(settings)
     steps_per_epoch = count_steps_per_epoch(settings, data)
     num_batches = limits.num_steps(steps_per_epoch) * settings["trainer"].get("accumulate_grad_batches", 1)

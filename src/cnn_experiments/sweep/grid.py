@@ -18,7 +18,7 @@ from cnn_experiments.runs.path_errors import check_directory, path_errors
 from cnn_experiments.runs.status import Action, Status
 from cnn_experiments.runtime.progress import with_progress
 from cnn_experiments.runtime.signals import Interrupted
-from cnn_experiments.sweep.executors.base import Executor
+from cnn_experiments.sweep.executors.base import Capacity, Executor
 from cnn_experiments.sweep.observer import SweepObserver
 from cnn_experiments.sweep.plan import (
     InvalidCombinations,
@@ -163,8 +163,8 @@ class _GridSweep:
         if not self._has_name:
             suggest_existing_sweeps(self.directory, self._states, pending)
         if self._settings["dry_run"]:
-            max_parallel = self._executor.max_parallel(pending) if pending else 1
-            print_plan(self.runs, self._states, pending, self._invalid, self.directory, max_parallel)
+            capacity = self._executor.capacity(pending) if pending else Capacity(1, {})
+            print_plan(self.runs, self._states, pending, self._invalid, self.directory, capacity)
             return 0
         if pending:
             check_directory("hydra.sweep.dir", self.directory, must_be_writable=True)

@@ -17,6 +17,7 @@ from cnn_experiments.runs.settings import RunSettings, varying_keys
 from cnn_experiments.runs.state import RunState
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.progress import with_progress
+from cnn_experiments.sweep.executors.base import Capacity
 from cnn_experiments.sweep.observer import STYLES, reason, status_label
 from cnn_experiments.sweep.plan import InvalidCombinations, PlannedRun, find_completed_elsewhere
 
@@ -61,14 +62,14 @@ def print_plan(
     to_do: Collection[PlannedRun],
     invalid: InvalidCombinations,
     directory: Path,
-    max_parallel: int,
+    capacity: Capacity,
 ) -> None:
     """Print what a sweep would do, and about how long it would take."""
     seconds: dict[Path, float] = {}
     if to_do:
         from cnn_experiments.sweep.estimate import estimate_seconds  # importing torch takes seconds
 
-        seconds = estimate_seconds(runs, states, to_do)
+        seconds = estimate_seconds(runs, states, to_do, capacity.threads)
     table = _new_table(directory, numbers=("to do",))
     for path, state in states.items():
         duration = _format_duration(seconds[path]) if path in seconds else "nothing"
@@ -76,7 +77,7 @@ def print_plan(
         table.add_row(cell(path.name), status, duration, cell(reason(state)))
     print_table(table)
     print_invalid(invalid)
-    print_line(f"{format_count(len(runs))}, {_format_workload(list(seconds.values()), max_parallel)}")
+    print_line(f"{format_count(len(runs))}, {_format_workload(list(seconds.values()), capacity.max_parallel)}")
     untouched = [run for run in runs if run.directory not in seconds]
     if untouched:
         _print_retry_hint([states[run.directory] for run in untouched], untouched[0].config.settings)

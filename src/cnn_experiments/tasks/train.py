@@ -172,10 +172,11 @@ class _TrainingRun:
         self.directory.update(**self._run_metadata())
         memory.reset_peak_memory(device)
         self._print(
-            "%s on %s, %s, seed %d",
+            "%s on %s, %s, %s, seed %d",
             self.choices["model"],
             self.choices["data"],
             self.device_name,
+            self.execution.describe(device.type),
             self.settings["seed"],
         )
         self._record_origin()

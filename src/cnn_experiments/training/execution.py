@@ -84,6 +84,11 @@ class Execution:
     threads: int
     """That compute on the CPU."""
 
+    def describe(self, device_type: str) -> str:
+        """Return the memory format, and before it the threads of a network on the CPU: `2 threads, channels_last`."""
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}, " if device_type == "cpu" else ""
+        return threads + self.memory_format
+
 
 @dataclass(frozen=True)
 class ThreadSpeeds:
@@ -91,7 +96,7 @@ class ThreadSpeeds:
 
     by_threads: Mapping[int, float]
     is_measured: bool
-    """Whether steps were timed; a run that is too short for it gets a guess."""
+    """Whether steps were timed while other programs left the cores alone. A run too short for that gets a guess."""
 
 
 def choose_execution(settings: Settings, continued: RunResults | None = None) -> Execution:
@@ -133,9 +138,18 @@ def thread_speeds(settings: Settings, cores: int) -> ThreadSpeeds:
     seconds = network.seconds([Execution(name, number) for number in numbers for name in memory_formats])
     if seconds:
         shortest = {number: min(seconds[Execution(name, number)] for name in memory_formats) for number in numbers}
-        return ThreadSpeeds({number: shortest[1] / shortest[number] for number in numbers}, is_measured=True)
+        speeds = {number: shortest[1] / shortest[number] for number in numbers}
+        return ThreadSpeeds(speeds, is_measured=not network.is_contended)
     is_parallel = network.step_seconds > _PARALLEL_STEP_SECONDS
     return ThreadSpeeds({number: float(number) if is_parallel else 1.0 for number in numbers}, is_measured=False)
+
+
+def choose_memory_format(settings: Settings, threads: int) -> str:
+    """Return the memory format of a new run that has this number of threads."""
+    trainer = build_trainer_alone(settings)
+    executions = [Execution(name, threads) for name in _possible_memory_formats(settings, trainer, None)]
+    seconds = _TimedNetwork(settings, trainer).seconds(executions) if len(executions) > 1 else {}
+    return fastest(seconds).memory_format if seconds else executions[0].memory_format
 
 
 def fastest(seconds: Mapping[Execution, float]) -> Execution:
@@ -197,6 +211,8 @@ class _TimedNetwork:
         model = build_and_probe(settings, self._data)
         image = probe_image(model, self._data.channels, self._data.size)
         self._image_seconds = 3 * count_multiply_adds(model, image) / self._guessed_speed()
+        self.is_contended = False
+        """Whether other programs used the cores while steps were timed, which slows down several threads most."""
 
     @property
     def step_seconds(self) -> float:
@@ -215,8 +231,8 @@ class _TimedNetwork:
         with self._alone():
             if known := self._read(executions):  # another process has timed them in the meantime
                 return known
-            seconds, is_contended = self._time(executions)
-            if not is_contended:
+            seconds = self._time(executions)
+            if not self.is_contended:
                 self._write(seconds)
                 # Each run of a sweep asks for its own number of threads.
                 for number in {execution.threads for execution in executions}:
@@ -276,8 +292,8 @@ class _TimedNetwork:
         """Return a guess at how long the timing takes."""
         return num_executions * _NUM_ROUNDS * self._steps_per_round * self._batch_size * self._image_seconds
 
-    def _time(self, executions: Sequence[Execution]) -> tuple[dict[Execution, float], bool]:
-        """Return the shortest step of each execution, and whether other programs slowed down some more than others.
+    def _time(self, executions: Sequence[Execution]) -> dict[Execution, float]:
+        """Return the shortest step of each execution.
 
         They take turns, so that other programs slow down all that have equally many threads.
         """
@@ -286,11 +302,14 @@ class _TimedNetwork:
         steps = SyntheticSteps(self._settings, self._data, self._trainer, self._batch_size)
         shortest = dict.fromkeys(executions, float("inf"))
         enough_seconds = min(_MAX_SECONDS, max(_ENOUGH_SECONDS, _ENOUGH_SHARE * self._run_seconds))
+        max_seconds = max(_MAX_SECONDS, _MAX_SHARE * self._run_seconds)
         started, waited = time.perf_counter(), waiting_seconds() or 0.0
         for num_rounds in range(_MAX_ROUNDS):
             if num_rounds >= _NUM_ROUNDS and time.perf_counter() - started > enough_seconds:
                 break
             for execution in executions:
+                if num_rounds > 0 and time.perf_counter() - started > max_seconds:
+                    break
                 steps.use_memory_format(execution.memory_format)
                 try:
                     with compute_threads(execution.threads):
@@ -304,7 +323,8 @@ class _TimedNetwork:
                 shortest[execution] = min(shortest[execution], *seconds)
         waiting_share = ((waiting_seconds() or 0.0) - waited) / (time.perf_counter() - started)
         has_different_threads = len({execution.threads for execution in executions}) > 1
-        return shortest, has_different_threads and waiting_share > CONTENDED_SHARE
+        self.is_contended = has_different_threads and waiting_share > CONTENDED_SHARE
+        return shortest
 
     def _guessed_speed(self) -> float:
         return _CORE_MULTIPLY_ADDS_PER_SECOND if self._device.type == "cpu" else _GPU_MULTIPLY_ADDS_PER_SECOND

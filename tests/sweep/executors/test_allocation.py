@@ -24,9 +24,9 @@ def make_run(name: str, model: str = "lenet") -> PlannedRun:
 
 
 def demand(
-    threads: int, *, gib: int = 1, gpus: int = 0, max_parallel: int = 2, speed_with_all_cores: float | None = 1.5
+    threads: int, *, gib: int = 1, gpus: int = 0, max_parallel: int = 2, speed_with_max_threads: float | None = 1.5
 ) -> Demand:
-    return Demand(threads, gib * GIB, gpus, max_parallel, speed_with_all_cores)
+    return Demand(threads, gib * GIB, gpus, max_parallel, speed_with_max_threads)
 
 
 @pytest.mark.parametrize(
@@ -112,20 +112,35 @@ def test_number_of_runs_at_once_is_at_most_that_of_the_runs(num_runs: int, most:
     [
         (
             Machine(2, 16 * GIB, ()),
-            {"lenet": demand(1, speed_with_all_cores=1.31), "lenet_bn": demand(1, speed_with_all_cores=1.28)},
+            {"lenet": demand(1, speed_with_max_threads=1.31), "lenet_bn": demand(1, speed_with_max_threads=1.28)},
             "lenet, lenet_bn: 2 runs at once, 1 thread each (2 threads make a run 1.3 times as fast)",
         ),
         (
             Machine(2, 16 * GIB, ()),
-            {"vgg11": demand(2, gib=9, max_parallel=1, speed_with_all_cores=1.9)},
+            {"lenet": demand(1, speed_with_max_threads=0.8), "nin": demand(1, speed_with_max_threads=1.28)},
+            "lenet, nin: 2 runs at once, 1 thread each (2 threads make a run 0.8 to 1.3 times as fast)",
+        ),
+        (
+            Machine(2, 16 * GIB, ()),
+            {"lenet": demand(1, speed_with_max_threads=0.8)},
+            "lenet: 2 runs at once, 1 thread each (2 threads make a run no faster)",
+        ),
+        (
+            Machine(2, 16 * GIB, (), busy_cores=1),
+            {"lenet": demand(1, speed_with_max_threads=None)},
+            "lenet: 2 runs at once, 1 thread each (other programs use 1 of 2 cores)",
+        ),
+        (
+            Machine(2, 16 * GIB, ()),
+            {"vgg11": demand(2, gib=9, max_parallel=1, speed_with_max_threads=1.9)},
             "vgg11: 1 run at once, 2 threads each (2 threads make a run 1.9 times as fast, and a run needs about "
             "9 GiB of 16 GiB)",
         ),
         (
             Machine(2, 16 * GIB, ()),
             {
-                "vgg11": demand(2, gib=9, max_parallel=1, speed_with_all_cores=None),
-                "nin": demand(1, speed_with_all_cores=None),
+                "vgg11": demand(2, gib=9, max_parallel=1, speed_with_max_threads=None),
+                "nin": demand(1, speed_with_max_threads=None),
             },
             "vgg11: 1 run at once, 2 threads each (a run needs about 9 GiB of 16 GiB); nin: 2 runs at once, 1 thread each",
         ),

@@ -175,7 +175,7 @@ def test_executors_declare_their_capabilities(
     make_executor: Callable[[], Executor], max_parallel: int, supports_stop: bool, supports_pruning: bool
 ) -> None:
     executor = make_executor()
-    supported: tuple[Any, ...] = (executor.max_parallel([]), executor.supports_stop, executor.supports_pruning)
+    supported: tuple[Any, ...] = (executor.capacity([]).max_parallel, executor.supports_stop, executor.supports_pruning)
     assert supported == (max_parallel, supports_stop, supports_pruning)
 
 

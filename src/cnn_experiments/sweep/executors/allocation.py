@@ -27,6 +27,9 @@ class Allocation(Protocol):
     def may_have_room(self) -> bool:
         """Return False if no run could start now, whichever it is."""
 
+    def threads_of(self, run: PlannedRun) -> int:
+        """Return the CPU threads that a run will have."""
+
     def take(self, run: PlannedRun) -> ResourceShare | None:
         """Return the share of a run that is about to start, or None if it has to wait until another ends."""
 
@@ -50,6 +53,7 @@ class FixedAllocation:
 
     def __init__(self, shares: Sequence[ResourceShare]) -> None:
         self.max_parallel = len(shares)
+        self._threads = shares[0].threads
         self._free = list(shares)
         self._taken: dict[Path, ResourceShare] = {}
 
@@ -57,6 +61,10 @@ class FixedAllocation:
     def may_have_room(self) -> bool:
         """Return whether a share is free."""
         return bool(self._free)
+
+    def threads_of(self, run: PlannedRun) -> int:
+        """Return the CPU threads of every run."""
+        return self._threads
 
     def take(self, run: PlannedRun) -> ResourceShare | None:
         """Return the first share that is free."""
@@ -94,6 +102,10 @@ class DemandAllocation:
         """Return whether a core or a GPU is free."""
         return self._num_free_cores() > 0 or bool(self._free_gpus())
 
+    def threads_of(self, run: PlannedRun) -> int:
+        """Return the CPU threads that a run needs."""
+        return self._demands[run.directory].threads
+
     def take(self, run: PlannedRun) -> ResourceShare | None:
         """Return the threads that a run needs, and GPUs that no other run has."""
         demand = self._demands[run.directory]
@@ -121,26 +133,40 @@ class DemandAllocation:
 
     def describe(self, runs: Iterable[PlannedRun]) -> str:
         """Return how many runs of each network run at once, with how many threads, and why."""
-        networks: dict[str, list[str]] = {}
+        groups: dict[tuple[int, int, int], list[PlannedRun]] = {}
         for run in runs:
-            reason = _describe(self._demands[run.directory], self.machine)
-            names = networks.setdefault(reason, [])
-            if (name := run.config.choices["model"]) not in names:
-                names.append(name)
-        return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in networks.items())
+            demand = self._demands[run.directory]
+            groups.setdefault((demand.gpus, demand.threads, demand.max_parallel), []).append(run)
+        return "; ".join(
+            f"{', '.join(dict.fromkeys(run.config.choices['model'] for run in group))}: {self._describe(group)}"
+            for group in groups.values()
+        )
+
+    def _describe(self, runs: Sequence[PlannedRun]) -> str:
+        """Return it of runs that have equal shares of the machine."""
+        from cnn_experiments.analysis.cost import format_bytes
+
+        demands, machine = [self._demands[run.directory] for run in runs], self.machine
+        threads, max_parallel = demands[0].threads, demands[0].max_parallel
+        at_once = f"{max_parallel} run{'s' * (max_parallel > 1)} at once"
+        if demands[0].gpus:
+            return f"{at_once}, {demands[0].gpus} of {len(machine.gpus)} GPUs each"
+        reasons = []
+        if machine.busy_cores:
+            reasons.append(f"other programs use {machine.busy_cores} of {machine.cores} cores")
+        speeds = [demand.speed_with_max_threads for demand in demands if demand.speed_with_max_threads is not None]
+        if speeds:
+            reasons.append(f"{machine.max_threads} threads make a run {_format_speeds(speeds)}")
+        if max_parallel < machine.cores // threads or max_parallel == 1 < machine.cores:
+            needed = max(demand.memory_bytes for demand in demands)
+            reasons.append(f"a run needs about {format_bytes(needed)} of {format_bytes(machine.memory_bytes)}")
+        because = f" ({', and '.join(reasons)})" if reasons else ""
+        return f"{at_once}, {threads} thread{'s' * (threads > 1)} each{because}"
 
 
-def _describe(demand: Demand, machine: Machine) -> str:
-    from cnn_experiments.analysis.cost import format_bytes
-
-    threads = f"{demand.threads} thread{'s' * (demand.threads > 1)}"
-    runs = f"{demand.max_parallel} run{'s' * (demand.max_parallel > 1)} at once"
-    if demand.gpus:
-        return f"{runs}, {demand.gpus} of {len(machine.gpus)} GPUs each"
-    reasons = []
-    if demand.speed_with_all_cores is not None:
-        reasons.append(f"{machine.cores} threads make a run {demand.speed_with_all_cores:.1f} times as fast")
-    if demand.max_parallel < machine.cores // demand.threads or demand.max_parallel == 1 < machine.cores:
-        needed, available = format_bytes(demand.memory_bytes), format_bytes(machine.memory_bytes)
-        reasons.append(f"a run needs about {needed} of {available}")
-    return f"{runs}, {threads} each" + (f" ({', and '.join(reasons)})" if reasons else "")
+def _format_speeds(speeds: Sequence[float]) -> str:
+    """Return how many times as fast runs are: 1.3 times as fast, 0.8 to 1.3 times as fast, no faster."""
+    lowest, highest = f"{min(speeds):.1f}", f"{max(speeds):.1f}"
+    if float(highest) <= 1:
+        return "no faster"
+    return f"{lowest if lowest == highest else f'{lowest} to {highest}'} times as fast"

@@ -1,7 +1,9 @@
 """What a sweep needs of the thing that runs its runs, and what that thing reports."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
+from pathlib import Path
 from typing import Protocol
 
 from cnn_experiments.errors import describe_error
@@ -49,6 +51,16 @@ class RunObserver(Protocol):
         """Return the running runs that are to stop. It is called often."""
 
 
+@dataclass(frozen=True)
+class Capacity:
+    """What an executor has for runs."""
+
+    max_parallel: int
+    """How many of them it can run at once."""
+    threads: Mapping[Path, int]
+    """The CPU threads of each run, by its directory; empty where the executor does not know them."""
+
+
 class Executor(Protocol):
     """Runs planned runs."""
 
@@ -57,8 +69,8 @@ class Executor(Protocol):
     supports_pruning: bool
     """Whether it takes runs one by one and can stop a single one, as a search needs."""
 
-    def max_parallel(self, runs: Sequence[PlannedRun]) -> int:
-        """Return how many of these runs it can run at once."""
+    def capacity(self, runs: Sequence[PlannedRun]) -> Capacity:
+        """Return what it has for these runs."""
 
     def warm_up(self) -> None:
         """Begin to prepare, in the background."""

@@ -9,7 +9,7 @@ from cnn_experiments.config.overrides import quote_override
 from cnn_experiments.errors import ConfigError, RunFailedError, describe_error
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted
-from cnn_experiments.sweep.executors.base import Beginning, RunObserver, begin, end
+from cnn_experiments.sweep.executors.base import Beginning, Capacity, RunObserver, begin, end
 from cnn_experiments.sweep.plan import PlannedRun
 
 log = logging.getLogger(__name__)
@@ -24,9 +24,9 @@ class HydraLauncherExecutor:
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
 
-    def max_parallel(self, runs: Sequence[PlannedRun]) -> int:
-        """Return 1: how many it is, the launcher's own settings say."""
-        return 1
+    def capacity(self, runs: Sequence[PlannedRun]) -> Capacity:
+        """Return one run at once: how many it is, the launcher's own settings say."""
+        return Capacity(1, {})
 
     def warm_up(self) -> None:
         """Do nothing."""

@@ -22,6 +22,7 @@ from cnn_experiments.runs.directory import CONSOLE_FILE
 from cnn_experiments.runs.plan_file import record_rejection
 from cnn_experiments.runs.regular_file import open_to_append
 from cnn_experiments.runs.status import Action, Status
+from cnn_experiments.runtime.cpu import busy_cores, watch_cores
 from cnn_experiments.runtime.distributed import RANK_VARIABLES, processes_per_node
 from cnn_experiments.runtime.progress import with_progress
 from cnn_experiments.runtime.signals import SIGNALS, Interrupted, disable_watchdog, signals_deferred
@@ -33,7 +34,7 @@ from cnn_experiments.sweep.executors.allocation import (
     ResourceShare,
     split_machine,
 )
-from cnn_experiments.sweep.executors.base import Beginning, RunObserver, begin, end
+from cnn_experiments.sweep.executors.base import Beginning, Capacity, RunObserver, begin, end
 from cnn_experiments.sweep.plan import PlannedRun
 
 PROGRAM = "cnn_experiments"
@@ -90,9 +91,10 @@ class LocalExecutor:
         process.start()
         process.join()
 
-    def max_parallel(self, runs: Sequence[PlannedRun]) -> int:
-        """Return how many of these runs can run at once."""
-        return self._allocation(runs).max_parallel
+    def capacity(self, runs: Sequence[PlannedRun]) -> Capacity:
+        """Return how many of these runs can run at once, and their threads."""
+        allocation = self._allocation(runs)
+        return Capacity(allocation.max_parallel, {run.directory: allocation.threads_of(run) for run in runs})
 
     def run(self, runs: Iterable[PlannedRun], observer: RunObserver) -> None:
         """Run all of them in order; the next is taken when there is room for it.
@@ -103,6 +105,7 @@ class LocalExecutor:
         self.warm_up()
         if not isinstance(self._jobs, int):
             self._finish_warm_up()  # it would slow down the steps that are timed
+            watch_cores()  # those imports are no other program's
         allocation = self._allocation(runs)
         if isinstance(allocation, DemandAllocation) and allocation.machine.cores > 1:
             print_line(allocation.describe(runs))
@@ -133,6 +136,7 @@ class LocalExecutor:
         machine = Machine.here()
         if isinstance(self._jobs, int):
             return FixedAllocation(split_machine(self._jobs, machine))
+        machine = replace(machine, busy_cores=min(machine.cores - 1, busy_cores()))
         demands = Demands(machine)
         timed = with_progress([*runs], "timing a few steps")
         return DemandAllocation(machine, [(run, demands.of(run)) for run in timed])

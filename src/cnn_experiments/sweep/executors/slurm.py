@@ -16,7 +16,7 @@ from cnn_experiments.errors import ConfigError, RunFailedError
 from cnn_experiments.runs.plan_file import remove_plan
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.signals import Interrupted, disable_watchdog, signals_deferred
-from cnn_experiments.sweep.executors.base import RunObserver, end
+from cnn_experiments.sweep.executors.base import Capacity, RunObserver, end
 from cnn_experiments.sweep.executors.local import PROGRAM, describe_exit_code
 from cnn_experiments.sweep.plan import PlannedRun
 
@@ -89,9 +89,9 @@ class SlurmExecutor:
         self._array_parallelism: int = parameters["array_parallelism"]
         self._parameters = parameters
 
-    def max_parallel(self, runs: Sequence[PlannedRun]) -> int:
-        """Return the number that was typed."""
-        return self._array_parallelism
+    def capacity(self, runs: Sequence[PlannedRun]) -> Capacity:
+        """Return the number of runs at once that was typed."""
+        return Capacity(self._array_parallelism, {})
 
     def warm_up(self) -> None:
         """Do nothing."""
