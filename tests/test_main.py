@@ -158,7 +158,9 @@ def test_run_prints_its_progress_and_writes_its_directory(cold_command: Command,
     assert completed.returncode == 0, completed.stderr
     assert completed.stderr == ""
     printed_lines = completed.stdout.splitlines()
-    assert re.fullmatch(r"lenet on digits, cpu \(.*\), \d threads?, contiguous, seed 0", printed_lines[0])
+    assert re.fullmatch(
+        r"lenet on digits, cpu \(.*\), \d threads?, (contiguous|channels_last), seed 0", printed_lines[0]
+    )
     for epoch, line in enumerate(printed_lines[1:3], start=1):
         assert re.fullmatch(
             rf"epoch {epoch}/2  train/loss \S+  train/acc \S+  val/loss \S+  val/acc \S+  val/f1 \S+  [\d,]+ images/s  \d:\d\d:\d\d left",

@@ -292,10 +292,10 @@ def test_memory_format_is_chosen_for_a_number_of_threads(stub_seconds: Callable[
     assert choose_memory_format(compose_settings(CPU, "memory_format=contiguous"), 1) == "contiguous"
 
 
-def test_execution_is_described_as_it_matters_on_the_device() -> None:
-    assert Execution("channels_last", 2).describe("cpu") == "2 threads, channels_last"
-    assert Execution("contiguous", 1).describe("cpu") == "1 thread, contiguous"
-    assert Execution("contiguous", 2).describe("cuda") == "contiguous"
+def test_execution_is_described_with_its_threads_where_they_compute() -> None:
+    assert Execution("channels_last", 2).describe(with_threads=True) == "2 threads, channels_last"
+    assert Execution("contiguous", 1).describe(with_threads=True) == "1 thread, contiguous"
+    assert Execution("contiguous", 2).describe(with_threads=False) == "contiguous"
 
 
 def test_speeds_are_relative_to_one_thread(stub_seconds: Callable[..., Timed]) -> None:

@@ -176,7 +176,7 @@ class _TrainingRun:
             self.choices["model"],
             self.choices["data"],
             self.device_name,
-            self.execution.describe(device.type),
+            self.execution.describe(with_threads=device.type == "cpu" and self.trainer.world_size == 1),
             self.settings["seed"],
         )
         self._record_origin()

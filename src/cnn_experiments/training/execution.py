@@ -84,9 +84,9 @@ class Execution:
     threads: int
     """That compute on the CPU."""
 
-    def describe(self, device_type: str) -> str:
-        """Return the memory format, and before it the threads of a network on the CPU: `2 threads, channels_last`."""
-        threads = f"{self.threads} thread{'s' * (self.threads > 1)}, " if device_type == "cpu" else ""
+    def describe(self, *, with_threads: bool) -> str:
+        """Return the memory format, after the threads if they are of interest: `2 threads, channels_last`."""
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}, " if with_threads else ""
         return threads + self.memory_format
 
 
