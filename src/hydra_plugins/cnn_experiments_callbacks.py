@@ -75,7 +75,8 @@ def _announce(config: DictConfig, run: ComposedConfig) -> None:
     task = task_of(run)
     if not task.needs_run_directory:
         what = run.settings["ckpt_path"] if task.needs_checkpoint else _network_and_data(run)
-        announce(f"{run.task}: {what}")
+        if what:  # a checkpoint that is missing is an error, which the task reports
+            announce(f"{run.task}: {what}")
         return
     HydraConfig.instance().set_config(config)  # the directory's name refers to it
     with suppress(OmegaConfBaseException, OSError):  # a name that can't be resolved is rejected when it is made

@@ -352,6 +352,7 @@ def test_checkpoint_of_a_requeued_run_is_not_put_aside(
         (("model=nin", "data.resize=67", "hydra.run.dir=outputs/mine"), "nin on digits: outputs/mine"),
         (("task=inspect",), "inspect: lenet on digits"),
         (("task=evaluate", "ckpt_path=outputs/mine"), "evaluate: outputs/mine"),
+        (("task=evaluate",), None),
         (("hydra.run.dir=planned",), None),
     ],
 )

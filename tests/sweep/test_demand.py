@@ -74,7 +74,7 @@ def test_runs_that_do_not_fit_twice_run_one_at_a_time(monkeypatch: pytest.Monkey
 
 
 def test_run_has_no_more_threads_than_other_programs_leave_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    speeds = {1: ThreadSpeeds({1: 1.0}, is_measured=True), 2: ThreadSpeeds({1: 1.0, 2: 2.0}, is_measured=True)}
+    speeds = {1: ThreadSpeeds({1: 1.0}, is_measured=False), 2: ThreadSpeeds({1: 1.0, 2: 2.0}, is_measured=True)}
     monkeypatch.setattr("cnn_experiments.training.execution.thread_speeds", lambda _, cores: speeds[cores])
     needed = Demands(Machine(2, 1000 * GIB, (), busy_cores=1)).of(planned())
     assert (needed.threads, needed.max_parallel, needed.speed_with_max_threads) == (1, 2, None)

@@ -57,6 +57,16 @@ def test_steps_are_timed_as_the_run_will_compute_them(monkeypatch: pytest.Monkey
     assert set(seen) == {(3, torch.channels_last)}
 
 
+def test_run_whose_steps_fail_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: SyntheticSteps) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(SyntheticSteps, "train", fail)
+    run = PlannedRun(ComposedConfig.from_overrides("data=digits", "memory_format=contiguous"), Path("run"))
+    states = {Path("run"): RunState(Status.NEW, None)}
+    assert estimate.estimate_seconds([run], states, [run], {}) == {Path("run"): STARTUP}
+
+
 def test_measured_training_step_has_the_augmentation(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     for name in ("transform", "mix"):

@@ -46,11 +46,6 @@ def free_cores() -> int:
     return max(1, min(usable_cores(), len(_affinity()) - used_cores))
 
 
-def busy_cores() -> int:
-    """Return how many of the usable cores other programs use: all but those of `free_cores`."""
-    return usable_cores() - free_cores()
-
-
 @contextmanager
 def compute_threads(threads: int) -> Iterator[None]:
     """Let torch compute with this many threads in the block."""

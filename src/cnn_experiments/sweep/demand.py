@@ -28,12 +28,13 @@ class Machine:
     gpus: tuple[str, ...]
     """As CUDA_VISIBLE_DEVICES names them."""
     busy_cores: int = 0
-    """That other programs use. Runs share all cores with them, but no run has more threads than there are others."""
+    """That other programs use, at most all but one. Runs share all cores with them, but no run has more threads than
+    there are others."""
 
     @property
     def max_threads(self) -> int:
         """Return the most threads of a run: threads that wait for one whose core is busy lose much of their time."""
-        return max(1, self.cores - self.busy_cores)
+        return self.cores - self.busy_cores
 
     @classmethod
     def here(cls) -> "Machine":
@@ -118,7 +119,7 @@ def _demand_of(settings: Mapping[str, Any], machine: Machine) -> Demand:
         return alone
     max_by_memory = max(1, machine.memory_bytes // memory)
     threads = best_threads(speeds.by_threads, machine.cores, max_by_memory)
-    speed = speeds.by_threads[machine.max_threads] if speeds.is_measured and machine.max_threads > 1 else None
+    speed = speeds.by_threads[machine.max_threads] if speeds.is_measured else None
     return Demand(threads, memory, 0, min(machine.cores // threads, max_by_memory), speed)
 
 

@@ -51,7 +51,10 @@ def estimate_seconds(
     for run in with_progress([*to_do], "estimating the duration"):
         key = run.cost_key
         if key not in durations:
-            durations[key] = [_measure(run.config.settings, threads.get(run.directory))]
+            try:
+                durations[key] = [_measure(run.config.settings, threads.get(run.directory))]
+            except Exception:  # of somebody's own network; its run fails at once, and the others do not
+                durations[key] = [0.0]
         state = states[run.directory]
         epochs = state.results.epochs if state.results and run.next_action(state) == Action.RESUME else 0
         remaining = 1 - epochs / planned_epochs(run.config.settings) if epochs else 1

@@ -130,7 +130,7 @@ def thread_speeds(settings: Settings, cores: int) -> ThreadSpeeds:
         cores: how many there are.
     """
     if cores == 1:
-        return ThreadSpeeds({1: 1.0}, is_measured=True)
+        return ThreadSpeeds({1: 1.0}, is_measured=False)
     numbers = _numbers_of_threads(cores)
     trainer = build_trainer_alone(settings)
     network = _TimedNetwork(settings, trainer)

@@ -10,11 +10,13 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+import torch
 
 from cnn_experiments.config.composed import ComposedConfig
 from cnn_experiments.runs.status import Status
 from cnn_experiments.runtime.distributed import RANK_VARIABLES
 from cnn_experiments.sweep.executors import local
+from cnn_experiments.sweep.executors.allocation import DemandAllocation
 from cnn_experiments.sweep.executors.local import (
     LocalExecutor,
     _redirect_output,
@@ -23,6 +25,21 @@ from cnn_experiments.sweep.executors.local import (
     describe_exit_code,
 )
 from cnn_experiments.sweep.plan import PlannedRun
+
+
+@pytest.mark.parametrize(
+    ("usable", "threads", "free", "busy"),
+    [(2, 2, 2, 0), (2, 2, 1, 1), (8, 8, 5, 3), (8, 2, 5, 0), (8, 4, 1, 3), (1, 1, 1, 0)],
+)
+def test_cores_that_other_programs_use_are_those_that_are_missing(
+    monkeypatch: pytest.MonkeyPatch, usable: int, threads: int, free: int, busy: int
+) -> None:
+    monkeypatch.setattr("cnn_experiments.sweep.demand.usable_cores", lambda: usable)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(local, "free_cores", lambda: free)
+    allocation = LocalExecutor("auto")._allocation([])
+    assert isinstance(allocation, DemandAllocation)
+    assert (allocation.machine.cores, allocation.machine.busy_cores) == (min(usable, threads), busy)
 
 
 class StubObserver:

@@ -22,7 +22,7 @@ from cnn_experiments.runs.directory import CONSOLE_FILE
 from cnn_experiments.runs.plan_file import record_rejection
 from cnn_experiments.runs.regular_file import open_to_append
 from cnn_experiments.runs.status import Action, Status
-from cnn_experiments.runtime.cpu import busy_cores, watch_cores
+from cnn_experiments.runtime.cpu import free_cores, watch_cores
 from cnn_experiments.runtime.distributed import RANK_VARIABLES, processes_per_node
 from cnn_experiments.runtime.progress import with_progress
 from cnn_experiments.runtime.signals import SIGNALS, Interrupted, disable_watchdog, signals_deferred
@@ -136,7 +136,7 @@ class LocalExecutor:
         machine = Machine.here()
         if isinstance(self._jobs, int):
             return FixedAllocation(split_machine(self._jobs, machine))
-        machine = replace(machine, busy_cores=min(machine.cores - 1, busy_cores()))
+        machine = replace(machine, busy_cores=max(0, machine.cores - free_cores()))
         demands = Demands(machine)
         timed = with_progress([*runs], "timing a few steps")
         return DemandAllocation(machine, [(run, demands.of(run)) for run in timed])
