@@ -25,14 +25,14 @@ from cnn_experiments.tasks.train import train
 from cnn_experiments.training.execution import choose_execution
 
 NETWORKS = {
-    "LeNet@28": (["model=lenet"], 60),
-    "LeNet-BN@28": (["model=lenet_bn"], 60),
-    "AlexNet@224": (["model=alexnet", "data.resize=224", "data.batch_size=32"], 3),
-    "VGG-11@224": (["model=vgg11", "data.resize=224", "data.batch_size=16"], 2),
-    "NiN@224": (["model=nin", "data.resize=224", "data.batch_size=32"], 2),
-    "GoogLeNet@96": (["model=googlenet", "data.resize=96", "data.batch_size=64"], 3),
-    "ResNet-18@96": (["model=resnet18", "data.resize=96", "data.batch_size=64"], 3),
-    "DenseNet@96": (["model=densenet", "data.resize=96", "data.batch_size=64"], 3),
+    "LeNet@28": (["model=lenet"], 200),
+    "LeNet-BN@28": (["model=lenet_bn"], 200),
+    "AlexNet@224": (["model=alexnet", "data.resize=224", "data.batch_size=32"], 10),
+    "VGG-11@224": (["model=vgg11", "data.resize=224", "data.batch_size=16"], 4),
+    "NiN@224": (["model=nin", "data.resize=224", "data.batch_size=32"], 10),
+    "GoogLeNet@96": (["model=googlenet", "data.resize=96", "data.batch_size=64"], 10),
+    "ResNet-18@96": (["model=resnet18", "data.resize=96", "data.batch_size=64"], 10),
+    "DenseNet@96": (["model=densenet", "data.resize=96", "data.batch_size=64"], 15),
 }
 """Overrides, and the number of steps of an epoch that is measured."""
 FORMATS = ("contiguous", "channels_last")

@@ -21,6 +21,7 @@ from cnn_experiments.training.execution import (
     choose_memory_format,
     fastest,
     thread_speeds,
+    typical_seconds,
 )
 from tests.conftest import compose_settings
 
@@ -70,17 +71,66 @@ def results(**values: Any) -> RunResults:
     ("seconds", "chosen"),
     [
         ({("contiguous", 1): 1.0, ("channels_last", 1): 0.9}, ("channels_last", 1)),
-        ({("contiguous", 1): 1.0, ("channels_last", 1): 0.98}, ("contiguous", 1)),
+        ({("contiguous", 1): 1.0, ("channels_last", 1): 0.98}, ("channels_last", 1)),
+        ({("contiguous", 1): 1.0, ("channels_last", 1): 0.995}, ("contiguous", 1)),
         ({("contiguous", 1): 1.0, ("channels_last", 1): 1.2}, ("contiguous", 1)),
         ({("contiguous", 1): 1.0, ("contiguous", 2): 0.98, ("channels_last", 2): 0.99}, ("contiguous", 1)),
         ({("contiguous", 1): 1.0, ("contiguous", 2): 0.6, ("channels_last", 2): 0.5}, ("channels_last", 2)),
         ({("contiguous", 4): 0.30, ("contiguous", 8): 0.30}, ("contiguous", 4)),
+        ({("contiguous", 1): 1.02, ("channels_last", 1): 1.0, ("channels_last", 2): 0.98}, ("channels_last", 1)),
     ],
 )
 def test_fastest_is_chosen_unless_the_gain_is_small(
     seconds: dict[tuple[str, int], float], chosen: tuple[str, int]
 ) -> None:
     assert fastest({Execution(*key): value for key, value in seconds.items()}) == Execution(*chosen)
+
+
+CONTIGUOUS, CHANNELS_LAST = Execution("contiguous", 2), Execution("channels_last", 2)
+
+
+def test_executions_are_compared_within_a_round() -> None:
+    # The machine is slower from round to round, and other programs disturb one step of each.
+    rounds = [
+        {CONTIGUOUS: 1.0, CHANNELS_LAST: 0.81},
+        {CONTIGUOUS: 4.0, CHANNELS_LAST: 3.24},
+        {CONTIGUOUS: 9.0, CHANNELS_LAST: 72.9},
+        {CONTIGUOUS: 160.0, CHANNELS_LAST: 8.1},
+        {CONTIGUOUS: 16.0, CHANNELS_LAST: 12.96},
+    ]
+    seconds = typical_seconds(rounds)
+    assert seconds[CHANNELS_LAST] / seconds[CONTIGUOUS] == pytest.approx(0.81)
+    assert seconds[CONTIGUOUS] == pytest.approx((16 * 12.96) ** 0.5 / 0.9)
+
+
+def steps_of(contiguous: Sequence[float], channels_last: Sequence[float]) -> Callable[[object], float]:
+    """Return a stub of `seconds_of` with the seconds of a step by round; each round has three steps in each format."""
+    rounds = zip(contiguous, channels_last, strict=True)
+    seconds = iter([duration for pair in rounds for duration in pair for _ in range(3)])
+    return lambda _: next(seconds)
+
+
+@pytest.mark.parametrize(
+    ("contiguous", "channels_last", "chosen"),
+    [
+        ([1.0] * 3, [0.9] * 3, CHANNELS_LAST),
+        ([1.0] * 4, [0.9, 1.1, 0.9, 0.9], CHANNELS_LAST),
+        ([1.0] * 10, [0.98, 1.02] * 5, CONTIGUOUS),
+    ],
+    ids=["clear", "one round differs", "close"],
+)
+def test_steps_are_timed_until_the_choice_is_clear(
+    monkeypatch: pytest.MonkeyPatch, contiguous: list[float], channels_last: list[float], chosen: Execution
+) -> None:
+    seconds_of = steps_of(contiguous, channels_last)
+    monkeypatch.setenv(THREADS_VARIABLE, "2")
+    monkeypatch.setattr(execution, "_ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(execution, "_ENOUGH_SHARE", 0.0)
+    monkeypatch.setattr(execution, "_MAX_SECONDS", 600.0)
+    monkeypatch.setattr(execution, "seconds_of", seconds_of)
+    assert choose_execution(compose_settings(CPU, "data=digits")) == chosen
+    with pytest.raises(StopIteration):
+        seconds_of(None)
 
 
 def test_small_network_is_timed_with_every_format_and_number_of_threads(stub_seconds: Callable[..., Timed]) -> None:

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import platform
+import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -44,16 +45,18 @@ AUTO = "auto"
 """The memory format that stands for the fastest one."""
 
 _CONTIGUOUS, _CHANNELS_LAST = "contiguous", "channels_last"
-_LEAST_GAIN = 0.03
-"""For less, a run is neither channels_last nor has more threads."""
+_LEAST_GAIN_OF_THREADS = 0.03
+"""For less, a run has no more threads, which other programs can use."""
+_LEAST_GAIN_OF_CHANNELS_LAST = 0.01
+"""For less, a run is contiguous."""
 
 _MAX_SECONDS = 2.0
 _MAX_SHARE = 0.02
 """Of the time of a run, that the timing may take if it is more than `_MAX_SECONDS`."""
 _ENOUGH_SECONDS = 0.5
 _ENOUGH_SHARE = 0.005
-"""Of the time of a run. After as much, but at most `_MAX_SECONDS`, no further round of steps is timed."""
-_NUM_ROUNDS, _MAX_ROUNDS = 2, 10
+"""Of the time of a run. After as much, but at most `_MAX_SECONDS`, steps are timed only while the choice is unclear."""
+_NUM_ROUNDS, _MAX_ROUNDS = 3, 10
 _STEPS_PER_ROUND = 3
 _LONG_STEPS_PER_ROUND = 2
 """The first of which is not counted."""
@@ -154,9 +157,37 @@ def choose_memory_format(settings: Settings, threads: int) -> str:
 
 def fastest(seconds: Mapping[Execution, float]) -> Execution:
     """Return the execution with the shortest steps; for a small gain, neither more threads nor channels_last."""
+    threads = min(execution.threads for execution in _similar(seconds, _LEAST_GAIN_OF_THREADS))
+    of_threads = {execution: duration for execution, duration in seconds.items() if execution.threads == threads}
+    similar = _similar(of_threads, _LEAST_GAIN_OF_CHANNELS_LAST)
+    return min(similar, key=lambda execution: execution.memory_format != _CONTIGUOUS)
+
+
+def _similar(seconds: Mapping[Execution, float], least_gain: float) -> list[Execution]:
+    """Return the executions beside which the fastest one gains less than this share of their time."""
     shortest = min(seconds.values())
-    good_enough = [execution for execution, duration in seconds.items() if duration * (1 - _LEAST_GAIN) <= shortest]
-    return min(good_enough, key=lambda execution: (execution.threads, execution.memory_format != _CONTIGUOUS))
+    return [execution for execution, duration in seconds.items() if duration * (1 - least_gain) <= shortest]
+
+
+def typical_seconds(rounds: Sequence[Mapping[Execution, float]]) -> dict[Execution, float]:
+    """Return the seconds of each execution in a typical round, from those in all rounds.
+
+    An execution is compared with the others of its round, whose geometric mean is 1, because a machine can be slower in
+    one round than in another. The median of the rounds counts.
+    """
+    means = [statistics.geometric_mean(seconds.values()) for seconds in rounds]
+    mean = statistics.median(means)
+    return {
+        execution: mean
+        * statistics.median(seconds[execution] / mean for seconds, mean in zip(rounds, means, strict=True))
+        for execution in rounds[0]
+    }
+
+
+def _is_clear(rounds: Sequence[Mapping[Execution, float]]) -> bool:
+    """Return whether the choice would be the same without any one of the rounds."""
+    without_one = ([*rounds[:index], *rounds[index + 1 :]] for index in range(len(rounds)))
+    return len({fastest(typical_seconds(others)) for others in without_one}) == 1
 
 
 def threads_like(results: RunResults | None) -> int | None:
@@ -293,37 +324,47 @@ class _TimedNetwork:
         return num_executions * _NUM_ROUNDS * self._steps_per_round * self._batch_size * self._image_seconds
 
     def _time(self, executions: Sequence[Execution]) -> dict[Execution, float]:
-        """Return the shortest step of each execution.
+        """Return the seconds of a step of each execution.
 
-        They take turns, so that other programs slow down all that have equally many threads.
+        They take turns, and are compared within a round, so that other programs slow down all that have equally many
+        threads.
         """
         if self._timing_seconds(len(executions)) > _SILENT_SECONDS:
             print_line("timing a few steps, to choose what is fastest here")
         steps = SyntheticSteps(self._settings, self._data, self._trainer, self._batch_size)
-        shortest = dict.fromkeys(executions, float("inf"))
         enough_seconds = min(_MAX_SECONDS, max(_ENOUGH_SECONDS, _ENOUGH_SHARE * self._run_seconds))
         max_seconds = max(_MAX_SECONDS, _MAX_SHARE * self._run_seconds)
         started, waited = time.perf_counter(), waiting_seconds() or 0.0
-        for num_rounds in range(_MAX_ROUNDS):
-            if num_rounds >= _NUM_ROUNDS and time.perf_counter() - started > enough_seconds:
+        rounds = [self._time_round(steps, executions, is_first=True)]
+        while len(rounds) < _MAX_ROUNDS:
+            seconds = time.perf_counter() - started
+            if len(rounds) >= _NUM_ROUNDS and seconds > enough_seconds and _is_clear(rounds):
                 break
-            for execution in executions:
-                if num_rounds > 0 and time.perf_counter() - started > max_seconds:
-                    break
-                steps.use_memory_format(execution.memory_format)
-                try:
-                    with compute_threads(execution.threads):
-                        if num_rounds == 0:
-                            steps.evaluate()
-                        _, *seconds = [seconds_of(steps.train) for _ in range(self._steps_per_round)]
-                except RuntimeError:
-                    if execution.memory_format == _CONTIGUOUS:
-                        raise
-                    continue  # Tensor.view can't be used in channels_last
-                shortest[execution] = min(shortest[execution], *seconds)
+            if seconds + seconds / len(rounds) > max_seconds:
+                break
+            rounds.append(self._time_round(steps, list(rounds[0])))
         waiting_share = ((waiting_seconds() or 0.0) - waited) / (time.perf_counter() - started)
         has_different_threads = len({execution.threads for execution in executions}) > 1
         self.is_contended = has_different_threads and waiting_share > CONTENDED_SHARE
+        return dict.fromkeys(executions, float("inf")) | typical_seconds(rounds)
+
+    def _time_round(
+        self, steps: SyntheticSteps, executions: Sequence[Execution], *, is_first: bool = False
+    ) -> dict[Execution, float]:
+        """Return the shortest step of each execution in one round, without those whose steps fail."""
+        shortest: dict[Execution, float] = {}
+        for execution in executions:
+            steps.use_memory_format(execution.memory_format)
+            try:
+                with compute_threads(execution.threads):
+                    if is_first:
+                        steps.evaluate()
+                    _, *seconds = [seconds_of(steps.train) for _ in range(self._steps_per_round)]
+            except RuntimeError:
+                if execution.memory_format == _CONTIGUOUS:
+                    raise
+                continue  # Tensor.view can't be used in channels_last
+            shortest[execution] = min(seconds)
         return shortest
 
     def _guessed_speed(self) -> float:
