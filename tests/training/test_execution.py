@@ -104,20 +104,21 @@ def test_executions_are_compared_within_a_round() -> None:
 
 
 def steps_of(contiguous: Sequence[float], channels_last: Sequence[float]) -> Callable[[object], float]:
-    """Return a stub of `seconds_of` with the seconds of a step by round; each round has three steps in each format."""
+    """Return a stub of `seconds_of` with the seconds of a step by round; each round has four steps in each format."""
     rounds = zip(contiguous, channels_last, strict=True)
-    seconds = iter([duration for pair in rounds for duration in pair for _ in range(3)])
+    seconds = iter([duration for pair in rounds for duration in pair for _ in range(4)])
     return lambda _: next(seconds)
 
 
 @pytest.mark.parametrize(
     ("contiguous", "channels_last", "chosen"),
     [
-        ([1.0] * 3, [0.9] * 3, CHANNELS_LAST),
+        ([1.0] * 2, [0.8] * 2, CHANNELS_LAST),
+        ([1.0] * 3, [0.95] * 3, CHANNELS_LAST),
         ([1.0] * 4, [0.9, 1.1, 0.9, 0.9], CHANNELS_LAST),
         ([1.0] * 10, [0.98, 1.02] * 5, CONTIGUOUS),
     ],
-    ids=["clear", "one round differs", "close"],
+    ids=["large gain", "small gain", "one round differs", "close"],
 )
 def test_steps_are_timed_until_the_choice_is_clear(
     monkeypatch: pytest.MonkeyPatch, contiguous: list[float], channels_last: list[float], chosen: Execution
@@ -333,7 +334,7 @@ def test_timing_ends_when_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(execution, "_MAX_SHARE", 0.0)
     monkeypatch.setattr(_TimedNetwork, "_is_worth_timing", lambda *_: True)
     assert choose_execution(compose_settings(CPU, "data=digits")) == Execution("contiguous", 1)
-    assert len(calls) == 4 * 3  # a round of three steps of each
+    assert len(calls) == 4 * 4  # a round of four steps of each
 
 
 def test_memory_format_is_chosen_for_a_number_of_threads(stub_seconds: Callable[..., Timed]) -> None:

@@ -56,8 +56,9 @@ _MAX_SHARE = 0.02
 _ENOUGH_SECONDS = 0.5
 _ENOUGH_SHARE = 0.005
 """Of the time of a run. After as much, but at most `_MAX_SECONDS`, steps are timed only while the choice is unclear."""
-_NUM_ROUNDS, _MAX_ROUNDS = 3, 10
-_STEPS_PER_ROUND = 3
+_NUM_ROUNDS, _NUM_ROUNDS_OF_SMALL_GAINS, _MAX_ROUNDS = 2, 3, 10
+_LARGE_GAIN = 0.1
+_STEPS_PER_ROUND = 4
 _LONG_STEPS_PER_ROUND = 2
 """The first of which is not counted."""
 _MAX_WAITING_SECONDS = 60.0
@@ -185,9 +186,12 @@ def typical_seconds(rounds: Sequence[Mapping[Execution, float]]) -> dict[Executi
 
 
 def _is_clear(rounds: Sequence[Mapping[Execution, float]]) -> bool:
-    """Return whether the choice would be the same without any one of the rounds."""
+    """Return whether the choice would be the same without any one of the rounds, of which small gains need more."""
     without_one = ([*rounds[:index], *rounds[index + 1 :]] for index in range(len(rounds)))
-    return len({fastest(typical_seconds(others)) for others in without_one}) == 1
+    if len({fastest(typical_seconds(others)) for others in without_one}) > 1:
+        return False
+    seconds = typical_seconds(rounds)
+    return len(rounds) >= _NUM_ROUNDS_OF_SMALL_GAINS or len(_similar(seconds, _LARGE_GAIN)) == 1
 
 
 def threads_like(results: RunResults | None) -> int | None:
