@@ -50,9 +50,9 @@ def stub_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Timed]:
     def stub(**seconds: float) -> Timed:
         timed: Timed = []
 
-        def time(_: _TimedNetwork, executions: Sequence[Execution]) -> dict[Execution, float]:
+        def time(_: _TimedNetwork, executions: Sequence[Execution]) -> list[dict[Execution, float]]:
             timed.append(list(executions))
-            return {one: seconds[f"{one.memory_format}_{one.threads}"] for one in executions}
+            return 3 * [{one: seconds[f"{one.memory_format}_{one.threads}"] for one in executions}]
 
         monkeypatch.setattr(_TimedNetwork, "_time", time)
         return timed
@@ -86,6 +86,7 @@ def test_fastest_is_chosen_unless_the_gain_is_small(
     assert fastest({Execution(*key): value for key, value in seconds.items()}) == Execution(*chosen)
 
 
+KEYS = [("contiguous", 1), ("channels_last", 1), ("contiguous", 2), ("channels_last", 2)]
 CONTIGUOUS, CHANNELS_LAST = Execution("contiguous", 2), Execution("channels_last", 2)
 
 
@@ -103,10 +104,29 @@ def test_executions_are_compared_within_a_round() -> None:
     assert seconds[CONTIGUOUS] == pytest.approx((16 * 12.96) ** 0.5 / 0.9)
 
 
+def test_threads_are_compared_apart_from_the_formats() -> None:
+    # What disturbs two threads, and twice as much in one round as in another, does not change the formats of one.
+    rounds = [
+        {
+            Execution("contiguous", 1): 1.0,
+            Execution("channels_last", 1): channels_last,
+            CONTIGUOUS: disturbed,
+            CHANNELS_LAST: disturbed,
+        }
+        for channels_last, disturbed in [(0.95, 1.0), (0.95, 16.0), (1.10, 4.0)]
+    ]
+    seconds = typical_seconds(rounds)
+    assert seconds[Execution("channels_last", 1)] / seconds[Execution("contiguous", 1)] == pytest.approx(0.95)
+    assert seconds[CONTIGUOUS] == seconds[CHANNELS_LAST] == pytest.approx(4.0)
+    assert fastest(seconds) == Execution("channels_last", 1)
+
+
 def steps_of(contiguous: Sequence[float], channels_last: Sequence[float]) -> Callable[[object], float]:
-    """Return a stub of `seconds_of` with the seconds of a step by round; each round has four steps in each format."""
+    """Return a stub of `seconds_of` with the shortest counted step of each round in each format."""
     rounds = zip(contiguous, channels_last, strict=True)
-    seconds = iter([duration for pair in rounds for duration in pair for _ in range(4)])
+    seconds = iter(
+        [step for pair in rounds for shortest in pair for step in (0.0, 2 * shortest, shortest, 3 * shortest)]
+    )
     return lambda _: next(seconds)
 
 
@@ -132,6 +152,53 @@ def test_steps_are_timed_until_the_choice_is_clear(
     assert choose_execution(compose_settings(CPU, "data=digits")) == chosen
     with pytest.raises(StopIteration):
         seconds_of(None)
+
+
+def test_part_that_is_unclear_is_not_kept(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    """With two threads, channels_last is much faster; with one, the formats change places."""
+    rounds = [
+        {Execution(name, number): seconds for (name, number), seconds in zip(KEYS, values, strict=True)}
+        for values in [(10.0, 9.0, 8.0, 5.0), (10.0, 11.0, 8.0, 5.0)]
+    ]
+    monkeypatch.setattr(_TimedNetwork, "_time", lambda *_: rounds)
+    assert choose_execution(compose_settings(CPU)) == CHANNELS_LAST
+    stored = [json.loads(path.read_text())["executions"] for path in cache.glob("*.json")]
+    assert sorted(stored, key=len) == [[["contiguous", 2], ["channels_last", 2]], [list(key) for key in KEYS]]
+
+
+def test_format_whose_steps_fail_later_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[None] = []
+
+    def seconds_of(_: object) -> float:
+        calls.append(None)
+        turn = (len(calls) - 1) // 4
+        if turn == 3:  # channels_last, in the second round
+            raise torch.OutOfMemoryError
+        return (1.0, 0.5)[turn % 2]
+
+    monkeypatch.setenv(THREADS_VARIABLE, "2")
+    monkeypatch.setattr(execution, "seconds_of", seconds_of)
+    monkeypatch.setattr(execution, "_ENOUGH_SECONDS", 600.0)
+    assert choose_execution(compose_settings(CPU, "data=digits")) == CONTIGUOUS
+    assert len(calls) == 3 * 4 + 1
+
+
+def test_time_limit_ends_an_unclear_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def seconds_of(_: object) -> float:
+        now[0] += 0.1  # a round takes 0.8 s, the limit is 3 s, and the fourth round would end later
+        return now[0] % 1
+
+    calls: list[object] = []
+    monkeypatch.setenv(THREADS_VARIABLE, "2")
+    monkeypatch.setattr(execution.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(execution, "seconds_of", lambda step: calls.append(step) or seconds_of(step))
+    monkeypatch.setattr(execution, "_is_clear", lambda _: False)
+    monkeypatch.setattr(execution, "_MAX_SECONDS", 3.0)
+    monkeypatch.setattr(execution, "_MAX_SHARE", 0.0)
+    choose_execution(compose_settings(CPU, "data=digits"))
+    assert len(calls) == 3 * 2 * 4
 
 
 def test_small_network_is_timed_with_every_format_and_number_of_threads(stub_seconds: Callable[..., Timed]) -> None:
@@ -229,7 +296,7 @@ def test_damaged_file_is_replaced(stub_seconds: Callable[..., Timed], cache: Pat
     timed = stub_seconds(**LENET_SECONDS)
     assert choose_execution(compose_settings(CPU)) == Execution("channels_last", 2)
     assert len(timed) == 1
-    assert json.loads(file.read_text())["seconds"] == list(LENET_SECONDS.values())
+    assert json.loads(file.read_text())["seconds"] == pytest.approx(list(LENET_SECONDS.values()))
 
 
 def test_cache_that_cannot_be_made_prevents_nothing(
@@ -273,6 +340,14 @@ def test_network_that_cannot_be_channels_last_is_contiguous(monkeypatch: pytest.
     assert {path.name for path in cache.glob("*.json")} == files
     choose_execution(settings)
     assert len(list(cache.glob("*.json"))) == 2 * len(files)
+
+
+def test_typed_format_in_which_steps_fail_prevents_no_choice() -> None:
+    """The training says what fails."""
+    settings = compose_settings(CPU, "data=digits", "memory_format=channels_last")
+    settings["model"] = {"_target_": f"{__name__}.Viewing"}
+    assert choose_execution(settings).memory_format == "channels_last"
+    assert not thread_speeds(settings, 2).is_measured
 
 
 def test_code_of_a_network_of_somebodys_own_is_part_of_what_is_kept() -> None:

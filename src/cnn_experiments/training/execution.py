@@ -46,7 +46,7 @@ AUTO = "auto"
 
 _CONTIGUOUS, _CHANNELS_LAST = "contiguous", "channels_last"
 _LEAST_GAIN_OF_THREADS = 0.03
-"""For less, a run has no more threads, which other programs can use."""
+"""For less, a run has no more threads, so that other programs can use the cores."""
 _LEAST_GAIN_OF_CHANNELS_LAST = 0.01
 """For less, a run is contiguous."""
 
@@ -56,11 +56,14 @@ _MAX_SHARE = 0.02
 _ENOUGH_SECONDS = 0.5
 _ENOUGH_SHARE = 0.005
 """Of the time of a run. After as much, but at most `_MAX_SECONDS`, steps are timed only while the choice is unclear."""
-_NUM_ROUNDS, _NUM_ROUNDS_OF_SMALL_GAINS, _MAX_ROUNDS = 2, 3, 10
+_MIN_ROUNDS, _MIN_ROUNDS_OF_SMALL_GAINS, _MAX_ROUNDS = 2, 3, 10
+"""A choice is clear after as many. In a round, every execution has its turn."""
 _LARGE_GAIN = 0.1
-_STEPS_PER_ROUND = 4
-_LONG_STEPS_PER_ROUND = 2
+"""For less, a choice needs `_MIN_ROUNDS_OF_SMALL_GAINS`."""
+_STEPS_PER_ROUND, _LONG_STEPS_PER_ROUND = 4, 2
 """The first of which is not counted."""
+_TIMING_VERSION = 2
+"""Of the way in which steps are timed. What was timed in another way is timed again."""
 _MAX_WAITING_SECONDS = 60.0
 """For another process that times steps."""
 _SILENT_SECONDS = 5.0
@@ -140,7 +143,7 @@ def thread_speeds(settings: Settings, cores: int) -> ThreadSpeeds:
     network = _TimedNetwork(settings, trainer)
     memory_formats = _possible_memory_formats(settings, trainer, None)
     seconds = network.seconds([Execution(name, number) for number in numbers for name in memory_formats])
-    if seconds:
+    if seconds and min(seconds.values()) < float("inf"):
         shortest = {number: min(seconds[Execution(name, number)] for name in memory_formats) for number in numbers}
         speeds = {number: shortest[1] / shortest[number] for number in numbers}
         return ThreadSpeeds(speeds, is_measured=not network.is_contended)
@@ -159,13 +162,12 @@ def choose_memory_format(settings: Settings, threads: int) -> str:
 def fastest(seconds: Mapping[Execution, float]) -> Execution:
     """Return the execution with the shortest steps; for a small gain, neither more threads nor channels_last."""
     threads = min(execution.threads for execution in _similar(seconds, _LEAST_GAIN_OF_THREADS))
-    of_threads = {execution: duration for execution, duration in seconds.items() if execution.threads == threads}
-    similar = _similar(of_threads, _LEAST_GAIN_OF_CHANNELS_LAST)
+    similar = _similar(_with_threads(seconds, threads), _LEAST_GAIN_OF_CHANNELS_LAST)
     return min(similar, key=lambda execution: execution.memory_format != _CONTIGUOUS)
 
 
 def _similar(seconds: Mapping[Execution, float], least_gain: float) -> list[Execution]:
-    """Return the executions beside which the fastest one gains less than this share of their time."""
+    """Return the executions beside which the fastest one gains at most this share of their time."""
     shortest = min(seconds.values())
     return [execution for execution, duration in seconds.items() if duration * (1 - least_gain) <= shortest]
 
@@ -173,25 +175,32 @@ def _similar(seconds: Mapping[Execution, float], least_gain: float) -> list[Exec
 def typical_seconds(rounds: Sequence[Mapping[Execution, float]]) -> dict[Execution, float]:
     """Return the seconds of each execution in a typical round, from those in all rounds.
 
-    An execution is compared with the others of its round, whose geometric mean is 1, because a machine can be slower in
-    one round than in another. The median of the rounds counts.
+    Executions with equally many threads are compared within a round, because a machine is slower in one round than in
+    another: their seconds are divided by the geometric mean of that round. The median of the rounds counts.
     """
-    means = [statistics.geometric_mean(seconds.values()) for seconds in rounds]
-    mean = statistics.median(means)
-    return {
-        execution: mean
-        * statistics.median(seconds[execution] / mean for seconds, mean in zip(rounds, means, strict=True))
-        for execution in rounds[0]
-    }
+    typical: dict[Execution, float] = {}
+    for number in {execution.threads for execution in rounds[0]}:
+        of_number = [_with_threads(seconds, number) for seconds in rounds]
+        round_means = [statistics.geometric_mean(seconds.values()) for seconds in of_number]
+        typical_mean = statistics.median(round_means)
+        for execution in of_number[0]:
+            shares = [seconds[execution] / mean for seconds, mean in zip(of_number, round_means, strict=True)]
+            typical[execution] = typical_mean * statistics.median(shares)
+    return typical
+
+
+def _with_threads(seconds: Mapping[Execution, float], number: int) -> dict[Execution, float]:
+    return {execution: duration for execution, duration in seconds.items() if execution.threads == number}
 
 
 def _is_clear(rounds: Sequence[Mapping[Execution, float]]) -> bool:
-    """Return whether the choice would be the same without any one of the rounds, of which small gains need more."""
+    """Return whether the choice would be the same without any one of the rounds; a small gain needs more rounds."""
+    if len(rounds) < _MIN_ROUNDS:
+        return False
     without_one = ([*rounds[:index], *rounds[index + 1 :]] for index in range(len(rounds)))
     if len({fastest(typical_seconds(others)) for others in without_one}) > 1:
         return False
-    seconds = typical_seconds(rounds)
-    return len(rounds) >= _NUM_ROUNDS_OF_SMALL_GAINS or len(_similar(seconds, _LARGE_GAIN)) == 1
+    return len(rounds) >= _MIN_ROUNDS_OF_SMALL_GAINS or len(_similar(typical_seconds(rounds), _LARGE_GAIN)) == 1
 
 
 def threads_like(results: RunResults | None) -> int | None:
@@ -266,13 +275,15 @@ class _TimedNetwork:
         with self._alone():
             if known := self._read(executions):  # another process has timed them in the meantime
                 return known
-            seconds = self._time(executions)
+            rounds = self._time(executions)
+            # Steps that fail take forever.
+            seconds = dict.fromkeys(executions, float("inf")) | typical_seconds(rounds)
             if not self.is_contended:
                 self._write(seconds)
                 # Each run of a sweep asks for its own number of threads.
-                for number in {execution.threads for execution in executions}:
-                    part = {execution: value for execution, value in seconds.items() if execution.threads == number}
-                    if not self._read(list(part)):
+                for number in {execution.threads for execution in rounds[0]}:
+                    part = _with_threads(seconds, number)
+                    if _is_clear([_with_threads(one, number) for one in rounds]) and not self._read(list(part)):
                         self._write(part)
         return seconds
 
@@ -325,13 +336,12 @@ class _TimedNetwork:
 
     def _timing_seconds(self, num_executions: int) -> float:
         """Return a guess at how long the timing takes."""
-        return num_executions * _NUM_ROUNDS * self._steps_per_round * self._batch_size * self._image_seconds
+        return num_executions * _MIN_ROUNDS * self._steps_per_round * self._batch_size * self._image_seconds
 
-    def _time(self, executions: Sequence[Execution]) -> dict[Execution, float]:
-        """Return the seconds of a step of each execution.
+    def _time(self, executions: Sequence[Execution]) -> list[dict[Execution, float]]:
+        """Return the seconds of a step of each execution in each round, without the executions whose steps fail.
 
-        They take turns, and are compared within a round, so that other programs slow down all that have equally many
-        threads.
+        They take turns, so that other programs slow down all that have equally many threads.
         """
         if self._timing_seconds(len(executions)) > _SILENT_SECONDS:
             print_line("timing a few steps, to choose what is fastest here")
@@ -340,17 +350,18 @@ class _TimedNetwork:
         max_seconds = max(_MAX_SECONDS, _MAX_SHARE * self._run_seconds)
         started, waited = time.perf_counter(), waiting_seconds() or 0.0
         rounds = [self._time_round(steps, executions, is_first=True)]
-        while len(rounds) < _MAX_ROUNDS:
-            seconds = time.perf_counter() - started
-            if len(rounds) >= _NUM_ROUNDS and seconds > enough_seconds and _is_clear(rounds):
+        elapsed, round_seconds = time.perf_counter() - started, 0.0
+        while len(rounds[0]) > 1 and len(rounds) < _MAX_ROUNDS and elapsed + round_seconds <= max_seconds:
+            if elapsed > enough_seconds and _is_clear(rounds):
                 break
-            if seconds + seconds / len(rounds) > max_seconds:
-                break
-            rounds.append(self._time_round(steps, list(rounds[0])))
-        waiting_share = ((waiting_seconds() or 0.0) - waited) / (time.perf_counter() - started)
+            newest = self._time_round(steps, list(rounds[0]))
+            rounds = [{execution: seconds[execution] for execution in newest} for seconds in [*rounds, newest]]
+            round_seconds = time.perf_counter() - started - elapsed
+            elapsed += round_seconds
+        waiting_share = ((waiting_seconds() or 0.0) - waited) / elapsed
         has_different_threads = len({execution.threads for execution in executions}) > 1
         self.is_contended = has_different_threads and waiting_share > CONTENDED_SHARE
-        return dict.fromkeys(executions, float("inf")) | typical_seconds(rounds)
+        return rounds
 
     def _time_round(
         self, steps: SyntheticSteps, executions: Sequence[Execution], *, is_first: bool = False
@@ -382,6 +393,7 @@ class _TimedNetwork:
     def _facts(self, executions: Sequence[Execution]) -> dict[str, Any]:
         """Return what the seconds depend on."""
         return {
+            "timing": _TIMING_VERSION,
             "device": device_name(self._device),
             "torch": str(torch.__version__),
             "model": self._settings["model"],
