@@ -4,9 +4,10 @@ import csv
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,14 @@ HAS_FASHION_MNIST = (DATA_ROOT / "FashionMNIST" / "raw" / "train-images-idx3-uby
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Let all commands of the tests share a cache, which is not that of the user."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def default_hangup() -> Iterator[None]:
+    """Let SIGHUP arrive, which is ignored if nohup has started the tests."""
+    handler = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, handler)
 
 
 @pytest.fixture(scope="session")

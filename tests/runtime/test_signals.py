@@ -25,6 +25,7 @@ def run_program(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], check=False, timeout=600, capture_output=True, text=True)
 
 
+@pytest.mark.usefixtures("default_hangup")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signal_raises_interrupted_and_handlers_are_restored(number: signal.Signals, status: int) -> None:
     handler = signal.getsignal(number)

@@ -163,6 +163,7 @@ def test_signal_during_the_submission_is_raised_after_the_starts_are_reported(cl
     assert observer.ends == [(run, "interrupted", "Slurm: CANCELLED") for run in ("run0", "run1")]
 
 
+@pytest.mark.usefixtures("default_hangup")
 def test_lost_terminal_leaves_the_jobs_running(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (cluster / "states-9").write_text("7 RUNNING\n")
     monkeypatch.setattr("cnn_experiments.runtime.signals.SIGNALS", (signal.SIGHUP,))
