@@ -65,6 +65,17 @@ def test_program_computes_the_logits_of_any_number_of_images_of_any_size(
             torch.testing.assert_close(program(batch), classifier(batch), rtol=0, atol=1e-5)
 
 
+def test_weights_of_a_program_are_contiguous(make_trained: MakeTrained, tmp_path: Path) -> None:
+    trained = make_trained("model=resnet18", "model.depths=[1,1]", "data.resize=null")
+    trained.network.to(memory_format=torch.channels_last)
+    FORMATS["pt2"].write(trained, tmp_path / "network.pt2", METADATA)
+    weights, state = torch.export.load(tmp_path / "network.pt2").state_dict, trained.network.state_dict()
+    assert {f"network.{name}" for name in state} == {*weights} - {"mean", "std"}
+    assert all(torch.equal(weights[f"network.{name}"], state[name]) for name in state)
+    assert all(weight.is_contiguous() for weight in weights.values())
+    assert not all(weight.is_contiguous() for weight in state.values())
+
+
 def test_onnx_file_names_its_input_output_and_axes(make_trained: MakeTrained, tmp_path: Path) -> None:
     path = tmp_path / "network.onnx"
     FORMATS["onnx"].write(make_trained(), path, METADATA)

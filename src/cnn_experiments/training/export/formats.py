@@ -3,6 +3,7 @@
 A further format is a function that writes it, one that loads it, and an entry in `FORMATS`.
 """
 
+import copy
 import io
 import json
 import logging
@@ -144,9 +145,13 @@ FORMATS = {
 
 
 def export_program(trained: TrainedNetwork) -> ExportedProgram:
-    """Return the network and its preprocessing as a program of torch.export for any number of images of any size."""
+    """Return the network and its preprocessing as a program of torch.export for any number of images of any size.
+
+    Its weights are contiguous: `channels_last` is faster on some machines, and torch.export.save warns of such weights.
+    """
     data = trained.data
-    classifier = ImageClassifier(trained.network, data).eval()
+    network = copy.deepcopy(trained.network).to(memory_format=torch.contiguous_format)
+    classifier = ImageClassifier(network, data).eval()
     # Two and more, and unlike any size in the network: torch.export would take an equal one for a fixed size.
     example = torch.zeros(2, data.channels, data.native_size + 2, data.native_size + 3, dtype=torch.uint8)
     with _without_output(), torch.no_grad():
