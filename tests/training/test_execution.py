@@ -292,11 +292,13 @@ def test_damaged_file_is_replaced(stub_seconds: Callable[..., Timed], cache: Pat
     stub_seconds(**LENET_SECONDS)
     choose_execution(compose_settings(CPU))
     (file,) = [path for path in cache.glob("*.json") if len(json.loads(path.read_text())["seconds"]) == 4]
+    undamaged = file.read_text()
     file.write_text(text)
     timed = stub_seconds(**LENET_SECONDS)
     assert choose_execution(compose_settings(CPU)) == Execution("channels_last", 2)
     assert len(timed) == 1
-    assert json.loads(file.read_text())["seconds"] == pytest.approx(list(LENET_SECONDS.values()))
+    assert file.read_text() == undamaged
+    assert json.loads(undamaged)["seconds"] == pytest.approx(list(LENET_SECONDS.values()), rel=1e-12)
 
 
 def test_cache_that_cannot_be_made_prevents_nothing(

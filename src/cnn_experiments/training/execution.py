@@ -57,9 +57,9 @@ _ENOUGH_SECONDS = 0.5
 _ENOUGH_SHARE = 0.005
 """Of the time of a run. After as much, but at most `_MAX_SECONDS`, steps are timed only while the choice is unclear."""
 _MIN_ROUNDS, _MIN_ROUNDS_OF_SMALL_GAINS, _MAX_ROUNDS = 2, 3, 10
-"""A choice is clear after as many. In a round, every execution has its turn."""
+"""In a round, every execution has its turn. A choice is clear after the first number of rounds at the earliest."""
 _LARGE_GAIN = 0.1
-"""For less, a choice needs `_MIN_ROUNDS_OF_SMALL_GAINS`."""
+"""For less, a choice is clear after `_MIN_ROUNDS_OF_SMALL_GAINS` at the earliest."""
 _STEPS_PER_ROUND, _LONG_STEPS_PER_ROUND = 4, 2
 """The first of which is not counted."""
 _TIMING_VERSION = 2
